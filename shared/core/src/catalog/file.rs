@@ -1,0 +1,283 @@
+//! `willcall.toml`: what the operator writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{DatasetSource, View};
+use crate::{account::Plan, format::Format, id::is_name};
+
+/// The catalog as it is written, checked for everything that can be seen without the data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogFile {
+    /// SHA-256 of the text, in lower-case hexadecimal.
+    pub hash: String,
+    /// The data sets by name, their locations made absolute.
+    pub datasets: BTreeMap<String, DatasetEntry>,
+    /// The plans by name.
+    pub plans: BTreeMap<String, Plan>,
+    /// The plan of new accounts: the one marked `default = true`, else the first by name.
+    pub default_plan: String,
+}
+
+/// A data set as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatasetEntry {
+    /// What it holds.
+    pub description: String,
+    /// Where its files are.
+    pub source: DatasetSource,
+    /// Its views.
+    pub views: BTreeMap<String, View>,
+}
+
+/// What is wrong with a catalog file.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogFileError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has members that no catalog has; the message names line and column.
+    #[error("{}: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value cannot be used.
+    #[error("{}: {place}: {detail}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The member, as a path of keys.
+        place: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    datasets: BTreeMap<String, RawDataset>,
+    #[serde(default)]
+    plans: BTreeMap<String, PlanEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDataset {
+    #[serde(default)]
+    description: String,
+    path: String,
+    #[serde(default)]
+    views: BTreeMap<String, ViewEntry>,
+}
+
+/// A view as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewEntry {
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Its fields, in order.
+    pub fields: Vec<String>,
+}
+
+/// A plan as it is written: what is left out is as [`Plan::default_named`] says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanEntry {
+    /// Whether new accounts have it.
+    #[serde(default)]
+    pub default: bool,
+    /// The most records of one job.
+    pub max_records: Option<u64>,
+    /// The most jobs at once.
+    pub max_open_jobs: Option<u32>,
+    /// The most submits a minute.
+    pub submits_per_minute: Option<u32>,
+    /// Days that results are kept.
+    pub retention_days: Option<u32>,
+    /// The data sets that it may read.
+    pub datasets: Option<BTreeSet<String>>,
+    /// Whether `sql` is allowed.
+    pub sql: Option<bool>,
+    /// The formats that it may ask for.
+    pub formats: Option<BTreeSet<String>>,
+}
+
+impl CatalogFile {
+    /// Reads and checks a catalog file. Relative locations are taken from the file's own directory.
+    pub fn read(path: &Path) -> Result<Self, CatalogFileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| CatalogFileError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a catalog file that stands at `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, CatalogFileError> {
+        let raw: Raw = toml::from_str(text)
+            .map_err(|source| CatalogFileError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let wrong =
+            |place: String, detail: String| CatalogFileError::Value { path: path.to_owned(), place, detail };
+
+        let base = path.parent().unwrap_or(Path::new(""));
+        let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
+        let mut datasets = BTreeMap::new();
+        for (name, entry) in raw.datasets {
+            let place = format!("datasets.{name}");
+            check_name(&name).map_err(|detail| wrong(place.clone(), detail))?;
+            if entry.path.is_empty() {
+                return Err(wrong(place + ".path", "is empty: name a Parquet file or a directory".into()));
+            }
+            let mut views = BTreeMap::new();
+            for (view, entry) in entry.views {
+                let place = format!("{place}.views.{view}");
+                check_name(&view).map_err(|detail| wrong(place.clone(), detail))?;
+                if entry.fields.is_empty() {
+                    return Err(wrong(place + ".fields", "is empty: name at least one column".into()));
+                }
+                views.insert(view, View { description: entry.description, fields: entry.fields });
+            }
+            let location = base.join(&entry.path).to_string_lossy().into_owned();
+            let source = DatasetSource { location };
+            datasets.insert(name, DatasetEntry { description: entry.description, source, views });
+        }
+
+        let mut plans = BTreeMap::new();
+        let mut default_plan = None;
+        for (name, entry) in raw.plans {
+            let place = format!("plans.{name}");
+            check_name(&name).map_err(|detail| wrong(place.clone(), detail))?;
+            for dataset in entry.datasets.iter().flatten() {
+                if !datasets.contains_key(dataset) {
+                    return Err(wrong(place + ".datasets", format!("there is no data set {dataset:?}")));
+                }
+            }
+            if entry.default
+                && let Some(other) = default_plan.replace(name.clone())
+            {
+                return Err(wrong(place + ".default", format!("plan {other:?} is the default already")));
+            }
+            let plan = entry.into_plan(&name).map_err(|detail| wrong(place, detail))?;
+            plans.insert(name, plan);
+        }
+        let default_plan =
+            default_plan.or_else(|| plans.keys().next().cloned()).unwrap_or_else(|| "default".into());
+        plans.entry(default_plan.clone()).or_insert_with(|| Plan::default_named(&default_plan));
+
+        let hash = hex::encode(Sha256::digest(text.as_bytes()));
+        Ok(Self { hash, datasets, plans, default_plan })
+    }
+}
+
+impl PlanEntry {
+    fn into_plan(self, name: &str) -> Result<Plan, String> {
+        let default = Plan::default_named(name);
+        let positive = |member: &str, value: Option<u32>| match value {
+            Some(0) => Err(format!("{member} must be at least 1")),
+            other => Ok(other),
+        };
+        if self.max_records == Some(0) {
+            return Err("max_records must be at least 1".into());
+        }
+        let formats = self
+            .formats
+            .map(|names| names.iter().map(|name| name.parse::<Format>()).collect::<Result<_, _>>())
+            .transpose()?;
+        Ok(Plan {
+            max_records: self.max_records.unwrap_or(default.max_records),
+            max_open_jobs: positive("max_open_jobs", self.max_open_jobs)?.unwrap_or(default.max_open_jobs),
+            submits_per_minute: positive("submits_per_minute", self.submits_per_minute)?,
+            retention_days: positive("retention_days", self.retention_days)?
+                .unwrap_or(default.retention_days),
+            datasets: self.datasets,
+            sql: self.sql.unwrap_or(default.sql),
+            formats,
+            name: default.name,
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if is_name(name) {
+        Ok(())
+    } else {
+        Err("is not a name: use a-z, 0-9, - and _, at most 64 characters, a letter or digit first".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<CatalogFile, String> {
+        CatalogFile::parse(text, Path::new("/data/willcall.toml")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_whole_catalog_is_read() {
+        let file = parse(
+            r#"
+            [datasets.flights]
+            description = "departures"
+            path = "flights.parquet"
+            [datasets.flights.views.delays]
+            fields = ["carrier", "dep_delay"]
+            [plans.free]
+            default = true
+            [plans.pro]
+            max_records = 5
+            datasets = ["flights"]
+            formats = ["csv", "jsons"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(file.datasets["flights"].source.location, "/data/flights.parquet");
+        assert_eq!(file.default_plan, "free");
+        assert_eq!(file.plans["free"].max_records, 1000);
+        let pro = &file.plans["pro"];
+        assert!(pro.allows_dataset("flights") && !pro.allows_dataset("other"));
+        assert!(pro.allows_format(Format::Json) && !pro.allows_format(Format::Parquet));
+    }
+
+    #[test]
+    fn an_empty_catalog_has_a_default_plan() {
+        let file = parse("").unwrap();
+        assert_eq!(file.plans[&file.default_plan].max_records, 1000);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, expected) in [
+            ("[datasets.flights]\npth = 'x'", "unknown field `pth`"),
+            ("[datasets.flights]", "missing field `path`"),
+            ("[datasets.'a/b']\npath = 'x'", "datasets.a/b: is not a name"),
+            ("[datasets.a]\npath = ''", "datasets.a.path: is empty"),
+            ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
+            ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
+            ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
+            ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),
+            ("[plans.p]\ndefault = true\n[plans.q]\ndefault = true", "plan \"p\" is the default already"),
+            ("[[", "line 1"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}\n{error}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The catalog: data sets with their columns and views, and plans.
+
+mod column;
+mod file;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    column::{Column, ColumnType, TimeUnit},
+    file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
+};
+use crate::{Timestamp, account::Plan};
+
+/// Everything that can be asked for, and by whom; one consistent state of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Catalog {
+    /// SHA-256 of what the operator wrote, in lower-case hexadecimal.
+    pub hash: String,
+    /// The data sets by name.
+    pub datasets: BTreeMap<String, Arc<Dataset>>,
+    /// The plans by name.
+    pub plans: BTreeMap<String, Plan>,
+    /// The plan of accounts whose own is not in the catalog any more, and of new ones.
+    pub default_plan: String,
+}
+
+impl Catalog {
+    /// The plan of that name, or the default plan where it is gone.
+    pub fn plan(&self, name: &str) -> Plan {
+        let plan = self.plans.get(name).or_else(|| self.plans.get(&self.default_plan));
+        plan.cloned().unwrap_or_else(|| Plan::default_named(&self.default_plan))
+    }
+
+    /// The data set, where it exists and the plan may read it: a client cannot tell one from the other.
+    pub fn dataset(&self, name: &str, plan: &Plan) -> Option<Arc<Dataset>> {
+        self.datasets.get(name).filter(|_| plan.allows_dataset(name)).cloned()
+    }
+}
+
+/// A data set as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// What it holds, in the operator's words.
+    pub description: String,
+    /// Where its files are.
+    pub source: DatasetSource,
+    /// The named sets of fields.
+    pub views: BTreeMap<String, View>,
+    /// What was read from its files.
+    pub facts: DatasetFacts,
+}
+
+impl Dataset {
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.facts.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// Where the files of a data set are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DatasetSource {
+    /// A Parquet file, or a directory of them: an absolute path.
+    pub location: String,
+}
+
+/// A named set of fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// What it is for, in the operator's words.
+    pub description: String,
+    /// Its fields, in order.
+    pub fields: Vec<String>,
+}
+
+/// What a data set's files say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetFacts {
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+    /// How many records there are, where the files say so.
+    pub records: Option<u64>,
+    /// The size of all files in bytes.
+    pub bytes: u64,
+    /// How many files there are.
+    pub files: u64,
+    /// Changes when any file does: a hash over their names, sizes and marks.
+    pub version: String,
+    /// When the newest file was written.
+    pub updated: Option<Timestamp>,
+}

@@ -1,0 +1,74 @@
+//! The manifest: written last, so that what it names is whole.
+
+use serde::{Deserialize, Serialize};
+
+use super::Truncation;
+use crate::{AccountId, JobId, Timestamp, catalog::Column, format::OutputFormat};
+
+/// What a completed job delivered, and from what. Its presence commits the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub schema_version: u32,
+    /// The job.
+    pub job_id: JobId,
+    /// Its account.
+    pub account: AccountId,
+    /// The attempt that wrote the files.
+    pub attempt: u32,
+    /// When it was written.
+    pub created: Timestamp,
+    /// Records of all files.
+    pub records: u64,
+    /// Bytes of all files, as stored.
+    pub bytes: u64,
+    /// The files of the result.
+    pub files: Vec<ManifestFile>,
+    /// Pages; `None` where the format has none.
+    pub pages: Option<u64>,
+    /// The most records in a page.
+    pub page_size: u32,
+    /// The columns, in order.
+    pub schema: Vec<Column>,
+    /// The format with every option.
+    pub output: OutputFormat,
+    /// What cut the result short, if anything did.
+    pub truncated: Option<Truncation>,
+    /// NaN and infinite numbers that were written as null, because JSON has no words for them.
+    pub non_finite_as_null: u64,
+    /// Where the records came from.
+    pub source: ManifestSource,
+    /// The version of the code that decides the bytes.
+    pub writer: String,
+}
+
+/// The version of [`Manifest`] that this code writes.
+pub const MANIFEST_SCHEMA: u32 = 1;
+
+/// One file of a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Its name, the last segment of its key.
+    pub name: String,
+    /// The media type.
+    pub media_type: String,
+    /// Records in it.
+    pub records: u64,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// SHA-256 of the stored bytes in lower-case hexadecimal.
+    pub sha256: String,
+    /// CRC-32 of the stored bytes in lower-case hexadecimal, as zip files use it.
+    pub crc32: String,
+}
+
+/// Where the records came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestSource {
+    /// The data set.
+    pub dataset: String,
+    /// The version of the data set: a hash over its files' names, sizes and marks.
+    pub version: String,
+    /// Files of the data set.
+    pub files: u64,
+}

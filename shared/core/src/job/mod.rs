@@ -1,0 +1,189 @@
+//! Jobs: the record, its states, and the one function that changes it.
+
+pub mod kinds;
+mod manifest;
+mod problem;
+mod progress;
+mod state;
+mod transition;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    manifest::{MANIFEST_SCHEMA, Manifest, ManifestFile, ManifestSource},
+    problem::{Problem, ProblemType},
+    progress::{Progress, Stage},
+    state::JobState,
+    transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE},
+};
+use crate::{
+    AccountId, JobId, JobRef, Timestamp,
+    format::{Compression, Format},
+};
+
+/// The version of the job's stored form. A reader refuses a newer one.
+pub const JOB_SCHEMA: u32 = 1;
+
+/// How often a job may fail by itself before it has failed for good.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// What kind of work a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Records of a data set.
+    Query,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::Query];
+
+    /// The kind as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+        }
+    }
+}
+
+/// A job as stores keep it: about 2 KB, whatever it asks for and whatever it delivers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The version of this form, [`JOB_SCHEMA`] when written by this code.
+    pub schema: u32,
+    /// Changes with every write to the record, progress included; stores compare it to detect races.
+    pub version: u64,
+    /// The job's name among all jobs.
+    pub id: JobId,
+    /// Who owns it.
+    pub account: AccountId,
+    /// The plan that it was submitted under.
+    pub plan: String,
+    /// What work it does.
+    pub kind: JobKind,
+    /// What the client calls it.
+    pub name: Option<String>,
+    /// The client's own marks.
+    pub labels: BTreeMap<String, String>,
+    /// The data set it reads.
+    pub dataset: Option<String>,
+    /// The view it was asked through.
+    pub view: Option<String>,
+    /// The format of its result.
+    pub format: Format,
+    /// The compression of its result.
+    pub compression: Compression,
+    /// The request, as it came and as it was understood.
+    pub request: StoredRequest,
+    /// SHA-256 of the catalog that the request was checked against.
+    pub catalog: String,
+    /// The base of its links, `https://host`, as the host knew it at insert; never the client's `Host`.
+    pub public_url: String,
+    /// Days that the result is kept, by the plan at insert.
+    pub retention_days: u32,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When work on it first began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// When the result goes. Set when the job ends.
+    pub expires: Option<Timestamp>,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it delivered, once completed.
+    pub result: Option<ResultSummary>,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// How often it was claimed. Names the current attempt: the fencing token of leases and result keys.
+    pub attempt: u32,
+    /// Attempts that ended with an error of the work itself.
+    pub failures: u32,
+    /// Attempts whose worker was lost: it died, or stalled past its lease.
+    pub lost: u32,
+    /// Until when the current attempt's worker has the job to itself; `None` while nobody works on it.
+    pub leased_until: Option<Timestamp>,
+    /// When the sweeper must look at the job; `None` once nothing is left to do.
+    pub due_at: Option<Timestamp>,
+    /// How often the sweeper sent its message again.
+    pub resends: u32,
+}
+
+impl Job {
+    /// Where the job lives.
+    pub fn reference(&self) -> JobRef {
+        JobRef { account: self.account.clone(), job: self.id }
+    }
+}
+
+/// What a completed job delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultSummary {
+    /// The attempt that delivered it: a part of its keys.
+    pub attempt: u32,
+    /// Records written.
+    pub records: u64,
+    /// Bytes of all files, as stored.
+    pub bytes: u64,
+    /// Files.
+    pub files: u32,
+    /// Pages; `None` where the format has none.
+    pub pages: Option<u64>,
+    /// SHA-256 of the file in lower-case hexadecimal.
+    pub sha256: String,
+    /// What cut the result short, if anything did.
+    pub truncated: Option<Truncation>,
+}
+
+/// Why a result has fewer records than were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truncation {
+    /// What cut it.
+    pub reason: TruncationReason,
+    /// At how many records.
+    pub limit: u64,
+}
+
+/// What can cut a result short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TruncationReason {
+    /// The plan's `max_records`.
+    PlanLimit,
+}
+
+impl TruncationReason {
+    /// The reason as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PlanLimit => "plan_limit",
+        }
+    }
+}
+
+/// A request as it is kept: in the job's record while small, in the blob store when large.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredRequest {
+    /// In the record.
+    Inline(Box<JobRequest>),
+    /// In the blob store under [`BlobKey::Request`](crate::ports::BlobKey::Request), by the SHA-256 of its bytes.
+    Blob {
+        /// SHA-256 of the stored bytes in lower-case hexadecimal.
+        sha256: String,
+    },
+}
+
+/// A request as it came, and as it was understood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRequest {
+    /// The client's own words, to be shown back.
+    pub original: serde_json::Value,
+    /// The validated work.
+    pub work: kinds::Work,
+}

@@ -1,0 +1,71 @@
+//! How far a job is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// What the worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Waiting for a worker.
+    Queued,
+    /// Listing files and planning.
+    Planning,
+    /// Sorting, before the first record can be written.
+    Sorting,
+    /// Writing records.
+    Writing,
+    /// Closing files and writing the manifest.
+    Committing,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Stage {
+    /// The stage as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Planning => "planning",
+            Self::Sorting => "sorting",
+            Self::Writing => "writing",
+            Self::Committing => "committing",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// How far a job is, as last written to the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Records that match, whatever the limit; `None` until counted.
+    pub records_found: Option<u64>,
+    /// Records that will be delivered: the limit asked for, or all found after the offset; `None` until known.
+    pub records_requested: Option<u64>,
+    /// Records delivered so far.
+    pub records_written: u64,
+    /// Bytes delivered so far, as stored.
+    pub bytes_written: u64,
+    /// The part of the work done, 0 to 100; 100 only when the job has completed.
+    pub percent: f64,
+    /// When the job may be done, by its speed so far.
+    pub estimated_finish: Option<Timestamp>,
+}
+
+impl Progress {
+    /// The progress of a job that nobody has begun.
+    pub fn queued() -> Self {
+        Self {
+            stage: Stage::Queued,
+            records_found: None,
+            records_requested: None,
+            records_written: 0,
+            bytes_written: 0,
+            percent: 0.0,
+            estimated_finish: None,
+        }
+    }
+}

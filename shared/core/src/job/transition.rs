@@ -1,0 +1,281 @@
+//! The one function that changes a job. Stores read a record, apply a [`Transition`], and write the outcome only if
+//! the record is still the one they read; what may follow what is decided here and nowhere else.
+
+use std::time::Duration;
+
+use super::{Job, JobState, MAX_ATTEMPTS, Problem, Progress, ResultSummary, Stage};
+use crate::Timestamp;
+
+/// How long after its insert the sweeper looks at a job whose message may never have been sent.
+pub const UNSENT_DUE: Duration = Duration::from_secs(60);
+/// How long after a successful send the sweeper looks at a job that nobody has claimed; doubled by each re-send.
+pub const SENT_DUE: Duration = Duration::from_secs(6 * 3600);
+/// How long the record of an ended job stays after its result has expired.
+pub const RECORD_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How long after a job ended without a result its files are swept once more, for writers that came late.
+pub const SWEEP_AFTER_END: Duration = Duration::from_secs(60);
+
+const DAY: u64 = 86_400;
+
+/// A change of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transition {
+    /// The job's message was handed to the queue for the first time, or after a hand-back.
+    Sent,
+    /// The sweeper sent the message again.
+    Resent,
+    /// The sweeper found the job in order; look again when the lease is past.
+    Postpone,
+    /// A worker takes the job.
+    Claim {
+        /// How long it has the job to itself.
+        lease: Duration,
+        /// How many workers may be lost before the job is given up; the host's own.
+        max_lost: u32,
+    },
+    /// The holder of the lease tells how far it is and keeps the lease.
+    Renew {
+        /// The fencing token.
+        attempt: u32,
+        /// How far it is.
+        progress: Box<Progress>,
+        /// How long it keeps the job from now.
+        lease: Duration,
+    },
+    /// The holder of the lease stops without fault of the job, as on shutdown.
+    HandBack {
+        /// The fencing token.
+        attempt: u32,
+    },
+    /// The attempt failed by something that may pass. The last one allowed fails the job.
+    Retry {
+        /// The fencing token.
+        attempt: u32,
+        /// What went wrong, should it be the last.
+        problem: Problem,
+    },
+    /// The manifest is written: the job is done.
+    Complete {
+        /// The fencing token.
+        attempt: u32,
+        /// What was delivered.
+        result: Box<ResultSummary>,
+        /// All records that match, where counted.
+        records_found: Option<u64>,
+        /// What was asked for, where known.
+        records_requested: Option<u64>,
+    },
+    /// The job has failed for good.
+    Fail {
+        /// The fencing token; `None` for a job that nobody holds.
+        attempt: Option<u32>,
+        /// Why.
+        problem: Problem,
+    },
+    /// The client gives the job up.
+    Cancel,
+    /// The client renames the job or changes when its result goes. `None` leaves a member as it is.
+    Amend {
+        /// The new name; `Some(None)` removes it.
+        name: Option<Option<String>>,
+        /// The new labels, in place of all.
+        labels: Option<std::collections::BTreeMap<String, String>>,
+        /// When the result goes.
+        expires: Option<Timestamp>,
+    },
+    /// The result has expired and its files are gone.
+    Expire,
+    /// What a job without a result left behind is gone.
+    Purged,
+}
+
+/// Why a transition was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The job already is where the transition leads; nothing was written.
+    #[error("nothing to change")]
+    Unchanged,
+    /// The state does not allow it.
+    #[error("the job is {0}")]
+    State(JobState),
+    /// Another worker has the job.
+    #[error("leased until {0}")]
+    Leased(Timestamp),
+    /// The attempt is not the current one: its holder must stop.
+    #[error("the attempt is not the current one")]
+    StaleAttempt,
+    /// No attempts are left: the job must be failed.
+    #[error("no attempts are left")]
+    Exhausted,
+}
+
+impl Job {
+    /// The job after `transition` at `now`; `self` is unchanged.
+    pub fn apply(&self, transition: &Transition, now: Timestamp) -> Result<Self, Refused> {
+        let mut job = self.clone();
+        match transition {
+            Transition::Sent => {
+                self.must_be(JobState::Accepted)?;
+                job.due_at = Some(now.plus(SENT_DUE));
+            }
+            Transition::Resent => {
+                self.must_be_open()?;
+                job.resends = self.resends.saturating_add(1);
+                job.due_at = Some(now.plus(SENT_DUE.saturating_mul(1 << job.resends.min(6))));
+            }
+            Transition::Postpone => {
+                self.must_be(JobState::Processing)?;
+                let lease = self.leased_until.unwrap_or(now);
+                if self.due_at == Some(lease) {
+                    return Err(Refused::Unchanged);
+                }
+                job.due_at = Some(lease);
+            }
+            Transition::Claim { lease, max_lost } => job.claim(*lease, *max_lost, now)?,
+            Transition::Renew { attempt, progress, lease } => {
+                self.must_hold(*attempt)?;
+                job.progress = (**progress).clone();
+                job.leased_until = Some(now.plus(*lease));
+            }
+            Transition::HandBack { attempt } => {
+                self.must_hold(*attempt)?;
+                job.back_to_queue(now);
+            }
+            Transition::Retry { attempt, problem } => {
+                self.must_hold(*attempt)?;
+                job.failures += 1;
+                if job.failures >= MAX_ATTEMPTS {
+                    job.end(JobState::Failed, now)?;
+                    job.error = Some(problem.clone());
+                } else {
+                    job.back_to_queue(now);
+                }
+            }
+            Transition::Complete { attempt, result, records_found, records_requested } => {
+                self.must_hold(*attempt)?;
+                job.end(JobState::Completed, now)?;
+                job.due_at = job.expires;
+                job.progress = Progress {
+                    stage: Stage::Done,
+                    records_found: *records_found,
+                    records_requested: *records_requested,
+                    records_written: result.records,
+                    bytes_written: result.bytes,
+                    percent: 100.0,
+                    estimated_finish: None,
+                };
+                job.result = Some((**result).clone());
+            }
+            Transition::Fail { attempt, problem } => {
+                match attempt {
+                    Some(attempt) => self.must_hold(*attempt)?,
+                    None => self.must_be_free(now)?,
+                }
+                job.end(JobState::Failed, now)?;
+                job.error = Some(problem.clone());
+            }
+            Transition::Cancel => {
+                if self.state == JobState::Cancelled {
+                    return Err(Refused::Unchanged);
+                }
+                job.end(JobState::Cancelled, now)?;
+            }
+            Transition::Amend { name, labels, expires } => {
+                if let Some(name) = name {
+                    job.name.clone_from(name);
+                }
+                if let Some(labels) = labels {
+                    job.labels.clone_from(labels);
+                }
+                if let Some(expires) = expires {
+                    self.must_be(JobState::Completed)?;
+                    job.expires = Some(*expires);
+                    job.due_at = job.expires;
+                }
+            }
+            Transition::Expire => {
+                if self.state == JobState::Expired {
+                    return Err(Refused::Unchanged);
+                }
+                job.move_to(JobState::Expired)?;
+                job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
+            }
+            Transition::Purged => {
+                if !matches!(self.state, JobState::Failed | JobState::Cancelled) {
+                    return Err(Refused::State(self.state));
+                }
+                job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
+            }
+        }
+        job.version += 1;
+        Ok(job)
+    }
+
+    fn claim(&mut self, lease: Duration, max_lost: u32, now: Timestamp) -> Result<(), Refused> {
+        if self.state == JobState::Processing {
+            if let Some(until) = self.leased_until.filter(|until| now < *until) {
+                return Err(Refused::Leased(until));
+            }
+            self.lost += 1;
+        }
+        if self.lost > max_lost || self.failures >= MAX_ATTEMPTS {
+            return Err(Refused::Exhausted);
+        }
+        self.move_to(JobState::Processing)?;
+        self.attempt += 1;
+        self.started = self.started.or(Some(now));
+        let until = now.plus(lease);
+        self.leased_until = Some(until);
+        self.due_at = Some(until);
+        self.progress = Progress { stage: Stage::Planning, ..Progress::queued() };
+        Ok(())
+    }
+
+    fn back_to_queue(&mut self, now: Timestamp) {
+        self.state = JobState::Accepted;
+        self.leased_until = None;
+        self.due_at = Some(now.plus(UNSENT_DUE));
+        self.progress = Progress::queued();
+    }
+
+    fn end(&mut self, state: JobState, now: Timestamp) -> Result<(), Refused> {
+        self.move_to(state)?;
+        self.finished = Some(now);
+        self.leased_until = None;
+        self.progress.estimated_finish = None;
+        self.expires = Some(now.plus(Duration::from_secs(u64::from(self.retention_days) * DAY)));
+        self.due_at = Some(now.plus(SWEEP_AFTER_END));
+        Ok(())
+    }
+
+    fn move_to(&mut self, next: JobState) -> Result<(), Refused> {
+        if !self.state.allows(next) {
+            return Err(Refused::State(self.state));
+        }
+        self.state = next;
+        Ok(())
+    }
+
+    fn must_be(&self, state: JobState) -> Result<(), Refused> {
+        if self.state == state { Ok(()) } else { Err(Refused::State(self.state)) }
+    }
+
+    fn must_be_open(&self) -> Result<(), Refused> {
+        if self.state.is_terminal() { Err(Refused::State(self.state)) } else { Ok(()) }
+    }
+
+    fn must_be_free(&self, now: Timestamp) -> Result<(), Refused> {
+        self.must_be_open()?;
+        match self.leased_until {
+            Some(until) if now < until => Err(Refused::Leased(until)),
+            _ => Ok(()),
+        }
+    }
+
+    fn must_hold(&self, attempt: u32) -> Result<(), Refused> {
+        if self.attempt != attempt {
+            return Err(Refused::StaleAttempt);
+        }
+        self.must_be(JobState::Processing)
+    }
+}

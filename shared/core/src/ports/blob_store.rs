@@ -1,0 +1,192 @@
+//! Where results are kept.
+
+use std::{fmt, ops::Range, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::{AccountId, JobRef, Timestamp, error::Source};
+
+/// A flat store of named bytes. A blob is whole or not there: what a writer has not finished is never seen.
+#[async_trait]
+pub trait BlobStore: Send + Sync {
+    /// Begins a blob, in place of one of that name once finished. Memory is bounded whatever its size.
+    async fn writer(&self, key: &BlobKey, media_type: &str) -> Result<Box<dyn BlobWriter>, BlobError>;
+
+    /// Keeps a small blob.
+    async fn put(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<(), BlobError>;
+
+    /// Keeps a small blob unless there is one of that name: of many at once, one is kept.
+    async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError>;
+
+    /// What is known of the blob without reading it; `None` where there is none.
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError>;
+
+    /// The bytes of a range, which must lie within the blob; [`BlobError::Missing`] where there is none.
+    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, BlobError>;
+
+    /// The bytes of a range as a stream; the whole where `range` is `None`.
+    async fn stream(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobStream, BlobError>;
+
+    /// Removes every blob under the prefix; nothing there is no error. Answers how many went.
+    async fn delete_prefix(&self, prefix: &BlobPrefix) -> Result<u64, BlobError>;
+
+    /// A link by which anyone can read the blob until it expires.
+    async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError>;
+}
+
+/// Receives a blob's bytes in order. Dropped unfinished, it leaves nothing that can be seen.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Appends bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError>;
+
+    /// Makes the blob visible, durable once answered.
+    async fn finish(self: Box<Self>) -> Result<BlobHead, BlobError>;
+
+    /// Gives it up, and frees what it held.
+    async fn abort(self: Box<Self>) -> Result<(), BlobError>;
+}
+
+/// The bytes of a blob in order.
+pub type BlobStream = BoxStream<'static, Result<Bytes, BlobError>>;
+
+/// What is known of a blob without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobHead {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Changes when its bytes do. Without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub modified: Timestamp,
+}
+
+/// Whether [`BlobStore::put_new`] kept what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutNew {
+    /// It did.
+    Created,
+    /// There was one already.
+    Exists,
+}
+
+/// What a signed link says of the blob to whoever follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignGet {
+    /// The base of the link where the store is served by this very host; unused where it has its own address.
+    pub base_url: String,
+    /// The file name that a browser saves it under.
+    pub file_name: String,
+    /// The media type to answer with.
+    pub media_type: String,
+    /// Now, and how long the link works.
+    pub now: Timestamp,
+    /// How long the link works.
+    pub lifetime: Duration,
+}
+
+/// A link that works until it expires.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedLink {
+    /// The link.
+    pub url: String,
+    /// Until when it works.
+    pub expires: Timestamp,
+}
+
+impl fmt::Debug for SignedLink {
+    /// Leaves the link out: whoever has it can read the blob.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedLink").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// The name of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BlobKey {
+    /// A request too large for the job's record.
+    Request(JobRef),
+    /// The list of files that every attempt of the job reads.
+    Snapshot(JobRef),
+    /// A file of a result.
+    Result {
+        /// The job.
+        job: JobRef,
+        /// The attempt that wrote it.
+        attempt: u32,
+        /// Its name: letters, digits, `.`, `-` and `_`.
+        file: String,
+    },
+    /// Where the pages of the result begin: 16 bytes a page.
+    PageIndex {
+        /// The job.
+        job: JobRef,
+        /// The attempt that wrote it.
+        attempt: u32,
+    },
+    /// The manifest.
+    Manifest {
+        /// The job.
+        job: JobRef,
+        /// The attempt that wrote it.
+        attempt: u32,
+    },
+}
+
+impl fmt::Display for BlobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(job) => write!(f, "requests/{job}.json"),
+            Self::Snapshot(job) => write!(f, "results/{job}/snapshot.json"),
+            Self::Result { job, attempt, file } => write!(f, "results/{job}/{attempt}/{file}"),
+            Self::PageIndex { job, attempt } => write!(f, "results/{job}/{attempt}/pages.idx"),
+            Self::Manifest { job, attempt } => write!(f, "results/{job}/{attempt}/manifest.json"),
+        }
+    }
+}
+
+/// Blobs that go together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BlobPrefix {
+    /// Everything that a job's attempts wrote, and its snapshot.
+    Results(JobRef),
+    /// Everything that one attempt wrote.
+    Attempt {
+        /// The job.
+        job: JobRef,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The job's request.
+    Request(JobRef),
+    /// Everything of an account.
+    Account(AccountId),
+}
+
+impl fmt::Display for BlobPrefix {
+    /// Ends in `/`, or is a whole key: `results/a/1` must not take `results/a/10` with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Results(job) => write!(f, "results/{job}/"),
+            Self::Attempt { job, attempt } => write!(f, "results/{job}/{attempt}/"),
+            Self::Request(job) => write!(f, "requests/{job}.json"),
+            Self::Account(account) => write!(f, "results/{account}/"),
+        }
+    }
+}
+
+/// The blob store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// There is no such blob.
+    #[error("there is no blob {0}")]
+    Missing(String),
+    /// There is no room for it.
+    #[error("the blob store is full")]
+    Full(#[source] Source),
+    /// It does not answer now; trying again may help.
+    #[error("the blob store does not answer")]
+    Unavailable(#[source] Source),
+}

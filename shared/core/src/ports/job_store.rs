@@ -1,0 +1,141 @@
+//! Where jobs are kept.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::{
+    AccountId, JobId, JobRef, Timestamp,
+    error::Source,
+    job::{Job, JobKind, JobState, Refused, Transition},
+};
+
+/// The record of all jobs. What a method has answered is durable as it says, seen by every later read, and never
+/// partly there.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Keeps a new job, if its account has fewer than `max_open_jobs` jobs that have not ended. One atomic step:
+    /// concurrent inserts never exceed the limit, not by one. Survives a crash of the machine once answered.
+    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError>;
+
+    /// The job; `None` where there is none of that id in that account.
+    async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError>;
+
+    /// The account's jobs that fit `filter`, newest first, those older than `before` only. May answer fewer than
+    /// `limit` and still name a `next`: a call's work is bounded.
+    async fn list(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError>;
+
+    /// Applies [`Job::apply`] in one atomic step, and answers the job as it is afterwards. Races are resolved by
+    /// reading anew: the transition is judged on the record that it then replaces. The insert's open-job place is
+    /// freed in the same step when the job ends.
+    ///
+    /// Durable like an insert where the job ends; others may be lost by a crash of the machine, never by one of
+    /// the process.
+    async fn transition(
+        &self,
+        job: &JobRef,
+        transition: &Transition,
+        now: Timestamp,
+    ) -> Result<Job, TransitionError>;
+
+    /// Jobs whose `due_at` is at or before `now`, longest due first, at most `limit`.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError>;
+
+    /// Removes the record for good, open or not; `false` where there was none.
+    async fn delete(&self, job: &JobRef) -> Result<bool, StoreError>;
+
+    /// How many of the account's jobs have not ended.
+    async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError>;
+
+    /// How many jobs a worker takes before this one, where the store can tell cheaply; else `None`.
+    async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError>;
+}
+
+/// Which jobs to list. Every condition that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobFilter {
+    /// In this state.
+    pub state: Option<JobState>,
+    /// Of this kind.
+    pub kind: Option<JobKind>,
+    /// Of this data set.
+    pub dataset: Option<String>,
+    /// With exactly this name.
+    pub name: Option<String>,
+    /// With all these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Created after this moment.
+    pub created_after: Option<Timestamp>,
+    /// Created before this moment.
+    pub created_before: Option<Timestamp>,
+}
+
+impl JobFilter {
+    /// Whether the job fits.
+    pub fn matches(&self, job: &Job) -> bool {
+        fn fits<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
+        }
+        fits(&self.state, Some(&job.state))
+            && fits(&self.kind, Some(&job.kind))
+            && fits(&self.dataset, job.dataset.as_ref())
+            && fits(&self.name, job.name.as_ref())
+            && self.labels.iter().all(|(key, value)| job.labels.get(key) == Some(value))
+            && self.created_after.is_none_or(|moment| job.created > moment)
+            && self.created_before.is_none_or(|moment| job.created < moment)
+    }
+}
+
+/// A part of a list of jobs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<Job>,
+    /// Where to go on, as `before`; `None` at the end.
+    pub next: Option<JobId>,
+}
+
+/// The store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer now; trying again may help.
+    #[error("the job store does not answer")]
+    Unavailable(#[source] Source),
+    /// What it holds cannot be read: damage, or a newer version's form.
+    #[error("the job store holds what cannot be read")]
+    Corrupt(#[source] Source),
+}
+
+/// A job was not inserted.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// The account has as many open jobs as it may.
+    #[error("too many open jobs")]
+    TooManyOpenJobs,
+    /// There is a job of that id.
+    #[error("the id is taken")]
+    Exists,
+    /// The store failed; whether the job is there is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A transition was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum TransitionError {
+    /// There is no such job.
+    #[error("no such job")]
+    NotFound,
+    /// The job does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The store failed; whether the transition was made is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

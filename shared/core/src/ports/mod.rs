@@ -1,0 +1,25 @@
+//! What the domain needs of the world. Each port is a small contract; `willcall-conformance` holds it as a suite
+//! that every adapter runs whole.
+
+mod accounts;
+mod blob_store;
+mod catalog;
+mod clock;
+mod executor;
+mod job_queue;
+mod job_store;
+mod signals;
+
+pub use self::{
+    accounts::{Accounts, AccountsError},
+    blob_store::{
+        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
+        SignedLink,
+    },
+    catalog::{CatalogError, CatalogSource, DatasetInspector, InspectError},
+    clock::{Clock, ManualClock, SystemClock},
+    executor::{Control, Delivered, ExecuteError, Executor, Task},
+    job_queue::{JobQueue, QueueError},
+    job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    signals::{Listener, Signals},
+};
