@@ -1,0 +1,80 @@
+//! Accounts and tokens: what an operator does with them, and what an account sees of itself.
+
+use std::time::Duration;
+
+use super::App;
+use crate::{
+    AccountId, Error,
+    account::{Account, Caller, Scope, TokenRecord},
+    token::Token,
+};
+
+/// What an account uses of its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Jobs that have not ended.
+    pub open_jobs: u32,
+}
+
+/// What the caller's account uses now.
+pub async fn usage(app: &App, caller: &Caller) -> Result<Usage, Error> {
+    caller.require(Scope::Read)?;
+    Ok(Usage { open_jobs: app.jobs.open_jobs(&caller.account.id).await? })
+}
+
+/// Makes an account, or gives an existing one another plan. The plan must be in the catalog.
+pub async fn put_account(app: &App, id: AccountId, plan: &str) -> Result<Account, Error> {
+    let catalog = app.catalog.catalog().await?;
+    if !catalog.plans.contains_key(plan) {
+        let known: Vec<&str> = catalog.plans.keys().map(String::as_str).collect();
+        return Err(Error::invalid(
+            "plan",
+            format!("there is no plan {plan:?}: the catalog has {}", known.join(", ")),
+        ));
+    }
+    let created = app.accounts.account(&id).await?.map_or_else(|| app.clock.now(), |old| old.created);
+    let account = Account { id, plan: plan.to_owned(), created };
+    app.accounts.put_account(&account).await?;
+    Ok(account)
+}
+
+/// Makes a token for an existing account. The token is answered here and never again.
+pub async fn create_token(
+    app: &App,
+    account: &AccountId,
+    scope: Scope,
+    name: &str,
+    lifetime: Option<Duration>,
+) -> Result<(Token, TokenRecord), Error> {
+    if app.accounts.account(account).await?.is_none() {
+        return Err(Error::NotFound("account"));
+    }
+    let token = Token::generate().map_err(|error| Error::Internal(Box::new(error)))?;
+    let now = app.clock.now();
+    let record = TokenRecord {
+        hash: token.hash(),
+        account: account.clone(),
+        scope,
+        name: name.to_owned(),
+        created: now,
+        expires: lifetime.map(|lifetime| now.plus(lifetime)),
+        revoked: None,
+    };
+    app.accounts.add_token(&record).await?;
+    Ok((token, record))
+}
+
+/// Revokes the one token whose hash begins with `prefix` (8 digits at least).
+pub async fn revoke_token(app: &App, prefix: &str) -> Result<TokenRecord, Error> {
+    if prefix.len() < 8 {
+        return Err(Error::invalid("id", "give at least the first 8 digits of the token's id"));
+    }
+    let tokens = app.accounts.tokens(None).await?;
+    let mut found = tokens.into_iter().filter(|token| token.hash.as_str().starts_with(prefix));
+    let token = found.next().ok_or(Error::NotFound("token"))?;
+    if found.next().is_some() {
+        return Err(Error::invalid("id", "fits more than one token: give more of its digits"));
+    }
+    app.accounts.revoke_token(&token.hash, app.clock.now()).await?;
+    Ok(token)
+}

@@ -1,0 +1,172 @@
+//! Following jobs, and changing them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    App, JobView,
+    limits::MAX_LIST,
+    submit::{check_labels, check_name},
+    view::{find, view},
+};
+use crate::{
+    Error, FieldError, JobId, JobRef, Timestamp,
+    account::{Caller, Scope},
+    job::{JobState, Refused, Transition},
+    ports::{BlobPrefix, JobFilter, TransitionError},
+};
+
+/// A part of the list of jobs.
+#[derive(Debug, Clone)]
+pub struct JobList {
+    /// The jobs, newest first.
+    pub jobs: Vec<JobView>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<JobId>,
+}
+
+/// What a client changes of a job; `None` leaves a member as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Amendment {
+    /// The new name; `Some(None)` removes it.
+    pub name: Option<Option<String>>,
+    /// The new labels, in place of all.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// When the result goes.
+    pub expires: Option<Timestamp>,
+}
+
+impl Caller {
+    /// Where the caller's job of that id lives.
+    pub fn job(&self, id: JobId) -> JobRef {
+        JobRef { account: self.account.id.clone(), job: id }
+    }
+}
+
+/// The account's jobs that fit, newest first.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    filter: &JobFilter,
+    before: Option<JobId>,
+    limit: u32,
+) -> Result<JobList, Error> {
+    caller.require(Scope::Read)?;
+    if limit == 0 || limit > MAX_LIST {
+        return Err(Error::invalid("limit", format!("must be 1 to {MAX_LIST}")));
+    }
+    let page = app.jobs.list(&caller.account.id, filter, before, limit).await?;
+    let now = app.clock.now();
+    let mut jobs = Vec::with_capacity(page.jobs.len());
+    for job in page.jobs {
+        if let Some(job) = job.seen_at(now).filter(|job| filter.matches(job)) {
+            jobs.push(view(app, job).await?);
+        }
+    }
+    Ok(JobList { jobs, next: page.next })
+}
+
+/// The job now, or as soon as it has ended, at the latest after `wait`.
+pub async fn status(app: &App, caller: &Caller, id: JobId, wait: Duration) -> Result<JobView, Error> {
+    caller.require(Scope::Read)?;
+    until_ended(app, &caller.job(id), wait.min(app.settings.max_wait)).await
+}
+
+/// The job as soon as it has ended, at the latest after `wait`.
+pub(super) async fn until_ended(app: &App, job: &JobRef, wait: Duration) -> Result<JobView, Error> {
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut listener = app.signals.listen(job);
+    loop {
+        let found = find(app, job).await?;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if found.state.is_terminal() || left.is_zero() {
+            return view(app, found).await;
+        }
+        listener.changed(left).await;
+    }
+}
+
+/// Gives a job up: its work stops, what it wrote goes. Cancelling a cancelled job changes nothing.
+pub async fn cancel(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Error> {
+    caller.require(Scope::Submit)?;
+    let job = caller.job(id);
+    find(app, &job).await?;
+    match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
+        Ok(_) => {
+            app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
+            tracing::info!(job.id = %job.job, account = %job.account, "cancelled job");
+        }
+        Err(TransitionError::Refused(Refused::Unchanged)) => {}
+        Err(TransitionError::Refused(Refused::State(state))) => {
+            return Err(Error::Conflict(format!("the job is {state}: it cannot be cancelled any more")));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    view(app, find(app, &job).await?).await
+}
+
+/// Removes a job with everything it left. One that runs is cancelled first. The record goes last, so a delete that
+/// broke off can be repeated.
+pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> {
+    caller.require(Scope::Submit)?;
+    let job = caller.job(id);
+    if !find(app, &job).await?.state.is_terminal() {
+        match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
+            // It may have ended by itself just now.
+            Ok(_) | Err(TransitionError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    remove(app, &job).await?;
+    tracing::info!(job.id = %job.job, account = %job.account, "deleted job");
+    Ok(())
+}
+
+/// Removes everything of a job, its record last.
+pub(super) async fn remove(app: &App, job: &JobRef) -> Result<(), Error> {
+    app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
+    app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await?;
+    app.jobs.delete(job).await?;
+    Ok(())
+}
+
+/// Renames a job, or changes its labels or when its result goes: not later than the plan's retention allows.
+pub async fn amend(app: &App, caller: &Caller, id: JobId, change: Amendment) -> Result<JobView, Error> {
+    caller.require(Scope::Submit)?;
+    let mut errors = Vec::new();
+    if let Some(Some(name)) = &change.name {
+        check_name(name, &mut errors);
+    }
+    if let Some(labels) = &change.labels {
+        check_labels(labels, &mut errors);
+    }
+    let job = caller.job(id);
+    let found = find(app, &job).await?;
+    let now = app.clock.now();
+    if let Some(expires) = change.expires {
+        if found.state == JobState::Expired {
+            return Err(Error::Expired);
+        }
+        if found.state != JobState::Completed {
+            return Err(Error::Conflict(format!(
+                "the job is {}: only a completed job's expiry can be changed",
+                found.state
+            )));
+        }
+        let days = caller.plan.retention_days;
+        let latest = found.finished.unwrap_or(now).plus(Duration::from_secs(u64::from(days) * 86_400));
+        if expires <= now {
+            errors.push(FieldError::at("expires", "is in the past: delete the job instead"));
+        } else if expires > latest {
+            let detail = format!("is later than the plan's {days} days allow: at the latest {latest}");
+            errors.push(FieldError::at("expires", detail));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let Amendment { name, labels, expires } = change;
+    if name.is_some() || labels.is_some() || expires.is_some() {
+        app.jobs.transition(&job, &Transition::Amend { name, labels, expires }, now).await?;
+    }
+    view(app, find(app, &job).await?).await
+}

@@ -1,0 +1,100 @@
+//! Collecting what a job delivered.
+
+
+use super::{
+    App, JobView,
+    view::{find, view},
+};
+use crate::{
+    Error, JobId,
+    account::{Caller, Scope},
+    job::{Job, JobState, Manifest, ResultSummary},
+    ports::{BlobHead, BlobKey, BlobStream, SignedLink},
+};
+
+/// Where the result file is to be had, and what it is.
+#[derive(Debug, Clone)]
+pub struct Download {
+    /// The job.
+    pub view: JobView,
+    /// A link that was signed just now.
+    pub link: SignedLink,
+    /// What the result is.
+    pub result: ResultSummary,
+    /// The file as the blob store has it.
+    pub head: BlobHead,
+}
+
+/// The result itself, or where to go for it.
+pub enum ResultBody {
+    /// The stored bytes.
+    Inline {
+        /// The job.
+        view: Box<JobView>,
+        /// What the result is.
+        result: ResultSummary,
+        /// The bytes in order.
+        stream: BlobStream,
+    },
+    /// More than this host answers inline.
+    Elsewhere(Box<Download>),
+}
+
+/// The manifest's own bytes.
+pub async fn manifest(app: &App, caller: &Caller, id: JobId) -> Result<Manifest, Error> {
+    let (job, result) = completed(app, caller, id).await?;
+    read_manifest(app, &job, &result).await
+}
+
+async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<Manifest, Error> {
+    let key = BlobKey::Manifest { job: job.reference(), attempt: result.attempt };
+    let head = app.blobs.head(&key).await?.ok_or_else(|| gone(job, "manifest"))?;
+    let bytes = app.blobs.read(&key, 0..head.size).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+/// A fresh link to the result file.
+pub async fn download(app: &App, caller: &Caller, id: JobId) -> Result<Download, Error> {
+    let (job, result) = completed(app, caller, id).await?;
+    download_of(app, job, result).await
+}
+
+async fn download_of(app: &App, job: Job, result: ResultSummary) -> Result<Download, Error> {
+    let view = view(app, job).await?;
+    let head = app.blobs.head(&file_key(&view, &result)).await?.ok_or_else(|| gone(&view.job, "result"))?;
+    let link = view.download.clone().ok_or_else(|| gone(&view.job, "link"))?;
+    Ok(Download { view, link, result, head })
+}
+
+/// The result inline, or where to go for it when it is more than this host answers.
+pub async fn result(app: &App, caller: &Caller, id: JobId) -> Result<ResultBody, Error> {
+    let (job, result) = completed(app, caller, id).await?;
+    if app.settings.inline_limit.is_some_and(|limit| result.bytes > limit) {
+        return Ok(ResultBody::Elsewhere(Box::new(download_of(app, job, result).await?)));
+    }
+    let view = view(app, job).await?;
+    let stream = app.blobs.stream(&file_key(&view, &result), None).await?;
+    Ok(ResultBody::Inline { view: Box::new(view), result, stream })
+}
+
+/// The job, if it has a result that can be collected.
+async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
+    caller.require(Scope::Read)?;
+    let job = find(app, &caller.job(id)).await?;
+    match (job.state, job.result.clone()) {
+        (JobState::Completed, Some(result)) => Ok((job, result)),
+        (JobState::Completed, None) => Err(gone(&job, "result")),
+        (JobState::Expired, _) => Err(Error::Expired),
+        (state, _) => Err(Error::NotReady(state)),
+    }
+}
+
+fn file_key(view: &JobView, result: &ResultSummary) -> BlobKey {
+    let file = Job::result_file(view.output());
+    BlobKey::Result { job: view.job.reference(), attempt: result.attempt, file }
+}
+
+/// What was committed is not there: damage, which the operator must hear of.
+fn gone(job: &Job, what: &str) -> Error {
+    Error::Internal(format!("the {what} of completed job {} is not there", job.id).into())
+}

@@ -1,0 +1,297 @@
+//! Checks a query draft against catalog and plan. Every mistake is found in one go and named with its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Error, FieldError,
+    account::Plan,
+    catalog::{Catalog, ColumnType, Dataset},
+    format::{Compression, CsvOptions, Format, OutputFormat, ParquetCodec, ParquetOptions},
+    job::kinds::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
+    query::{self, Filter, SyntaxError},
+    usecases::{
+        CsvDraft, ParquetDraft, QueryDraft,
+        limits::{
+            DEFAULT_PAGE_SIZE, MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, MAX_SORT,
+        },
+    },
+};
+
+/// The query as work to be done, or everything that is wrong with it.
+pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Result<QueryWork, Error> {
+    let mut errors = Vec::new();
+    let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
+        return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
+    };
+    if let Some(name) = &draft.name {
+        check_name(name, &mut errors);
+    }
+    check_labels(&draft.labels, &mut errors);
+    let filter = filter(&dataset, draft, &mut errors);
+    let fields = fields(&dataset, draft, &mut errors);
+    let sort = sort(&dataset, &draft.sort, &mut errors);
+    let output = output(plan, draft, &mut errors);
+    let page_size = match draft.page_size {
+        None => DEFAULT_PAGE_SIZE,
+        Some(size) => u32::try_from(size)
+            .ok()
+            .filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size))
+            .unwrap_or_else(|| {
+                let detail = format!("must be {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}, not {size}");
+                errors.push(FieldError::at("page_size", detail));
+                DEFAULT_PAGE_SIZE
+            }),
+    };
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    Ok(QueryWork {
+        dataset: dataset.name.clone(),
+        filter,
+        fields,
+        sort,
+        limit: draft.limit,
+        offset: draft.offset,
+        max_records: plan.max_records,
+        output,
+        page_size,
+    })
+}
+
+fn unknown_dataset(catalog: &Catalog, plan: &Plan, name: &str) -> FieldError {
+    let allowed = catalog.datasets.keys().map(String::as_str).filter(|name| plan.allows_dataset(name));
+    FieldError::at("dataset", with_nearest(format!("there is no data set {name:?}"), name, allowed))
+}
+
+/// The sentence, and the nearest name where one is near.
+fn with_nearest<'a>(sentence: String, wanted: &str, among: impl IntoIterator<Item = &'a str>) -> String {
+    match query::nearest(wanted, among) {
+        Some(near) => format!("{sentence}; did you mean {near:?}?"),
+        None => sentence,
+    }
+}
+
+fn filter(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> Option<Filter> {
+    let columns = &dataset.facts.columns;
+    let mut all = Vec::new();
+    let mut take = |place: &str, parsed: Result<Filter, SyntaxError>| match parsed {
+        Ok(filter) => all.push(filter),
+        Err(error) => errors.push(FieldError::at(place, error.detail)),
+    };
+    if let Some(text) = &draft.filter {
+        take("filter", query::parse_sql(text, columns));
+    }
+    if let Some(text) = &draft.query {
+        take("query", query::parse_lucene(text, columns));
+    }
+    for (name, value) in &draft.params {
+        take(name, query::parse_param(name, value, columns));
+    }
+    (!all.is_empty()).then(|| Filter::all(all).canonical())
+}
+
+fn fields(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> Vec<String> {
+    let names = || dataset.facts.columns.iter().map(|column| column.name.as_str());
+    let fields = match (&draft.fields, &draft.view) {
+        (Some(_), Some(_)) => {
+            errors.push(FieldError::at("view", "give either fields or view, not both"));
+            return Vec::new();
+        }
+        (Some(fields), None) => fields.clone(),
+        (None, Some(name)) => match dataset.views.get(name) {
+            Some(view) => return view.fields.clone(),
+            None => {
+                let sentence = format!("the data set {:?} has no view {name:?}", dataset.name);
+                let views = dataset.views.keys().map(String::as_str);
+                errors.push(FieldError::at("view", with_nearest(sentence, name, views)));
+                return Vec::new();
+            }
+        },
+        (None, None) => return names().map(str::to_owned).collect(),
+    };
+    if fields.is_empty() {
+        errors.push(FieldError::at("fields", "is empty: name at least one column, or leave it out for all"));
+    }
+    if fields.len() > MAX_FIELDS {
+        let detail = format!("has {} entries: at most {MAX_FIELDS} are allowed", fields.len());
+        errors.push(FieldError::at("fields", detail));
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    for (index, field) in fields.iter().enumerate() {
+        let place = format!("fields/{index}");
+        if dataset.column(field).is_none() {
+            let sentence = format!("unknown column {field:?}");
+            errors.push(FieldError::at(&place, with_nearest(sentence, field, names())));
+        } else if !seen.insert(field) {
+            errors.push(FieldError::at(&place, format!("column {field:?} is named twice")));
+        }
+    }
+    fields
+}
+
+fn sort(dataset: &Dataset, sort: &[String], errors: &mut Vec<FieldError>) -> Vec<SortKey> {
+    if sort.len() > MAX_SORT {
+        let detail = format!("has {} entries: at most {MAX_SORT} are allowed", sort.len());
+        errors.push(FieldError::at("sort", detail));
+        return Vec::new();
+    }
+    let mut keys: Vec<SortKey> = Vec::new();
+    for (index, text) in sort.iter().enumerate() {
+        let place = format!("sort/{index}");
+        // A column may itself begin with a sign: its whole name is tried first.
+        let (column, descending) = match text.strip_prefix('-') {
+            _ if dataset.column(text).is_some() => (text.as_str(), false),
+            Some(rest) => (rest, true),
+            None => (text.strip_prefix('+').unwrap_or(text), false),
+        };
+        match dataset.column(column) {
+            None => {
+                let names = dataset.facts.columns.iter().map(|column| column.name.as_str());
+                let sentence = format!("unknown column {column:?}");
+                errors.push(FieldError::at(&place, with_nearest(sentence, column, names)));
+            }
+            Some(found) if !is_sortable(&found.data_type) => {
+                let detail = format!("column {column:?} is {}: it has no order", found.data_type);
+                errors.push(FieldError::at(&place, detail));
+            }
+            Some(_) if keys.iter().any(|key| key.column == column) => {
+                errors.push(FieldError::at(&place, format!("column {column:?} is named twice")));
+            }
+            Some(_) => keys.push(SortKey { column: column.to_owned(), descending }),
+        }
+    }
+    keys
+}
+
+fn is_sortable(data_type: &ColumnType) -> bool {
+    use ColumnType::{
+        Binary, Boolean, Date, Decimal, Float, Int, List, Map, Other, Struct, Text, Time, Timestamp,
+    };
+    match data_type {
+        Boolean | Int { .. } | Float { .. } | Decimal { .. } | Text | Binary | Date => true,
+        Time { .. } | Timestamp { .. } => true,
+        List(_) | Struct(_) | Map(..) | Other(_) => false,
+    }
+}
+
+fn output(plan: &Plan, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> OutputFormat {
+    let format = match draft.format.as_deref().unwrap_or(Format::Json.as_str()).parse::<Format>() {
+        Ok(format) => {
+            if !plan.allows_format(format) {
+                let detail = format!("the plan {:?} does not allow the format {format}", plan.name);
+                errors.push(FieldError::at("format", detail));
+            }
+            format
+        }
+        Err(detail) => {
+            errors.push(FieldError::at("format", detail));
+            return OutputFormat::plain(Format::Json);
+        }
+    };
+    let compression = match draft.compression.as_deref().unwrap_or("none").parse::<Compression>() {
+        Ok(compression) => compression,
+        Err(detail) => {
+            errors.push(FieldError::at("compression", detail));
+            Compression::None
+        }
+    };
+    if compression != Compression::None && !format.is_text() {
+        let detail = format!(
+            "{format} is compressed inside: leave compression out, and choose with {format}.compression"
+        );
+        errors.push(FieldError::at("compression", detail));
+    }
+    if draft.csv.is_some() && format != Format::Csv {
+        errors.push(FieldError::at("csv", format!("is for the format csv, and the format is {format}")));
+    }
+    if draft.parquet.is_some() && format != Format::Parquet {
+        let detail = format!("is for the format parquet, and the format is {format}");
+        errors.push(FieldError::at("parquet", detail));
+    }
+    OutputFormat {
+        format,
+        compression,
+        csv: (format == Format::Csv).then(|| csv(draft.csv.as_ref(), errors)),
+        parquet: (format == Format::Parquet).then(|| parquet(draft.parquet.as_ref(), errors)),
+    }
+}
+
+fn csv(draft: Option<&CsvDraft>, errors: &mut Vec<FieldError>) -> CsvOptions {
+    let mut options = CsvOptions::default();
+    let Some(draft) = draft else { return options };
+    if let Some(text) = &draft.delimiter {
+        let mut chars = text.chars();
+        match (chars.next(), chars.next()) {
+            (Some(c), None) if c.is_ascii() && (c == '\t' || !c.is_ascii_control()) && c != '"' => {
+                options.delimiter = c;
+            }
+            _ => errors.push(FieldError::at(
+                "csv/delimiter",
+                "must be one ASCII character, neither a quote nor a line break",
+            )),
+        }
+    }
+    if let Some(null) = &draft.null {
+        let allowed = null.len() <= 64 && !null.contains(['"', '\r', '\n', options.delimiter]);
+        if allowed {
+            options.null.clone_from(null);
+        } else {
+            let detail = "must have at most 64 bytes, and no quote, line break or delimiter";
+            errors.push(FieldError::at("csv/null", detail));
+        }
+    }
+    options.header = draft.header.unwrap_or(options.header);
+    options.spreadsheet_safe = draft.spreadsheet_safe.unwrap_or(options.spreadsheet_safe);
+    options
+}
+
+fn parquet(draft: Option<&ParquetDraft>, errors: &mut Vec<FieldError>) -> ParquetOptions {
+    let mut options = ParquetOptions::default();
+    let Some(draft) = draft else { return options };
+    match draft.compression.as_deref() {
+        None => {}
+        Some("none") => options.codec = ParquetCodec::None,
+        Some("snappy") => options.codec = ParquetCodec::Snappy,
+        Some("zstd") => options.codec = ParquetCodec::Zstd,
+        Some(other) => {
+            let detail = format!("{other:?} is not one of none, snappy and zstd");
+            errors.push(FieldError::at("parquet/compression", detail));
+        }
+    }
+    if let Some(size) = draft.row_group_size {
+        match u32::try_from(size).ok().filter(|size| (1_000..=1_048_576).contains(size)) {
+            Some(size) => options.row_group_size = size,
+            None => errors.push(FieldError::at("parquet/row_group_size", "must be 1000 to 1048576")),
+        }
+    }
+    options
+}
+
+pub(in crate::usecases) fn check_name(name: &str, errors: &mut Vec<FieldError>) {
+    let length = name.chars().count();
+    if length == 0 || length > MAX_NAME {
+        errors.push(FieldError::at("name", format!("must have 1 to {MAX_NAME} characters, not {length}")));
+    }
+    if name.chars().any(char::is_control) {
+        errors.push(FieldError::at("name", "must not have control characters"));
+    }
+}
+
+pub(in crate::usecases) fn check_labels(labels: &BTreeMap<String, String>, errors: &mut Vec<FieldError>) {
+    if labels.len() > MAX_LABELS {
+        let detail = format!("has {} entries: at most {MAX_LABELS} are allowed", labels.len());
+        errors.push(FieldError::at("labels", detail));
+    }
+    for (key, value) in labels {
+        if key.is_empty() || key.chars().count() > MAX_LABEL_KEY {
+            let detail = format!("a label's key must have 1 to {MAX_LABEL_KEY} characters");
+            errors.push(FieldError::at("labels", detail));
+        }
+        if value.chars().count() > MAX_LABEL_VALUE {
+            let place = format!("labels/{}", key.replace('~', "~0").replace('/', "~1"));
+            let detail = format!("a label's value must have at most {MAX_LABEL_VALUE} characters");
+            errors.push(FieldError::at(&place, detail));
+        }
+    }
+}

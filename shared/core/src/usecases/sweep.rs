@@ -1,0 +1,96 @@
+//! What moves a job when all else fails, and removes what has had its time.
+
+use std::time::Duration;
+
+use super::{App, jobs::remove};
+use crate::{
+    Error, JobRef, Timestamp,
+    job::{JobState, RECORD_KEPT, Transition},
+    ports::{BlobPrefix, TransitionError},
+};
+
+/// Jobs looked at in one call of the store.
+const BATCH: u32 = 100;
+/// Rounds of one sweep, so that it ends even while ever more falls due.
+const ROUNDS: u32 = 100;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Messages sent again.
+    pub resent: u32,
+    /// Jobs found in order.
+    pub postponed: u32,
+    /// Results expired.
+    pub expired: u32,
+    /// Left-overs of jobs without a result removed.
+    pub purged: u32,
+    /// Records removed.
+    pub removed: u32,
+    /// Jobs that could not be dealt with; they stay due.
+    pub failed: u32,
+}
+
+/// Deals with every job that is due. Two sweeps at once do no harm: each step is repeatable, and the store judges
+/// each transition on the record as it is.
+pub async fn sweep(app: &App) -> Result<Swept, Error> {
+    let mut swept = Swept::default();
+    for _ in 0..ROUNDS {
+        let due = app.jobs.due(app.clock.now(), BATCH).await?;
+        let failed_before = swept.failed;
+        for job in &due {
+            if let Err(error) = sweep_one(app, job, &mut swept).await {
+                swept.failed += 1;
+                tracing::error!(job.id = %job.job, error = %error, "failed to sweep job");
+            }
+        }
+        // Those that failed stay due and would come again at once.
+        if due.len() < BATCH as usize || swept.failed > failed_before {
+            break;
+        }
+    }
+    Ok(swept)
+}
+
+async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Error> {
+    let Some(found) = app.jobs.get(job).await? else { return Ok(()) };
+    let now = app.clock.now();
+    let record_due = |expires: Option<Timestamp>| expires.is_none_or(|e| now >= e.plus(RECORD_KEPT));
+    match found.state {
+        JobState::Processing if found.leased_until.is_some_and(|until| now < until) => {
+            settle(app, job, &Transition::Postpone, now).await?;
+            swept.postponed += 1;
+        }
+        // Past its lease or never claimed: whoever gets the message claims it, or fails it for good.
+        JobState::Accepted | JobState::Processing => {
+            app.queue.send(job, Duration::ZERO).await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+            settle(app, job, &Transition::Resent, now).await?;
+            swept.resent += 1;
+        }
+        // Extended since it was listed as due.
+        JobState::Completed if found.expires.is_some_and(|expires| now < expires) => {}
+        JobState::Completed => {
+            app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
+            settle(app, job, &Transition::Expire, now).await?;
+            swept.expired += 1;
+        }
+        JobState::Failed | JobState::Cancelled if !record_due(found.expires) => {
+            app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
+            settle(app, job, &Transition::Purged, now).await?;
+            swept.purged += 1;
+        }
+        JobState::Failed | JobState::Cancelled | JobState::Expired => {
+            remove(app, job).await?;
+            swept.removed += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the transition; a job that has moved on meanwhile needs none.
+async fn settle(app: &App, job: &JobRef, transition: &Transition, now: Timestamp) -> Result<(), Error> {
+    match app.jobs.transition(job, transition, now).await {
+        Ok(_) | Err(TransitionError::Refused(_) | TransitionError::NotFound) => Ok(()),
+        Err(error @ TransitionError::Store(_)) => Err(error.into()),
+    }
+}

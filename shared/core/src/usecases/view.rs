@@ -1,0 +1,155 @@
+//! A job as its owner sees it at one moment.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::App;
+use crate::{
+    Error, JobRef, Timestamp,
+    format::OutputFormat,
+    job::{Job, JobRequest, JobState, RECORD_KEPT, StoredRequest, kinds::Work},
+    ports::{BlobKey, SignGet, SignedLink},
+};
+
+/// How long a download link works.
+pub const LINK_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How often a completed job's `ETag` changes, so that a client that polls by it never holds a dead link.
+const ETAG_PERIOD: i64 = 5 * 60 * 1000;
+
+/// A job as its owner sees it: with its request, its place in the queue and a fresh link.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job, expired where the clock says so.
+    pub job: Job,
+    /// Its request.
+    pub request: JobRequest,
+    /// How many jobs a worker takes before it; `None` where not known or not waiting.
+    pub queue_position: Option<u64>,
+    /// A link to its result, once completed.
+    pub download: Option<SignedLink>,
+    /// The moment of the view.
+    pub now: Timestamp,
+}
+
+impl JobView {
+    /// Changes when anything in the view does but the link and the running duration; for a completed job every
+    /// five minutes besides.
+    pub fn etag(&self) -> String {
+        let period = match self.job.state {
+            JobState::Completed => self.now.as_millis().div_euclid(ETAG_PERIOD),
+            _ => 0,
+        };
+        let text = format!(
+            "{}:{}:{}:{:?}:{period}",
+            self.job.id, self.job.version, self.job.state, self.queue_position
+        );
+        hex::encode(&Sha256::digest(text.as_bytes())[..12])
+    }
+
+    /// How long the job has been running, or ran, or waited where it never ran.
+    pub fn duration(&self) -> Duration {
+        let from = self.job.started.unwrap_or(self.job.created);
+        self.job.finished.unwrap_or(self.now).since(from)
+    }
+
+    /// Until when the record itself is kept, once the job has ended.
+    pub fn output(&self) -> &OutputFormat {
+        let Work::Query(query) = &self.request.work;
+        &query.output
+    }
+}
+
+impl Job {
+    /// The job as the clock has it: expired once `expires` is past, gone once its record is. Stores are swept later
+    /// than the clock turns, and readers must not see the difference.
+    pub fn seen_at(mut self, now: Timestamp) -> Option<Self> {
+        if let Some(expires) = self.expires {
+            if self.state.is_terminal() && now >= expires.plus(RECORD_KEPT) {
+                return None;
+            }
+            if self.state == JobState::Completed && now >= expires {
+                self.state = JobState::Expired;
+            }
+        }
+        Some(self)
+    }
+
+    /// The name of the result's file within its attempt.
+    pub fn result_file(output: &OutputFormat) -> String {
+        format!("result{}", output.file_suffix())
+    }
+}
+
+/// The job of that reference, as the clock has it.
+pub(super) async fn find(app: &App, job: &JobRef) -> Result<Job, Error> {
+    let found = app.jobs.get(job).await?;
+    found.and_then(|job| job.seen_at(app.clock.now())).ok_or(Error::NotFound("job"))
+}
+
+/// The job's request, from wherever it is kept.
+pub(super) async fn request_of(app: &App, job: &Job) -> Result<JobRequest, Error> {
+    let sha256 = match &job.request {
+        StoredRequest::Inline(request) => return Ok((**request).clone()),
+        StoredRequest::Blob { sha256 } => sha256,
+    };
+    let key = BlobKey::Request(job.reference());
+    let head = app.blobs.head(&key).await?.ok_or_else(|| {
+        Error::Internal(format!("the request of job {} is not in the blob store", job.id).into())
+    })?;
+    let bytes = app.blobs.read(&key, 0..head.size).await?;
+    if hex::encode(Sha256::digest(&bytes)) != *sha256 {
+        return Err(Error::Internal(format!("the request of job {} was changed", job.id).into()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+/// The view of a job that was just read.
+pub(super) async fn view(app: &App, job: Job) -> Result<JobView, Error> {
+    let now = app.clock.now();
+    let request = request_of(app, &job).await?;
+    let queue_position = match job.state {
+        JobState::Accepted => app.jobs.queue_position(&job.reference()).await?,
+        _ => None,
+    };
+    let mut view = JobView { job, request, queue_position, download: None, now };
+    if view.job.state == JobState::Completed {
+        view.download = Some(sign(app, &view).await?);
+    }
+    Ok(view)
+}
+
+async fn sign(app: &App, view: &JobView) -> Result<SignedLink, Error> {
+    let output = view.output();
+    let attempt = view.job.result.as_ref().map_or(view.job.attempt, |result| result.attempt);
+    let key = BlobKey::Result { job: view.job.reference(), attempt, file: Job::result_file(output) };
+    let left = view.job.expires.map_or(LINK_LIFETIME, |expires| expires.since(view.now));
+    let sign = SignGet {
+        base_url: view.job.public_url.clone(),
+        file_name: file_name(&view.job, output),
+        media_type: output.media_type().to_owned(),
+        now: view.now,
+        lifetime: LINK_LIFETIME.min(left),
+    };
+    Ok(app.blobs.sign_get(&key, &sign).await?)
+}
+
+/// The name under which a client saves the result: the job's own name where it has one, else data set and id;
+/// letters, digits, `.`, `-` and `_` only, so that it is safe on every system and in every header.
+pub fn file_name(job: &Job, output: &OutputFormat) -> String {
+    let wanted = job.name.clone().unwrap_or_else(|| {
+        let id = job.id.to_string();
+        format!("{}-{}", job.dataset.as_deref().unwrap_or("result"), &id[id.len() - 12..])
+    });
+    let mut stem = String::new();
+    for c in wanted.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            stem.push(c);
+        } else if !stem.ends_with('-') {
+            stem.push('-');
+        }
+    }
+    let stem: String = stem.trim_matches(['-', '.']).chars().take(100).collect();
+    let stem = if stem.is_empty() { "result" } else { &stem };
+    format!("{stem}{}", output.file_suffix())
+}

@@ -1,0 +1,336 @@
+//! Doing a job's work: claim, execute, commit.
+
+mod lease;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use self::lease::{LeaseKeeper, Stop};
+use super::{App, view::request_of};
+use crate::{
+    Error, JobRef,
+    catalog::Dataset,
+    job::{
+        Job, JobState, MANIFEST_SCHEMA, Manifest, ManifestSource, Problem, ProblemType, Refused,
+        ResultSummary, Stage, Transition,
+        kinds::{QueryWork, Work},
+    },
+    ports::{
+        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, Task, TransitionError,
+    },
+};
+
+/// A host that does work: the use cases' world, and what carries the work out.
+#[derive(Clone)]
+pub struct Worker {
+    /// The world.
+    pub app: App,
+    /// Carries the work out.
+    pub executor: Arc<dyn Executor>,
+    /// How leases are kept.
+    pub lease: LeaseSettings,
+}
+
+/// How leases are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseSettings {
+    /// How long a claim or renewal holds.
+    pub lease: Duration,
+    /// How often it is renewed, with the progress.
+    pub renew_every: Duration,
+    /// How long renewals may fail before the attempt stops by itself. Less than the lease, so that two attempts never
+    /// compute at once.
+    pub give_up_after: Duration,
+    /// How many workers a job may lose before it is given up.
+    pub max_lost: u32,
+}
+
+impl Default for LeaseSettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            renew_every: Duration::from_secs(3),
+            give_up_after: Duration::from_secs(20),
+            max_lost: 2,
+        }
+    }
+}
+
+/// What the host does with the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Acknowledge it: nothing is left to do.
+    Done,
+    /// Let it come again after this long.
+    RetryAfter(Duration),
+    /// Leave it as it is: it comes again when its visibility timeout ends.
+    Leave,
+}
+
+/// How long a message waits after the store could not be reached.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// Does the work of the job that the message names, if nobody else does. Safe to call twice, late, or for a job that
+/// has ended. `shutdown` asks it to hand the job back.
+pub async fn work(worker: &Worker, job: &JobRef, shutdown: &CancellationToken) -> Disposition {
+    let app = &worker.app;
+    let claim = Transition::Claim { lease: worker.lease.lease, max_lost: worker.lease.max_lost };
+    match app.jobs.transition(job, &claim, app.clock.now()).await {
+        Ok(claimed) => attempt(worker, claimed, shutdown).await,
+        Err(TransitionError::Refused(Refused::Exhausted)) => give_up(app, job).await,
+        // Ended, removed, or leased by another: not this message's to do.
+        Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
+        Err(TransitionError::Store(error)) => {
+            tracing::error!(job.id = %job.job, error = %error, "failed to claim job");
+            Disposition::RetryAfter(STORE_RETRY)
+        }
+    }
+}
+
+async fn give_up(app: &App, job: &JobRef) -> Disposition {
+    let problem = Problem::new(
+        ProblemType::EngineFailed,
+        "the job was given up: too many of its attempts ended without an answer",
+    );
+    match app.jobs.transition(job, &Transition::Fail { attempt: None, problem }, app.clock.now()).await {
+        Ok(_) => {
+            tracing::error!(job.id = %job.job, "job lost too many workers");
+            Disposition::Done
+        }
+        Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
+        Err(TransitionError::Store(_)) => Disposition::RetryAfter(STORE_RETRY),
+    }
+}
+
+/// How an attempt ended, before it is written down.
+enum Outcome {
+    Finished(Finished),
+    Stopped(Stop),
+    Retry(Problem),
+    Fail(Problem),
+}
+
+/// What an attempt delivered, its manifest written.
+struct Finished {
+    result: ResultSummary,
+    records_found: Option<u64>,
+    records_requested: Option<u64>,
+}
+
+async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Disposition {
+    let app = &worker.app;
+    let started = app.clock.now();
+    tracing::info!(job.id = %job.id, job.attempt = job.attempt, "claimed job");
+    let control = Arc::new(Control::default());
+    let keeper = LeaseKeeper::start(worker, &job, Arc::clone(&control), shutdown.clone());
+    let outcome = match run(worker, &job, &control).await {
+        Ok(finished) => Outcome::Finished(finished),
+        Err(ExecuteError::Cancelled) => Outcome::Stopped(keeper.reason()),
+        Err(ExecuteError::Transient { problem, source }) => {
+            let error = chain(&*source);
+            tracing::warn!(job.id = %job.id, job.attempt = job.attempt, error, "attempt failed");
+            Outcome::Retry(problem)
+        }
+        Err(ExecuteError::Fatal { problem, source }) => {
+            let error = source.map(|source| chain(&*source));
+            tracing::warn!(job.id = %job.id, job.attempt = job.attempt, detail = problem.detail, error, "job failed");
+            Outcome::Fail(problem)
+        }
+    };
+    // Ended before the outcome is written, so that no renewal comes after it.
+    keeper.stop().await;
+    let disposition = settle(app, &job, outcome).await;
+    let took = app.clock.now().since(started);
+    tracing::info!(
+        job.id = %job.id,
+        job.attempt = job.attempt,
+        ?disposition,
+        took_ms = took.as_millis(),
+        "attempt ended"
+    );
+    disposition
+}
+
+/// Executes the work and writes the manifest; the files are whole once it returns.
+async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finished, ExecuteError> {
+    let app = &worker.app;
+    let request = request_of(app, job).await.map_err(transient)?;
+    let Work::Query(query) = &request.work;
+    let task = Task {
+        job: job.reference(),
+        attempt: job.attempt,
+        work: Arc::new(request.work.clone()),
+        dataset: dataset_of(app, query).await?,
+        blobs: Arc::clone(&app.blobs),
+        control: Arc::clone(control),
+    };
+    let delivered = tokio::select! {
+        done = worker.executor.execute(task) => done?,
+        () = unresponsive(control) => return Err(ExecuteError::Cancelled),
+    };
+    control.enter(Stage::Committing);
+    if control.is_cancelled() {
+        return Err(ExecuteError::Cancelled);
+    }
+    let result = commit(app, job, query, &delivered).await?;
+    let left = |found: u64| found.saturating_sub(query.offset);
+    Ok(Finished {
+        result,
+        records_found: delivered.records_found,
+        records_requested: query.limit.or(delivered.records_found.map(left)),
+    })
+}
+
+/// Resolves some time after the work was told to stop and has not: its future is then dropped.
+async fn unresponsive(control: &Control) {
+    control.cancelled().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+}
+
+async fn dataset_of(app: &App, query: &QueryWork) -> Result<Arc<Dataset>, ExecuteError> {
+    let catalog = app.catalog.catalog().await.map_err(|error| transient(error.into()))?;
+    catalog.datasets.get(&query.dataset).cloned().ok_or_else(|| ExecuteError::Fatal {
+        problem: Problem::new(
+            ProblemType::Conflict,
+            format!("the data set {:?} is not there any more", query.dataset),
+        ),
+        source: None,
+    })
+}
+
+/// Writes the manifest, last of all files.
+async fn commit(
+    app: &App,
+    job: &Job,
+    query: &QueryWork,
+    delivered: &Delivered,
+) -> Result<ResultSummary, ExecuteError> {
+    let bytes = delivered.files.iter().map(|file| file.bytes).sum();
+    let manifest = Manifest {
+        schema_version: MANIFEST_SCHEMA,
+        job_id: job.id,
+        account: job.account.clone(),
+        attempt: job.attempt,
+        created: app.clock.now(),
+        records: delivered.records,
+        bytes,
+        files: delivered.files.clone(),
+        pages: delivered.pages,
+        page_size: query.page_size,
+        schema: delivered.schema.clone(),
+        output: query.output.clone(),
+        truncated: delivered.truncated.clone(),
+        non_finite_as_null: delivered.non_finite_as_null,
+        source: ManifestSource {
+            dataset: query.dataset.clone(),
+            version: delivered.dataset_version.clone(),
+            files: delivered.dataset_files,
+        },
+        writer: delivered.writer.clone(),
+    };
+    let json =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| transient(Error::Internal(Box::new(error))))?;
+    let key = BlobKey::Manifest { job: job.reference(), attempt: job.attempt };
+    app.blobs
+        .put(&key, "application/json", Bytes::from(json))
+        .await
+        .map_err(|error| transient(error.into()))?;
+    Ok(ResultSummary {
+        attempt: job.attempt,
+        records: delivered.records,
+        bytes,
+        files: u32::try_from(delivered.files.len()).unwrap_or(u32::MAX),
+        pages: delivered.pages,
+        sha256: delivered.files.first().map(|file| file.sha256.clone()).unwrap_or_default(),
+        truncated: delivered.truncated.clone(),
+    })
+}
+
+/// Writes the outcome down. Files that no manifest will ever name are removed: those of an attempt that delivered
+/// nothing, or that another attempt or the client overtook.
+async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
+    let attempt = job.attempt;
+    let transition = match outcome {
+        Outcome::Finished(Finished { result, records_found, records_requested }) => {
+            Transition::Complete { attempt, result: Box::new(result), records_found, records_requested }
+        }
+        Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
+        Outcome::Stopped(Stop::Lost) => {
+            remove_attempt(app, job, attempt).await;
+            return Disposition::Done;
+        }
+        Outcome::Retry(problem) => Transition::Retry { attempt, problem },
+        Outcome::Fail(problem) => Transition::Fail { attempt: Some(attempt), problem },
+    };
+    let delivered = matches!(transition, Transition::Complete { .. });
+    if !delivered {
+        remove_attempt(app, job, attempt).await;
+    }
+    match app.jobs.transition(&job.reference(), &transition, app.clock.now()).await {
+        Ok(after) if after.state == JobState::Accepted => match transition {
+            Transition::HandBack { .. } => Disposition::RetryAfter(Duration::ZERO),
+            _ => Disposition::RetryAfter(backoff(after.failures)),
+        },
+        Ok(_) => {
+            if delivered {
+                for earlier in 1..attempt {
+                    remove_attempt(app, job, earlier).await;
+                }
+            }
+            Disposition::Done
+        }
+        Err(TransitionError::NotFound | TransitionError::Refused(_)) => {
+            tracing::info!(job.id = %job.id, job.attempt = attempt, "attempt came too late");
+            if delivered {
+                remove_attempt(app, job, attempt).await;
+            }
+            Disposition::Done
+        }
+        // The lease runs out, and another attempt follows. The files stay: the transition may have been made.
+        Err(TransitionError::Store(error)) => {
+            tracing::error!(job.id = %job.id, error = chain(&error), "failed to write the outcome down");
+            Disposition::Leave
+        }
+    }
+}
+
+/// How long a job waits after it failed that often.
+fn backoff(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6))
+}
+
+/// Removes an attempt's files. What cannot be removed now goes with the job.
+async fn remove_attempt(app: &App, job: &Job, attempt: u32) {
+    let prefix = BlobPrefix::Attempt { job: job.reference(), attempt };
+    if let Err(error) = app.blobs.delete_prefix(&prefix).await {
+        tracing::warn!(job.id = %job.id, job.attempt = attempt, error = chain(&error), "failed to remove files");
+    }
+}
+
+/// What stopped the work from outside it: it may pass, and the client need not know more.
+fn transient(error: Error) -> ExecuteError {
+    let detail = match &error {
+        Error::Unavailable(source) if matches!(source.downcast_ref(), Some(BlobError::Full(_))) => {
+            "there is no room for the result"
+        }
+        _ => "the service could not reach what it needs",
+    };
+    ExecuteError::Transient {
+        problem: Problem::new(ProblemType::Unavailable, detail),
+        source: Box::new(error),
+    }
+}
+
+/// The error with everything that caused it, in one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += ": ";
+        text += &source.to_string();
+        next = source.source();
+    }
+    text
+}
