@@ -47,6 +47,9 @@ pub enum Transition {
         /// The fencing token.
         attempt: u32,
     },
+    /// The process that held the lease is known to be dead, by a host that can know it: nobody need wait for the
+    /// lease to run out. Counts as a lost worker.
+    Orphan,
     /// The attempt failed by something that may pass. The last one allowed fails the job.
     Retry {
         /// The fencing token.
@@ -139,6 +142,11 @@ impl Job {
             }
             Transition::HandBack { attempt } => {
                 self.must_hold(*attempt)?;
+                job.back_to_queue(now);
+            }
+            Transition::Orphan => {
+                self.must_be(JobState::Processing)?;
+                job.lost += 1;
                 job.back_to_queue(now);
             }
             Transition::Retry { attempt, problem } => {

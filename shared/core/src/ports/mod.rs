@@ -9,6 +9,7 @@ mod executor;
 mod job_queue;
 mod job_store;
 mod signals;
+mod signed_files;
 
 pub use self::{
     accounts::{Accounts, AccountsError},
@@ -22,4 +23,5 @@ pub use self::{
     job_queue::{JobQueue, QueueError},
     job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
     signals::{Listener, Signals},
+    signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
 };
