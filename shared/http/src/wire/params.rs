@@ -160,14 +160,10 @@ impl Params {
     }
 
     /// Parameters whose names begin with `prefix`, as name without it and value.
-    pub(crate) fn prefixed(
-        &mut self,
-        prefix: &str,
-        takes: impl Fn(&str) -> bool,
-    ) -> Vec<(String, String)> {
+    pub(crate) fn prefixed(&mut self, prefix: &str) -> Vec<(String, String)> {
         let mut found: Vec<(String, String)> = Vec::new();
         let mut twice = Vec::new();
-        self.left.retain_mut(|(given, value)| match given.strip_prefix(prefix).filter(|rest| takes(rest)) {
+        self.left.retain_mut(|(given, value)| match given.strip_prefix(prefix) {
             Some(rest) => {
                 if found.iter().any(|(name, _)| name == rest) {
                     twice.push(given.clone());

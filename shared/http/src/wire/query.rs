@@ -25,9 +25,6 @@ pub(crate) const UNSUPPORTED: [&str; 6] =
     ["sql", "parameters", "reuse", "max_age", "notification_url", "notification_method"];
 /// Kinds that the contract has and this version does not serve.
 const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
-/// Operators of conditions: `label.gte` is a condition on a column, `label.team` a label.
-const OPERATORS: [&str; 10] = ["eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "prefix", "null"];
-
 /// How a parameter's text becomes a member.
 #[derive(Clone, Copy)]
 enum As {
@@ -168,7 +165,12 @@ fn merge(
             put(members, params, name, path, value);
         }
     }
-    for (key, value) in params.prefixed("label.", |rest| !OPERATORS.contains(&rest)) {
+    let labels = match endpoint {
+        Endpoint::Jobs => params.prefixed("label."),
+        // Here `label.gte` is a condition on a column.
+        Endpoint::Records(_) => Vec::new(),
+    };
+    for (key, value) in labels {
         let name = format!("label.{key}");
         let path = format!("labels/{}", super::json::escape(&key));
         places.given.push((name.clone(), path));
