@@ -8,6 +8,8 @@
 //!
 //! A suite names its cases once. A case that is not named is dead code, which the lints refuse.
 
+#![expect(clippy::unwrap_used, reason = "a suite is a test: what it does not expect must end it")]
+
 pub mod accounts;
 pub mod blob_store;
 pub mod job_queue;
@@ -17,8 +19,8 @@ pub mod samples;
 pub mod signals;
 
 pub use self::memory::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemorySignals,
-    Script,
+    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
+    MemorySignals, Script,
 };
 
 /// Names a suite's cases once, and makes of that list both what runs a case by name and the macro that expands to

@@ -83,7 +83,7 @@ pub fn work() -> QueryWork {
         limit: None,
         offset: 0,
         max_records: 1000,
-        output: OutputFormat::Jsonl { compression: Compression::None },
+        output: OutputFormat::plain(Format::Jsonl),
         page_size: 1000,
     }
 }
