@@ -34,7 +34,9 @@ fn token(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     for token in authorizations.chain(keys) {
         let token = token?;
         match &found {
-            Some(other) if *other != token => return Err("the request gives several tokens, and they differ"),
+            Some(other) if *other != token => {
+                return Err("the request gives several tokens, and they differ");
+            }
             _ => found = Some(token),
         }
     }

@@ -174,12 +174,7 @@ impl Failure {
         };
         // A struct of strings and numbers always has a JSON form.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        (
-            status,
-            headers,
-            [(header::CONTENT_TYPE, PROBLEM_JSON), (header::CACHE_CONTROL, "no-store")],
-            body,
-        )
+        (status, headers, [(header::CONTENT_TYPE, PROBLEM_JSON), (header::CACHE_CONTROL, "no-store")], body)
             .into_response()
     }
 }
@@ -203,7 +198,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         use ProblemType::{
-            Conflict, Expired, Forbidden, Internal, InvalidRequest, NotFound, PayloadTooLarge, QuotaExceeded,
+            Conflict, Expired, Forbidden, InvalidRequest, NotFound, PayloadTooLarge, QuotaExceeded,
             ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
         };
         match error {

@@ -20,9 +20,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/datasets", get(list_datasets))
-        .route("/v1/datasets/{dataset}", get(get_dataset))
+    Router::new().route("/v1/datasets", get(list_datasets)).route("/v1/datasets/{dataset}", get(get_dataset))
 }
 
 async fn list_datasets(

@@ -114,13 +114,35 @@ fn finish(router: Router, public_url: &str) -> Router {
 /// Any site may call: a token is given by hand with each request, never by the browser.
 fn cors() -> CorsLayer {
     let exposed = [
-        "etag", "link", "location", "content-location", "content-disposition", "content-range", "accept-ranges",
-        "retry-after", "preference-applied", "ratelimit", "ratelimit-policy", "repr-digest", "total-count",
-        "willcall-job-id", "willcall-truncated", "x-request-id",
+        "etag",
+        "link",
+        "location",
+        "content-location",
+        "content-disposition",
+        "content-range",
+        "accept-ranges",
+        "retry-after",
+        "preference-applied",
+        "ratelimit",
+        "ratelimit-policy",
+        "repr-digest",
+        "total-count",
+        "willcall-job-id",
+        "willcall-truncated",
+        "x-request-id",
     ];
     let allowed = [
-        "authorization", "x-api-key", "content-type", "prefer", "idempotency-key", "range", "if-range", "if-match",
-        "if-none-match", "if-modified-since", "x-request-id",
+        "authorization",
+        "x-api-key",
+        "content-type",
+        "prefer",
+        "idempotency-key",
+        "range",
+        "if-range",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "x-request-id",
     ];
     CorsLayer::new()
         .allow_origin(Any)

@@ -126,12 +126,7 @@ fn accepted_format(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     Ok(format.map(|format| format.as_str().to_owned()))
 }
 
-async fn outcome(
-    api: &Api,
-    caller: &Caller,
-    view: &JobView,
-    asked: &Asked<'_>,
-) -> Result<Response, Failure> {
+async fn outcome(api: &Api, caller: &Caller, view: &JobView, asked: &Asked<'_>) -> Result<Response, Failure> {
     match view.job.state {
         JobState::Completed if !asked.wait.is_zero() => {
             let body = results::result(&api.app, caller, view.job.id).await?;

@@ -86,9 +86,7 @@ fn download_params(raw: Option<&str>, headers: &HeaderMap) -> Result<bool, Failu
     params.finish(&["redirect"])?;
     if accept::only(headers, "application/zip") {
         let detail = "a zip of the result is not served by this version: accept the file itself";
-        return Err(
-            Failure::new(ProblemType::UnsupportedFormat, detail).status(StatusCode::NOT_ACCEPTABLE)
-        );
+        return Err(Failure::new(ProblemType::UnsupportedFormat, detail).status(StatusCode::NOT_ACCEPTABLE));
     }
     Ok(redirect)
 }

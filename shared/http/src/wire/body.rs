@@ -26,7 +26,8 @@ pub(crate) async fn read_object(request: Request) -> Result<Map<String, Value>, 
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     let too_large = || Failure::from(Error::TooLarge { what: "the request's body", limit: MAX_BODY });
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BODY) {
         return Err(too_large());
     }

@@ -17,7 +17,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Vec<FieldError>> {
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| {
-            let what = if error.is_eof() { "the JSON of the body ends too early" } else { "the body is not JSON" };
+            let what =
+                if error.is_eof() { "the JSON of the body ends too early" } else { "the body is not JSON" };
             whole(format!("{what}: {error}"))
         })?;
     let duplicates = duplicates.into_inner();

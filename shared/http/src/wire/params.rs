@@ -210,7 +210,10 @@ mod tests {
         let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
         };
-        assert_eq!(pairs("a=1&&b=%C3%A9+x%2B&c&d=e=f"), owned(&[("a", "1"), ("b", "é x+"), ("c", ""), ("d", "e=f")]));
+        assert_eq!(
+            pairs("a=1&&b=%C3%A9+x%2B&c&d=e=f"),
+            owned(&[("a", "1"), ("b", "é x+"), ("c", ""), ("d", "e=f")])
+        );
         assert!(pairs("").is_empty());
     }
 

@@ -15,8 +15,23 @@ use crate::problem::Failure;
 
 /// The members of a query in a body.
 pub(crate) const MEMBERS: [&str; 17] = [
-    "kind", "dataset", "filter", "query", "fields", "view", "sort", "limit", "offset", "format", "async_format",
-    "compression", "csv", "parquet", "page_size", "name", "labels",
+    "kind",
+    "dataset",
+    "filter",
+    "query",
+    "fields",
+    "view",
+    "sort",
+    "limit",
+    "offset",
+    "format",
+    "async_format",
+    "compression",
+    "csv",
+    "parquet",
+    "page_size",
+    "name",
+    "labels",
 ];
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
@@ -194,12 +209,10 @@ fn merge(
 fn put(members: &mut Map<String, Value>, params: &mut Params, name: &str, path: &str, value: Value) {
     let target = match path.split_once('/') {
         None => Some((members, path)),
-        Some((outer, inner)) => {
-            match members.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
-                Value::Object(nested) => Some((nested, inner)),
-                _ => None,
-            }
-        }
+        Some((outer, inner)) => match members.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(nested) => Some((nested, inner)),
+            _ => None,
+        },
     };
     match target {
         Some((members, key)) if !members.contains_key(key) => {
@@ -297,11 +310,7 @@ fn parquet(mut members: Members<'_>) -> ParquetDraft {
 }
 
 /// The request to be shown back: what the client wrote, conditions on columns as a list of their own.
-fn original(
-    members: Map<String, Value>,
-    endpoint: Endpoint<'_>,
-    conditions: &[(String, String)],
-) -> Value {
+fn original(members: Map<String, Value>, endpoint: Endpoint<'_>, conditions: &[(String, String)]) -> Value {
     let mut original = match endpoint {
         Endpoint::Jobs => members,
         Endpoint::Records(dataset) => {
@@ -313,7 +322,8 @@ fn original(
         }
     };
     if !conditions.is_empty() {
-        let conditions: Vec<String> = conditions.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let conditions: Vec<String> =
+            conditions.iter().map(|(name, value)| format!("{name}={value}")).collect();
         original.insert("conditions".into(), conditions.into());
     }
     Value::Object(original)
