@@ -187,8 +187,8 @@ fn simplify_like(operand: Operand, pattern: String) -> Filter {
         }
     }
     let end = plain.len();
-    let at_start = wildcards.iter().any(|place| *place == 0);
-    let at_end = wildcards.iter().any(|place| *place == end);
+    let at_start = wildcards.contains(&0);
+    let at_end = wildcards.contains(&end);
     let inside = wildcards.iter().any(|place| *place != 0 && *place != end);
     let matches = match (at_start, at_end, inside) {
         (false, false, false) => {

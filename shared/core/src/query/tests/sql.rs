@@ -101,3 +101,14 @@ fn what_is_accepted_is_sql_to_sqlparser_too() {
         assert_eq!(parser.peek_token().token, Token::EOF, "{text}");
     }
 }
+
+#[test]
+fn signs_may_stand_close_to_operators() {
+    for op in ["=", "<>", "!=", "<", "<=", ">", ">="] {
+        assert_eq!(
+            parse_sql(&format!("i8{op}-5"), &columns()),
+            parse_sql(&format!("i8 {op} - 5"), &columns())
+        );
+        assert!(parse_sql(&format!("i8{op}-5"), &columns()).is_ok(), "{op}");
+    }
+}
