@@ -90,6 +90,11 @@ impl<'t, 'c> Reader<'t, 'c> {
                 let error = self.error(start, "nothing joins the clause to the one before it");
                 return Err(error.advise("write AND or OR between clauses, or + or - before each"));
             }
+            if sign == Some('-') && group.is_some() && self.peek().is_some_and(|c| c.is_ascii_digit()) {
+                let error =
+                    self.error(at, "in a field's group this could be a negative number or a negation");
+                return Err(error.advise("put the number in quotes, or write NOT"));
+            }
             let filter = self.clause(group.clone(), depth)?;
             clauses.push(Clause { join, sign, filter, at });
         }
