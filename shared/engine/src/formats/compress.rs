@@ -19,7 +19,8 @@ pub(crate) fn compress(compression: Compression, piece: &[u8]) -> io::Result<Vec
         Compression::Gzip => {
             // No time and no system in the header: the same text gives the same bytes.
             let buffer = Vec::with_capacity(piece.len() / 3 + 64);
-            let mut writer = GzBuilder::new().mtime(0).operating_system(255).write(buffer, Level::new(GZIP_LEVEL));
+            let mut writer =
+                GzBuilder::new().mtime(0).operating_system(255).write(buffer, Level::new(GZIP_LEVEL));
             writer.write_all(piece)?;
             writer.finish()
         }
