@@ -3,20 +3,25 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::TryStreamExt;
 use tempfile::TempDir;
 use willcall_conformance::{
     accounts::AccountsHarness,
+    blob_store::BlobStoreHarness,
     job_queue::JobQueueHarness,
     job_store::JobStoreHarness,
     samples::{START, job},
     signals::SignalsHarness,
 };
 use willcall_core::{
-    JobRef,
+    JobRef, Timestamp,
     job::Transition,
-    ports::{Accounts, JobQueue, JobStore, ManualClock, Signals},
+    ports::{Accounts, BlobStore, Clock, JobQueue, JobStore, ManualClock, Signals, SignedFiles},
 };
-use willcall_embedded::{Database, InProcessSignals, SqliteAccounts, SqliteJobQueue, SqliteJobStore};
+use willcall_embedded::{
+    Database, DirBlobStore, InProcessSignals, SqliteAccounts, SqliteJobQueue, SqliteJobStore,
+};
 
 struct Sqlite {
     _dir: TempDir,
@@ -98,7 +103,6 @@ impl JobQueueHarness for Queue {
     }
 
     async fn receive(&self) -> Option<JobRef> {
-        use willcall_core::ports::Clock;
         let message = self.queue.receive(self.clock.now(), Duration::from_secs(30))?;
         self.queue.acknowledge(&message).await.unwrap();
         Some(message.job)
@@ -111,6 +115,38 @@ impl JobQueueHarness for Queue {
     }
 }
 
+struct Directory {
+    dir: TempDir,
+    store: DirBlobStore,
+}
+
+#[async_trait]
+impl BlobStoreHarness for Directory {
+    async fn fresh() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirBlobStore::open(&dir.path().join("blobs"), &dir.path().join("link.key")).unwrap();
+        Self { dir, store }
+    }
+
+    fn store(&self) -> Arc<dyn BlobStore> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn follow(&self, url: &str, now: Timestamp) -> Option<Bytes> {
+        let (key, query) = url.split_once("/v1/files/")?.1.split_once('?')?;
+        let file = self.store.open(key, query, now).await.ok()?;
+        let pieces: Vec<Bytes> = file.body.stream(0..file.head.size).try_collect().await.unwrap();
+        Some(pieces.concat().into())
+    }
+
+    async fn leftovers(&self) -> u64 {
+        std::fs::read_dir(self.dir.path().join("blobs/tmp")).unwrap().count() as u64
+    }
+}
+
+mod blob_store {
+    willcall_conformance::blob_store_suite!(super::Directory);
+}
 mod job_store {
     willcall_conformance::job_store_suite!(super::Sqlite);
 }
