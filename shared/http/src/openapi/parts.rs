@@ -110,6 +110,15 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
     }
 }
 
+/// Every status that a problem may have.
+pub(super) const PROBLEMS: [&str; 14] =
+    ["400", "401", "403", "404", "406", "409", "410", "412", "413", "415", "416", "429", "500", "503"];
+
+/// The name of the answer with that status.
+pub(super) fn problem_name(status: &str) -> String {
+    format!("Problem{status}")
+}
+
 /// A problem that an operation may answer.
 pub(super) fn problem(status: &str) -> Response {
     let (description, names): (_, &[&str]) = match status {
@@ -192,7 +201,9 @@ impl Op {
 
     pub(super) fn problems(mut self, statuses: &[&str]) -> Self {
         for status in statuses {
-            self.builder = self.builder.response(*status, problem(status));
+            self.builder = self
+                .builder
+                .response(*status, RefOr::<Response>::Ref(Ref::from_response_name(problem_name(status))));
         }
         self
     }

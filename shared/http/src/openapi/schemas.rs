@@ -12,20 +12,41 @@ use super::{
     parameters::{
         compressions, fields, formats, moment, name, page_size, parquet_codecs, row_group_size, sort,
     },
-    parts::{flag, text, whole},
+    parts::{PROBLEMS, flag, problem, problem_name, text, whole},
 };
 use crate::{
-    problem::ProblemDocument,
-    wire::{account::AccountResource, dataset::DatasetList, job::JobList, manifest::ManifestResource},
+    problem::{FieldProblem, ProblemDocument},
+    wire::{
+        account::{AccountResource, AccountUsage, PlanLimits},
+        dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
+        job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
+        manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
+    },
 };
 
 pub(super) fn components() -> Components {
-    ComponentsBuilder::new()
+    let mut components = ComponentsBuilder::new();
+    for status in PROBLEMS {
+        components = components.response(problem_name(status), problem(status));
+    }
+    components
         .schema_from::<JobList>()
+        .schema_from::<JobResource>()
+        .schema_from::<ProgressResource>()
+        .schema_from::<ResultResource>()
+        .schema_from::<TruncationResource>()
         .schema_from::<DatasetList>()
+        .schema_from::<DatasetResource>()
+        .schema_from::<ColumnResource>()
+        .schema_from::<ViewResource>()
         .schema_from::<AccountResource>()
+        .schema_from::<PlanLimits>()
+        .schema_from::<AccountUsage>()
         .schema_from::<ManifestResource>()
+        .schema_from::<ManifestFileResource>()
+        .schema_from::<ManifestSourceResource>()
         .schema_from::<ProblemDocument>()
+        .schema_from::<FieldProblem>()
         .schema("QueryJob", query(true))
         .schema("RecordsQuery", query(false))
         .schema("JobChange", change())
