@@ -419,3 +419,43 @@ async fn a_refused_write_in_a_group_does_not_touch_its_neighbours() {
     let cancel = parts.jobs.transition(&taken.reference(), &Transition::Cancel, START).await.unwrap();
     assert_eq!(cancel.state, JobState::Cancelled);
 }
+
+/// On a file system of 2 MiB, where one can be mounted.
+#[tokio::test]
+async fn a_full_disk_fails_the_blob_and_leaves_no_part_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().join("small");
+    fs::create_dir(&mount).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "none"])
+        .arg(&mount)
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        // Only the superuser may mount; how errors are sorted is tested beside the code as well.
+        return;
+    }
+    let key = BlobKey::Result { job: job("acme").reference(), attempt: 1, file: "result.csv".into() };
+    let result = {
+        let embedded = open(&mount.join("data")).await;
+        let parts = embedded.app_parts();
+        let mut writer = parts.blobs.writer(&key, "text/csv").await.unwrap();
+        let mut result = Ok(());
+        for _ in 0..16 {
+            result = writer.write(Bytes::from(vec![b'x'; 512 * 1024])).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        assert_eq!(parts.blobs.head(&key).await.unwrap(), None);
+        drop(writer);
+        let left = fs::read_dir(mount.join("data/blobs/tmp")).unwrap().count();
+        assert_eq!(left, 0, "the room is free again");
+        let small = Bytes::from_static(b"fits");
+        parts.blobs.put(&key, "text/csv", small).await.unwrap();
+        result
+    };
+    let unmounted = std::process::Command::new("umount").arg(&mount).status();
+    assert!(matches!(result, Err(willcall_core::ports::BlobError::Full(_))), "{result:?}");
+    assert!(unmounted.is_ok_and(|status| status.success()));
+}
