@@ -1,5 +1,7 @@
 //! The catalog of one box follows its file and its data sets, and does not fall with them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
 use std::{
     collections::BTreeMap,
     fs,
