@@ -63,10 +63,7 @@ pub fn page_document(output: &OutputFormat, schema: &[Column], stored: &[u8]) ->
 }
 
 /// What stands before the first row and after the last one, in the file and in each page alike.
-pub fn frame<'a>(
-    output: &OutputFormat,
-    columns: impl Iterator<Item = &'a str>,
-) -> (Vec<u8>, &'static [u8]) {
+pub fn frame<'a>(output: &OutputFormat, columns: impl Iterator<Item = &'a str>) -> (Vec<u8>, &'static [u8]) {
     match output.format {
         Format::Json => (b"[".to_vec(), b"]"),
         Format::Csv => (csv_header(&output.csv.clone().unwrap_or_default(), columns), b""),
@@ -127,11 +124,8 @@ mod tests {
     use crate::catalog::ColumnType;
 
     fn schema(names: &[&str]) -> Vec<Column> {
-        let column = |name: &&str| Column {
-            name: (*name).to_owned(),
-            data_type: ColumnType::Text,
-            nullable: true,
-        };
+        let column =
+            |name: &&str| Column { name: (*name).to_owned(), data_type: ColumnType::Text, nullable: true };
         names.iter().map(column).collect()
     }
 
@@ -158,8 +152,7 @@ mod tests {
             let output = OutputFormat { compression, ..OutputFormat::plain(Format::Json) };
             assert_eq!(page_document(&output, &schema(&["a"]), &stored).unwrap(), b"[{\"a\":1}]");
         }
-        let output =
-            OutputFormat { compression: Compression::Gzip, ..OutputFormat::plain(Format::Jsonl) };
+        let output = OutputFormat { compression: Compression::Gzip, ..OutputFormat::plain(Format::Jsonl) };
         assert!(page_document(&output, &[], &gzip[..gzip.len() - 3]).is_err());
         assert!(page_document(&output, &[], b"not gzip").is_err());
     }
@@ -170,7 +163,10 @@ mod tests {
         let line = |options: &CsvOptions, names: &[&str]| {
             String::from_utf8(csv_header(options, names.iter().copied())).unwrap()
         };
-        assert_eq!(line(&options, &["a", "b c", "d,e", "f\"g", "", "h\ni"]), "a,b c,\"d,e\",\"f\"\"g\",\"\",\"h\ni\"\n");
+        assert_eq!(
+            line(&options, &["a", "b c", "d,e", "f\"g", "", "h\ni"]),
+            "a,b c,\"d,e\",\"f\"\"g\",\"\",\"h\ni\"\n"
+        );
         options.delimiter = ';';
         options.spreadsheet_safe = true;
         assert_eq!(line(&options, &["a,b", "=1", "-x;"]), "a,b;'=1;\"'-x;\"\n");
