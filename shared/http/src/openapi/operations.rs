@@ -175,7 +175,8 @@ fn results() -> Vec<Op> {
             .answers("304", "The result is the one you have.", Vec::new(), &["ETag"])
             .answers("307", "More than is answered inline: the file is there.", Vec::new(), &["Location"])
             .problems(&COMMON)
-            .problems(&COLLECT),
+            .problems(&COLLECT)
+            .problems(&["412"]),
         Op::new(
             HttpMethod::Get,
             "/v1/jobs/{id}/result/pages/{n}",

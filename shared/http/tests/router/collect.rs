@@ -46,7 +46,7 @@ async fn the_result_comes_inline_with_what_it_is() {
     let etag = answer.header("etag").to_owned();
     let again = world.ask("GET", &path, &[("if-none-match", &etag)], "").await.expect(304);
     assert!(again.bytes.is_empty());
-    world.ask("GET", &path, &[("if-match", "\"x\"")], "").await.problem(409, "conflict");
+    world.ask("GET", &path, &[("if-match", "\"x\"")], "").await.problem(412, "conflict");
     let head = world.ask("HEAD", &path, &[], "").await.expect(200);
     assert!(head.bytes.is_empty() && head.header("content-length") == LINES.len().to_string());
 }

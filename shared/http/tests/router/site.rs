@@ -1,9 +1,19 @@
 //! The service itself: the contract, its pages, health, and what is not there.
 
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
 use serde_json::Value;
-use willcall_core::job::ProblemType;
+use willcall_core::{
+    catalog::Catalog,
+    job::ProblemType,
+    ports::{CatalogError, CatalogSource},
+};
 
 use crate::world::{Answer, URL, World};
 
@@ -213,4 +223,57 @@ async fn each_lambdas_routes_stand_alone() {
     assert_eq!(ask(willcall_http::status_routes(app()), "GET", "/v1/jobs").await, 401);
     assert_eq!(ask(willcall_http::status_routes(app()), "GET", "/v1/jobs/x/result").await, 404);
     assert_eq!(ask(willcall_http::download_routes(app()), "GET", "/v1/jobs/x/result").await, 401);
+}
+
+struct Panics;
+
+#[async_trait]
+impl CatalogSource for Panics {
+    async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
+        panic!("by the test")
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_a_problem_like_any_other() {
+    let mut world = World::new().await;
+    world.app.catalog = Arc::new(Panics);
+    let text = world.get("/v1/datasets").await.problem(500, "internal");
+    assert!(!text.contains("by the test"), "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_in_the_log_without_what_was_asked() {
+    let world = World::new().await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let id = "0192f6a0-7c1e-7b3a-9f00-3d1c5a8e2b41";
+    let answer = world.get(&format!("/v1/jobs/{id}?wait=0")).await;
+    world.jobs.break_with(Some("the disk is gone"));
+    world.get("/v1/jobs?name=private").await.problem(503, "unavailable");
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    for part in ["route=\"/v1/jobs/{id}\"", "status=404", "account=\"acme\"", answer.header("x-request-id")] {
+        assert!(lines[0].contains(part), "{part}: {text}");
+    }
+    assert!(lines[1].contains("the disk is gone"), "the cause is in the log: {text}");
+    assert!(!text.contains(&world.token) && !text.contains("private") && !text.contains(id), "{text}");
 }

@@ -33,7 +33,6 @@ pub(crate) struct World {
     pub(crate) jobs: MemoryJobStore,
     pub(crate) queue: MemoryJobQueue,
     pub(crate) blobs: MemoryBlobStore,
-    pub(crate) catalog: FixedCatalog,
     pub(crate) executor: FakeExecutor,
     pub(crate) token: String,
     pub(crate) reader: String,
@@ -146,7 +145,6 @@ impl World {
         let jobs = MemoryJobStore::new(signals.clone());
         let queue = MemoryJobQueue::new(clock.clone());
         let blobs = MemoryBlobStore::default();
-        let catalog = FixedCatalog::new(catalog());
         let settings = Settings {
             public_url: URL.into(),
             max_wait: Duration::from_secs(60),
@@ -159,7 +157,7 @@ impl World {
             queue: Arc::new(queue.clone()),
             blobs: Arc::new(blobs.clone()),
             accounts: Arc::new(MemoryAccounts::default()),
-            catalog: Arc::new(catalog.clone()),
+            catalog: Arc::new(FixedCatalog::new(catalog())),
             signals: Arc::new(signals),
             clock: clock.clone(),
             settings,
@@ -174,7 +172,7 @@ impl World {
         }
         let [token, reader, other] = <[String; 3]>::try_from(tokens).unwrap();
         let executor = FakeExecutor::new(scripts);
-        Self { app, clock, jobs, queue, blobs, catalog, executor, token, reader, other, files: None }
+        Self { app, clock, jobs, queue, blobs, executor, token, reader, other, files: None }
     }
 
     pub(crate) fn router(&self) -> Router {
