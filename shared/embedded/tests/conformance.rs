@@ -1,5 +1,7 @@
 //! The adapters of one box keep the contracts of their ports.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
