@@ -87,6 +87,7 @@ fn jobs() -> Vec<Op> {
             ])
             .params(query_parameters())
             .body(&JSON, false, &body)
+            .leads_to(&["getJob", "cancelJob", "changeJob", "deleteJob", "downloadResult", "getResult", "getManifest"])
             .json("202", "The job, accepted.", job(), &accepted)
             .problems(&COMMON)
             .problems(&["413", "415", "429"]),

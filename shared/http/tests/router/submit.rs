@@ -123,6 +123,16 @@ async fn every_mistake_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_wrong_everywhere_earns_a_short_answer() {
+    let world = World::new().await;
+    let labels: Vec<String> = (0..5000).map(|n| format!("\"{n}\": 1")).collect();
+    let body = format!(r#"{{"kind": "query", "dataset": "flights", "labels": {{{}}}}}"#, labels.join(","));
+    let answer = world.post("/v1/jobs", &body).await;
+    assert_eq!(answer.pointers().len(), 100);
+    assert!(answer.json()["detail"].as_str().unwrap().starts_with("5000 things"));
+}
+
+#[tokio::test]
 async fn bodies_that_are_no_json_of_a_mebibyte_are_refused() {
     let world = World::new().await;
     for media_type in
