@@ -87,6 +87,7 @@ fn jobs() -> Vec<Op> {
             ])
             .params(query_parameters())
             .body(&JSON, false, &body)
+            .leads_to(&["getJob", "cancelJob", "changeJob", "deleteJob", "downloadResult", "getResult", "getManifest"])
             .json("202", "The job, accepted.", job(), &accepted)
             .problems(&COMMON)
             .problems(&["413", "415", "429"]),
@@ -175,7 +176,8 @@ fn results() -> Vec<Op> {
             .answers("304", "The result is the one you have.", Vec::new(), &["ETag"])
             .answers("307", "More than is answered inline: the file is there.", Vec::new(), &["Location"])
             .problems(&COMMON)
-            .problems(&COLLECT),
+            .problems(&COLLECT)
+            .problems(&["412"]),
         Op::new(
             HttpMethod::Get,
             "/v1/jobs/{id}/result/pages/{n}",

@@ -4,6 +4,7 @@ use serde_json::Value;
 use utoipa::openapi::{
     Content, ContentBuilder, Header, HttpMethod, ObjectBuilder, PathItem, Paths, Ref, RefOr, Required,
     Response, ResponseBuilder, Schema, SecurityRequirement, Type,
+    link::LinkBuilder,
     path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
 };
@@ -148,12 +149,13 @@ pub(super) struct Op {
     path: &'static str,
     method: HttpMethod,
     builder: OperationBuilder,
+    follow: &'static [&'static str],
 }
 
 impl Op {
     pub(super) fn new(method: HttpMethod, path: &'static str, id: &str, tag: &str, summary: &str) -> Self {
         let builder = OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary));
-        Self { path, method, builder }
+        Self { path, method, builder, follow: &[] }
     }
 
     pub(super) fn about(mut self, text: &str) -> Self {
@@ -178,6 +180,12 @@ impl Op {
         self
     }
 
+    /// The operations that its answers lead to: each takes the id of the job that was answered.
+    pub(super) fn leads_to(mut self, operations: &'static [&'static str]) -> Self {
+        self.follow = operations;
+        self
+    }
+
     /// An answer that is not a problem.
     pub(super) fn answers(
         mut self,
@@ -187,6 +195,10 @@ impl Op {
         names: &[&str],
     ) -> Self {
         let mut response = ResponseBuilder::new().description(description);
+        for operation in self.follow {
+            let link = LinkBuilder::new().operation_id(*operation).parameter("id", "$response.body#/job_id");
+            response = response.link(*operation, link.build());
+        }
         for (media_type, content) in contents {
             response = response.content(media_type, content);
         }
