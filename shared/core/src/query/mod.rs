@@ -3,6 +3,22 @@
 //! **Architecture invariant:** no text of a filter reaches an engine. A parser makes a tree of names and literals,
 //! the checker types it against the data set's columns, and the engine has one translation of the outcome.
 
+mod canonical;
+mod combine;
+mod error;
 mod filter;
+mod limits;
+mod lookup;
+mod nearest;
+mod params;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod typing;
 
+pub use error::SyntaxError;
 pub use filter::{CompareOp, Filter, Function, Literal, Operand, TextMatch};
+pub use limits::{MAX_CONDITIONS, MAX_DEPTH, MAX_FILTER_BYTES, MAX_IN, check_limits};
+pub use nearest::nearest;
+pub use params::parse_param;
+pub use sql::parse_sql;

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Checks what the architecture promises and the compiler does not: which crate may link what, and that files stay
+# small enough to be read.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+
+# crate, then an extended regular expression of what it must not link.
+links() {
+    local found
+    found=$(cargo tree --locked -p "$1" -e normal --prefix none | awk '{print $1}' | sort -u | grep -E "^($2)$" || true)
+    if [[ -n $found ]]; then
+        echo "$1 must not link: $(tr '\n' ' ' <<<"$found")" >&2
+        failed=1
+    fi
+}
+
+engine='datafusion.*|parquet|arrow.*|willcall-engine'
+hosts='aws-.*|lambda_.*|rusqlite|willcall-embedded'
+links willcall-core "$engine|$hosts|axum.*|hyper.*|reqwest|willcall-http"
+links willcall-http "$engine|$hosts|reqwest"
+links willcall-embedded "$engine|aws-.*|lambda_.*|axum.*|willcall-http"
+links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
+links willcall-conformance "$engine|$hosts|axum.*"
+
+# Tests stand beside the code, so they count too; 600 is where a file is surely two.
+while IFS= read -r file; do
+    lines=$(wc -l <"$file")
+    if ((lines > 600)); then
+        echo "$file has $lines lines: split it" >&2
+        failed=1
+    fi
+done < <(git ls-files '*.rs' '*.py')
+
+exit "$failed"

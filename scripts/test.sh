@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs every test. Takes the directory of a Python environment that holds tests/requirements.txt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$1
+
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --locked
+else
+    cargo test --workspace --locked --all-targets
+fi
+cargo test --workspace --locked --doc
+
+# The independent clients drive the real binary.
+cargo build --locked -p willcall
+binary=$(cargo metadata --format-version 1 --no-deps --locked |
+    "$venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/willcall
+WILLCALL_BINARY=$binary "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/clients
