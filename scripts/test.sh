@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
+export WILLCALL_TEST_PYTHON=$venv/bin/python
 
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --locked

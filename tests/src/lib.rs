@@ -1,1 +1,9 @@
-//! Scenarios.
+//! What scenarios stand on: a running Willcall, a client that speaks plain HTTP, and data to ask for.
+
+mod client;
+mod data;
+mod host;
+
+pub use client::{Answer, Client, id};
+pub use data::{numbers, write_numbers};
+pub use host::Host;

@@ -31,7 +31,9 @@ fn complete(attempt: u32) -> Transition {
 fn ended(state: JobState) -> Job {
     let job = match state {
         JobState::Completed => claimed().apply(&complete(1), at(2)),
-        JobState::Failed => claimed().apply(&Transition::Fail { attempt: Some(1), problem: problem() }, at(2)),
+        JobState::Failed => {
+            claimed().apply(&Transition::Fail { attempt: Some(1), problem: problem() }, at(2))
+        }
         JobState::Cancelled => claimed().apply(&Transition::Cancel, at(2)),
         JobState::Expired => {
             let done = ended(JobState::Completed);
@@ -43,8 +45,7 @@ fn ended(state: JobState) -> Job {
     job.unwrap()
 }
 
-const ENDS: [JobState; 4] =
-    [JobState::Completed, JobState::Failed, JobState::Cancelled, JobState::Expired];
+const ENDS: [JobState; 4] = [JobState::Completed, JobState::Failed, JobState::Cancelled, JobState::Expired];
 
 #[test]
 fn a_claim_takes_a_lease_and_a_new_attempt() {
@@ -173,7 +174,11 @@ fn what_has_ended_stays_ended() {
             Transition::Postpone,
         ];
         for transition in moves {
-            assert_eq!(job.apply(&transition, at(9_999)), Err(Refused::State(state)), "{state} {transition:?}");
+            assert_eq!(
+                job.apply(&transition, at(9_999)),
+                Err(Refused::State(state)),
+                "{state} {transition:?}"
+            );
         }
         if state != JobState::Cancelled {
             assert_eq!(job.apply(&Transition::Cancel, at(9)), Err(Refused::State(state)));

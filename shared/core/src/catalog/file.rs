@@ -196,6 +196,13 @@ impl PlanEntry {
         if self.max_records == Some(0) {
             return Err("max_records must be at least 1".into());
         }
+        // Better refused than written down and not kept.
+        if self.submits_per_minute.is_some() {
+            return Err("submits_per_minute is not enforced by this version: leave it out".into());
+        }
+        if self.sql == Some(true) {
+            return Err("sql is not served by this version: leave it out".into());
+        }
         let formats = self
             .formats
             .map(|names| names.iter().map(|name| name.parse::<Format>()).collect::<Result<_, _>>())
@@ -203,11 +210,11 @@ impl PlanEntry {
         Ok(Plan {
             max_records: self.max_records.unwrap_or(default.max_records),
             max_open_jobs: positive("max_open_jobs", self.max_open_jobs)?.unwrap_or(default.max_open_jobs),
-            submits_per_minute: positive("submits_per_minute", self.submits_per_minute)?,
+            submits_per_minute: None,
             retention_days: positive("retention_days", self.retention_days)?
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
-            sql: self.sql.unwrap_or(default.sql),
+            sql: default.sql,
             formats,
             name: default.name,
         })
@@ -271,6 +278,8 @@ mod tests {
             ("[datasets.a]\npath = ''", "datasets.a.path: is empty"),
             ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
             ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
+            ("[plans.p]\nsubmits_per_minute = 5", "plans.p: submits_per_minute is not enforced"),
+            ("[plans.p]\nsql = true", "plans.p: sql is not served"),
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),
             ("[plans.p]\ndefault = true\n[plans.q]\ndefault = true", "plan \"p\" is the default already"),

@@ -2,6 +2,7 @@
 
 pub mod kinds;
 mod manifest;
+pub mod pages;
 mod problem;
 mod progress;
 mod state;

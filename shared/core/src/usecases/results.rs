@@ -1,5 +1,6 @@
 //! Collecting what a job delivered.
 
+use bytes::Bytes;
 
 use super::{
     App, JobView,
@@ -8,7 +9,7 @@ use super::{
 use crate::{
     Error, JobId,
     account::{Caller, Scope},
-    job::{Job, JobState, Manifest, ResultSummary},
+    job::{Job, JobState, Manifest, ResultSummary, kinds::Work, pages},
     ports::{BlobHead, BlobKey, BlobStream, SignedLink},
 };
 
@@ -38,6 +39,41 @@ pub enum ResultBody {
     },
     /// More than this host answers inline.
     Elsewhere(Box<Download>),
+}
+
+/// One page of a result, a document of its own.
+#[derive(Debug, Clone)]
+pub struct PageBody {
+    /// The job.
+    pub view: JobView,
+    /// The page, not compressed.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its number, from 0.
+    pub number: u64,
+    /// How many pages there are.
+    pub pages: u64,
+}
+
+/// Page `number` of the result, at the cost of two ranged reads wherever it lies.
+pub async fn page(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<PageBody, Error> {
+    let (job, result) = completed(app, caller, id).await?;
+    let pages = result.pages.ok_or(Error::NoPages(job.format))?;
+    if number >= pages {
+        return Err(Error::NoSuchPage { page: number, pages });
+    }
+    let view = view(app, job).await?;
+    let index = BlobKey::PageIndex { job: view.job.reference(), attempt: result.attempt };
+    let entry = app.blobs.read(&index, pages::index_range(number)).await?;
+    let range = pages::page_range(&entry).filter(|range| range.end <= result.bytes);
+    let range = range.ok_or_else(|| Error::Internal(format!("page {number} has a broken entry").into()))?;
+    let stored = app.blobs.read(&file_key(&view, &result), range).await?;
+    let Work::Query(query) = &view.request.work;
+    let document = pages::page_document(&query.output, &query.fields, &stored)
+        .map_err(|error| Error::Internal(Box::new(error)))?;
+    let media_type = view.job.format.media_type();
+    Ok(PageBody { view, bytes: document.into(), media_type, number, pages })
 }
 
 /// The manifest's own bytes.

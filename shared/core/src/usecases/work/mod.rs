@@ -166,9 +166,15 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         blobs: Arc::clone(&app.blobs),
         control: Arc::clone(control),
     };
+    let executor = Arc::clone(&worker.executor);
+    // A task of its own, so that a panic in it is an attempt that failed and not a worker that died.
+    let mut execution = tokio::spawn(async move { executor.execute(task).await });
     let delivered = tokio::select! {
-        done = worker.executor.execute(task) => done?,
-        () = unresponsive(control) => return Err(ExecuteError::Cancelled),
+        done = &mut execution => done.unwrap_or_else(|panic| Err(transient(Error::Internal(Box::new(panic)))))?,
+        () = unresponsive(control) => {
+            execution.abort();
+            return Err(ExecuteError::Cancelled);
+        }
     };
     control.enter(Stage::Committing);
     if control.is_cancelled() {
@@ -311,16 +317,14 @@ async fn remove_attempt(app: &App, job: &Job, attempt: u32) {
 
 /// What stopped the work from outside it: it may pass, and the client need not know more.
 fn transient(error: Error) -> ExecuteError {
-    let detail = match &error {
+    let problem = match &error {
         Error::Unavailable(source) if matches!(source.downcast_ref(), Some(BlobError::Full(_))) => {
-            "there is no room for the result"
+            Problem::new(ProblemType::Unavailable, "there is no room for the result")
         }
-        _ => "the service could not reach what it needs",
+        Error::Internal(_) => Problem::new(ProblemType::Internal, "the service made an error"),
+        _ => Problem::new(ProblemType::Unavailable, "the service could not reach what it needs"),
     };
-    ExecuteError::Transient {
-        problem: Problem::new(ProblemType::Unavailable, detail),
-        source: Box::new(error),
-    }
+    ExecuteError::Transient { problem, source: Box::new(error) }
 }
 
 /// The error with everything that caused it, in one line.

@@ -1,0 +1,37 @@
+//! Data sets for scenarios, made on the spot.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use anyhow::Result;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+
+/// `rows` records of three columns: `n` counts from `start`, `mixed` is in no order, `word` is one of three words or
+/// null.
+pub fn numbers(start: i64, rows: i64) -> Result<RecordBatch> {
+    let range = start..start + rows;
+    let mixed = range.clone().map(|n| n.wrapping_mul(0x5851_F42D_4C95_7F2D).rotate_left(17));
+    let words = range.clone().map(|n| [Some("red"), Some("green"), Some("blue"), None][(n % 4) as usize]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(range.clone()))),
+        ("mixed", Arc::new(Int64Array::from_iter_values(mixed))),
+        ("word", Arc::new(words.collect::<StringArray>())),
+    ];
+    Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+/// Writes [`numbers`] from 0 as a Parquet file.
+pub fn write_numbers(path: &Path, rows: i64) -> Result<()> {
+    const BATCH: i64 = 50_000;
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(BATCH as usize)).build();
+    let file = File::create(path)?;
+    let mut writer = ArrowWriter::try_new(file, numbers(0, 0)?.schema(), Some(properties))?;
+    let mut start = 0;
+    while start < rows {
+        let count = BATCH.min(rows - start);
+        writer.write(&numbers(start, count)?)?;
+        start += count;
+    }
+    writer.close()?;
+    Ok(())
+}
