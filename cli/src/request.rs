@@ -73,7 +73,6 @@ pub(crate) struct QueryArgs {
 /// A request to submit a query.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Submission {
-    pub(crate) dataset: String,
     /// The members of the request's body, all but `kind`.
     pub(crate) members: Map<String, Value>,
     /// Conditions as query parameters.
@@ -135,7 +134,7 @@ impl QueryArgs {
         ];
         let members =
             members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        Submission { dataset: self.dataset.clone(), members, params: self.params.clone() }
+        Submission { members, params: self.params.clone() }
     }
 
     /// The name of the file where none is given: the data set's, with the ending of format and compression.
@@ -144,36 +143,6 @@ impl QueryArgs {
         let compression =
             self.compression.as_deref().and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
         format!("{}.{}{}", self.dataset.replace(['/', '\\'], "-"), format.extension(), compression.suffix())
-    }
-}
-
-impl Submission {
-    /// The request as query parameters: options with dots, lists with commas. Labels have no such form.
-    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
-        let mut pairs = vec![("async".to_owned(), "true".to_owned())];
-        for (name, value) in &self.members {
-            match value {
-                _ if matches!(name.as_str(), "dataset" | "labels") => {}
-                Value::Object(options) => {
-                    pairs.extend(options.iter().map(|(key, value)| (format!("{name}.{key}"), plain(value))));
-                }
-                value => pairs.push((name.clone(), plain(value))),
-            }
-        }
-        pairs.extend(self.params.iter().cloned());
-        pairs
-    }
-}
-
-/// A value as a query parameter has it.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let escaped = items.iter().map(|item| plain(item).replace('\\', r"\\").replace(',', r"\,"));
-            escaped.collect::<Vec<_>>().join(",")
-        }
-        other => other.to_string(),
     }
 }
 
@@ -238,17 +207,6 @@ mod tests {
             assert_eq!(members.get("compression").and_then(Value::as_str), compression, "{name}");
         }
         assert_eq!(submission(&["d", "--format", "json"], Some("x.csv")).members["format"], "json");
-    }
-
-    #[test]
-    fn query_parameters_hold_options_with_dots_and_lists_with_commas() {
-        let made = submission(
-            &["d", "--param", "origin=JFK", "--fields", "a", "--fields", "b", "--csv-header", "false", "--label", "k=v"],
-            None,
-        );
-        let pairs: Vec<String> = made.pairs().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(pairs, ["async=true", "fields=a,b", "csv.header=false", "origin=JFK"]);
-        assert_eq!(plain(&json!(["a,b", r"c\"])), r"a\,b,c\\");
     }
 
     #[test]

@@ -86,24 +86,12 @@ impl Client {
 
     /// Submits a query.
     pub(crate) async fn submit(&self, submission: &Submission) -> Result<Answer<wire::Job>, Failure> {
-        if submission.params.is_empty() {
-            let mut body = json!({ "kind": "query" });
-            if let Value::Object(members) = &mut body {
-                members.extend(submission.members.clone());
-            }
-            return self.json(Method::POST, "/v1/jobs", Some(&body), Repeat::WhenRefused).await;
+        let mut body = json!({ "kind": "query" });
+        if let Value::Object(members) = &mut body {
+            members.extend(submission.members.clone());
         }
-        // Conditions on columns are query parameters, and only here; labels are not.
-        let pairs = submission.pairs();
-        let path = format!("/v1/datasets/{}/records{}", segment(&submission.dataset), query(&pairs));
-        let job: Answer<wire::Job> = self.json(Method::GET, &path, None, Repeat::WhenRefused).await?;
-        match submission.members.get("labels") {
-            None => Ok(job),
-            Some(labels) => {
-                let path = job_path(&job.read.job_id, "");
-                self.json(Method::PATCH, &path, Some(&json!({ "labels": labels })), Repeat::WhenRefused).await
-            }
-        }
+        let path = format!("/v1/jobs{}", query(&submission.params));
+        self.json(Method::POST, &path, Some(&body), Repeat::WhenRefused).await
     }
 
     /// The job, as soon as it has ended, at the latest after `wait`.

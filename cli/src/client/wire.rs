@@ -130,7 +130,7 @@ pub(crate) struct Dataset {
     #[serde(default)]
     pub(crate) columns: Vec<Column>,
     #[serde(default)]
-    pub(crate) views: Value,
+    pub(crate) views: Vec<View>,
     pub(crate) records: Option<u64>,
     #[serde(default)]
     pub(crate) updated: Option<String>,
@@ -141,7 +141,16 @@ pub(crate) struct Dataset {
 pub(crate) struct Column {
     pub(crate) name: String,
     #[serde(rename = "type")]
-    pub(crate) data_type: Value,
+    pub(crate) data_type: String,
     #[serde(default)]
     pub(crate) nullable: bool,
+}
+
+/// A named set of columns.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: String,
+    pub(crate) fields: Vec<String>,
 }
