@@ -14,7 +14,7 @@ use hyper_util::{
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
-type RequestBody = axum::body::Body;
+
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +39,8 @@ pub(crate) enum TransportError {
 
 /// A server over HTTP. Encryption is set up at the first https link, so that plain http needs no certificates.
 pub(crate) struct Remote {
-    plain: Client<HttpConnector, RequestBody>,
-    encrypted: OnceCell<Client<HttpsConnector<HttpConnector>, RequestBody>>,
+    plain: Client<HttpConnector, Body>,
+    encrypted: OnceCell<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 fn connector() -> HttpConnector {
@@ -59,7 +59,7 @@ impl Remote {
         }
     }
 
-    async fn encrypted(&self) -> Result<&Client<HttpsConnector<HttpConnector>, RequestBody>, TransportError> {
+    async fn encrypted(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Body>, TransportError> {
         self.encrypted
             .get_or_try_init(|| async {
                 let provider = rustls::crypto::ring::default_provider();

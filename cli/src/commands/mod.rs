@@ -16,7 +16,7 @@ pub(crate) mod token;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use willcall_core::{token::Token, ports::Clock};
+use willcall_core::token::Token;
 
 use crate::{
     args::{Command, Global},
