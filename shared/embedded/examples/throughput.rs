@@ -70,7 +70,7 @@ async fn live(
         let message = queue.received(HELD).await;
         let claimed = jobs.transition(&message.job, &claim(), now).await?;
         jobs.transition(&message.job, &complete(claimed.attempt), now).await?;
-        queue.acknowledge(&message).await?;
+        queue.acknowledge(&message);
         count += 1;
     }
     Ok(count)

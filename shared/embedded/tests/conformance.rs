@@ -106,7 +106,7 @@ impl JobQueueHarness for Queue {
 
     async fn receive(&self) -> Option<JobRef> {
         let message = self.queue.receive(self.clock.now(), Duration::from_secs(30))?;
-        self.queue.acknowledge(&message).await.unwrap();
+        self.queue.acknowledge(&message);
         Some(message.job)
     }
 
