@@ -7,7 +7,7 @@ use willcall_tests::{Client, Host};
 
 async fn refused(client: &Client, query: Value, place: &str, words: &[&str]) -> Result<()> {
     let mut body = json!({"kind": "query", "dataset": "numbers"});
-    for (key, value) in query.as_object().unwrap() {
+    for (key, value) in query.as_object().into_iter().flatten() {
         body[key] = value.clone();
     }
     let answer = client.post("/v1/jobs", &body).await?;

@@ -1,5 +1,7 @@
 //! Use cases on fakes: what a client gets, and what is left when something breaks.
 
+#![expect(clippy::unwrap_used, reason = "a test: what it does not expect must end it")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use willcall_conformance::samples::{claim, complete, job_at};
 use willcall_core::{
     Timestamp,
     job::Transition,
-    ports::{JobFilter, JobQueue},
+    ports::{JobFilter, JobQueue, TransitionError},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig};
 
@@ -61,12 +61,16 @@ async fn live(
         let job = job_at(&account, now);
         jobs.insert(&job, u32::MAX).await?;
         queue.send(&job.reference(), Duration::ZERO).await?;
-        jobs.transition(&job.reference(), &Transition::Sent, now).await?;
+        match jobs.transition(&job.reference(), &Transition::Sent, now).await {
+            // Another client may have received it in the meantime.
+            Ok(_) | Err(TransitionError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         // Whichever job comes: each client lives as many lives as it began.
         let message = queue.received(HELD).await;
         let claimed = jobs.transition(&message.job, &claim(), now).await?;
         jobs.transition(&message.job, &complete(claimed.attempt), now).await?;
-        queue.acknowledge(&message).await?;
+        queue.acknowledge(&message);
         count += 1;
     }
     Ok(count)

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use willcall_core::JobRef;
 
-use crate::{Message, SqliteJobQueue};
+use crate::SqliteJobQueue;
 
 /// How long a message is held for its worker. The loop settles every message itself, whatever becomes of the handler,
 /// so this only bounds the harm of a defect.
@@ -79,20 +79,11 @@ where
             }
             None => Handled::Leave,
         };
-        settle(&queue, &message, handled).await;
-    }
-}
-
-async fn settle(queue: &SqliteJobQueue, message: &Message, handled: Handled) {
-    let settled = match handled {
-        Handled::Done => queue.acknowledge(message).await,
-        Handled::RetryAfter(delay) => queue.release(message, delay).await,
-        Handled::Leave => queue.release(message, AFTER_LOSS).await,
-    };
-    if let Err(error) = settled {
-        // The message comes again at the next start; its job will have ended or will be taken up.
-        let source = &error.0;
-        tracing::error!(job.id = %message.job.job, error = %error, cause = %source, "failed to settle a message");
+        match handled {
+            Handled::Done => queue.acknowledge(&message),
+            Handled::RetryAfter(delay) => queue.release(&message, delay),
+            Handled::Leave => queue.release(&message, AFTER_LOSS),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The catalog of one box follows its file and its data sets, and does not fall with them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,10 +22,13 @@ use willcall_core::{
 };
 use willcall_embedded::FileCatalog;
 
+/// A version, and the columns unless the files cannot be read.
+type FakeSet = (u32, Result<Vec<&'static str>, ()>);
+
 /// Data sets by the last part of their location: the version and the columns, or that they cannot be read.
 #[derive(Default)]
 struct FakeInspector {
-    sets: Mutex<BTreeMap<String, (u32, Result<Vec<&'static str>, ()>)>>,
+    sets: Mutex<BTreeMap<String, FakeSet>>,
     versions: AtomicUsize,
     inspections: AtomicUsize,
 }
@@ -33,7 +38,7 @@ impl FakeInspector {
         self.sets.lock().unwrap().insert(name.into(), (version, columns));
     }
 
-    fn find(&self, source: &DatasetSource) -> Result<(u32, Result<Vec<&'static str>, ()>), InspectError> {
+    fn find(&self, source: &DatasetSource) -> Result<FakeSet, InspectError> {
         let name = source.location.rsplit('/').next().unwrap();
         let found = self.sets.lock().unwrap().get(name).cloned();
         found.ok_or_else(|| InspectError::Missing { location: source.location.clone() })
@@ -139,17 +144,17 @@ async fn a_data_set_that_cannot_be_read_leaves_the_others() {
     let catalog = set.open().await.unwrap();
     let names =
         |catalog: &willcall_core::catalog::Catalog| catalog.datasets.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&*catalog.catalog().await.unwrap()), ["b"]);
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["b"]);
     let problems = catalog.problems();
     assert_eq!((problems.len(), problems[0].place.as_str()), (1, "datasets.a"));
     assert!(problems[0].detail.contains("the footer is torn"), "{problems:?}");
     set.inspector.set("a", 1, Ok(vec!["x"]));
     set.pass(11);
-    assert_eq!(names(&*catalog.catalog().await.unwrap()), ["a", "b"], "mended without a new version");
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["a", "b"], "mended without a new version");
     assert!(catalog.problems().is_empty());
     set.inspector.sets.lock().unwrap().remove("b");
     set.pass(2);
-    assert_eq!(names(&*catalog.catalog().await.unwrap()), ["a"]);
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["a"]);
     assert!(catalog.problems()[0].detail.contains("no Parquet file here"));
 }
 

@@ -1,5 +1,7 @@
 //! One box as a whole: what a start takes up, what it refuses, and how its loops behave.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -17,7 +19,7 @@ use willcall_conformance::samples::{START, account, claim, complete, job};
 use willcall_core::{
     JobRef, Timestamp,
     job::{Job, JobState, Transition},
-    ports::{BlobKey, ManualClock, StoreError},
+    ports::{BlobKey, JobQueue, ManualClock, StoreError},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig, Handled, OpenError, Recovered, run_sweeper, run_workers};
 
@@ -74,7 +76,7 @@ async fn jobs_of_a_killed_process_can_be_claimed_at_once() {
         parts.jobs.transition(&job.reference(), &claim(), START).await.unwrap();
     }
     let lost = killed.queue().receive(START, HOUR).unwrap();
-    killed.queue().acknowledge(&lost).await.unwrap();
+    killed.queue().acknowledge(&lost);
     parts.jobs.transition(&jobs[2].reference(), &complete(1), START).await.unwrap();
 
     copy(&first, &second);
@@ -276,8 +278,6 @@ async fn send(embedded: &Embedded, count: usize) -> Vec<JobRef> {
     }
     jobs
 }
-
-use willcall_core::ports::JobQueue;
 
 #[tokio::test]
 async fn workers_handle_every_message_and_survive_a_panic() {

@@ -62,13 +62,8 @@ async fn main() -> Result<(), Source> {
         output,
         page_size: 1000,
     };
-    let dataset = Dataset {
-        name: "data".into(),
-        description: String::new(),
-        source,
-        views: Default::default(),
-        facts,
-    };
+    let dataset =
+        Dataset { name: "data".into(), description: String::new(), source, views: Default::default(), facts };
     let task = Task {
         job: JobRef { account: "bench".parse()?, job: JobId::generate() },
         attempt: 1,

@@ -27,10 +27,7 @@ pub(crate) fn fatal_from(
 
 /// The work may go right another time.
 pub(crate) fn transient(detail: impl Into<String>, source: impl Into<Source>) -> ExecuteError {
-    ExecuteError::Transient {
-        problem: Problem::new(ProblemType::Unavailable, detail),
-        source: source.into(),
-    }
+    ExecuteError::Transient { problem: Problem::new(ProblemType::Unavailable, detail), source: source.into() }
 }
 
 /// A defect of ours.
@@ -40,7 +37,10 @@ pub(crate) fn defect(source: impl Into<Source>) -> ExecuteError {
 
 /// The data set is not what the job was accepted for.
 pub(crate) fn changed(file: &str, what: &str) -> ExecuteError {
-    fatal(ProblemType::Conflict, format!("the data set changed while the job was waiting or running: {file} {what}"))
+    fatal(
+        ProblemType::Conflict,
+        format!("the data set changed while the job was waiting or running: {file} {what}"),
+    )
 }
 
 /// The blob store did not do what it was asked for.

@@ -58,10 +58,8 @@ fn inspect(location: &Path) -> Result<DatasetFacts, InspectError> {
     let mut records = 0;
     for (number, entry) in snapshot.files.iter().enumerate() {
         let path = snapshot.path(entry);
-        let (own, rows) = read(&path).map_err(|source| InspectError::Unreadable {
-            location: path.display().to_string(),
-            source,
-        })?;
+        let (own, rows) = read(&path)
+            .map_err(|source| InspectError::Unreadable { location: path.display().to_string(), source })?;
         records += rows;
         unify(&mut columns, own, number == 0)
             .map_err(|detail| InspectError::Mismatch { location: path.display().to_string(), detail })?;
@@ -106,13 +104,21 @@ fn unify(columns: &mut Vec<Column>, own: Vec<Column>, first: bool) -> Result<(),
             }
             Some(column) => known.nullable |= column.nullable,
             None if known.nullable => {}
-            None => return Err(format!("the column {:?} is missing, and is never null in the files before", known.name)),
+            None => {
+                return Err(format!(
+                    "the column {:?} is missing, and is never null in the files before",
+                    known.name
+                ));
+            }
         }
     }
     for column in own {
         if !columns.iter().any(|known| known.name == column.name) {
             if !column.nullable {
-                return Err(format!("the column {:?} is missing in the files before, and is never null", column.name));
+                return Err(format!(
+                    "the column {:?} is missing in the files before, and is never null",
+                    column.name
+                ));
             }
             columns.push(column);
         }

@@ -38,16 +38,14 @@ pub(crate) fn column_type(data_type: &DataType) -> ColumnType {
             ColumnType::Decimal { precision: *precision, scale: *scale }
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => ColumnType::Binary,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            ColumnType::Binary
+        }
         DataType::Date32 | DataType::Date64 => ColumnType::Date,
         DataType::Time32(unit) | DataType::Time64(unit) => ColumnType::Time { unit: time_unit(*unit) },
-        DataType::Timestamp(unit, zone) => ColumnType::Timestamp {
-            unit: time_unit(*unit),
-            zone: zone.as_ref().map(|zone| zone.to_string()),
-        },
+        DataType::Timestamp(unit, zone) => {
+            ColumnType::Timestamp { unit: time_unit(*unit), zone: zone.as_ref().map(|zone| zone.to_string()) }
+        }
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)

@@ -10,11 +10,7 @@ use willcall_core::{
     ports::ExecuteError,
 };
 
-use crate::{
-    attempt::Attempt,
-    failure::Outcome,
-    formats::Chunk,
-};
+use crate::{attempt::Attempt, failure::Outcome, formats::Chunk};
 
 /// How many bytes are handed on at once.
 const PIECE: usize = 1 << 20;

@@ -110,11 +110,9 @@ impl Snapshot {
                 tokio::task::spawn_blocking(move || Self::list(&location)).await.map_err(failure::defect)?
             };
             let listed = listed.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => fatal_from(
-                    ProblemType::Conflict,
-                    format!("the data set {dataset} is gone"),
-                    error,
-                ),
+                io::ErrorKind::NotFound => {
+                    fatal_from(ProblemType::Conflict, format!("the data set {dataset} is gone"), error)
+                }
                 _ => failure::read(dataset, error),
             })?;
             let bytes = serde_json::to_vec(&listed).map_err(failure::defect)?;
@@ -126,7 +124,10 @@ impl Snapshot {
         let bytes = blobs.read(&key, 0..head.size).await.map_err(failure::blob)?;
         let stored: Self = serde_json::from_slice(&bytes).map_err(failure::defect)?;
         if stored.schema > SCHEMA {
-            return Err(fatal(ProblemType::Internal, "the job's list of files was written by a newer version"));
+            return Err(fatal(
+                ProblemType::Internal,
+                "the job's list of files was written by a newer version",
+            ));
         }
         Ok(stored)
     }

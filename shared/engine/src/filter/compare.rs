@@ -1,15 +1,10 @@
 //! Comparisons: with a literal, with a set of them, and of two values of one record.
 
-use std::{
-    collections::HashSet,
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, PrimitiveArray, Scalar, StringArray,
-    cast::AsArray,
-    types::*,
+    cast::AsArray, types::*,
 };
 use arrow_buffer::{BooleanBuffer, i256};
 use arrow_schema::{DataType, TimeUnit};
@@ -41,7 +36,12 @@ pub(crate) fn is_in(values: &ArrayRef, literals: &[Literal]) -> Option<BooleanAr
     let values = canonical_floats(values);
     macro_rules! primitive {
         ($type:ty, $key:expr) => {
-            members(&values, values.as_primitive::<$type>().values(), set.as_primitive::<$type>().values(), $key)
+            members(
+                &values,
+                values.as_primitive::<$type>().values(),
+                set.as_primitive::<$type>().values(),
+                $key,
+            )
         };
     }
     Some(match values.data_type() {
@@ -200,7 +200,11 @@ fn scale(data_type: &DataType) -> i8 {
 fn is_instant(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)
+        DataType::Date32
+            | DataType::Date64
+            | DataType::Timestamp(..)
+            | DataType::Time32(_)
+            | DataType::Time64(_)
     )
 }
 

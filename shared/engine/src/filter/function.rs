@@ -16,7 +16,9 @@ use crate::formats::time::{civil, day_of};
 pub(super) fn call(function: Function, values: &ArrayRef) -> Result<ArrayRef, String> {
     let wrong = || Err(format!("{} of {}", function.as_str(), values.data_type()));
     match function {
-        Function::Lower | Function::Upper | Function::Length if values.data_type() != &DataType::Utf8 => wrong(),
+        Function::Lower | Function::Upper | Function::Length if values.data_type() != &DataType::Utf8 => {
+            wrong()
+        }
         Function::Lower => Ok(text(values.as_string(), str::to_lowercase)),
         Function::Upper => Ok(text(values.as_string(), str::to_uppercase)),
         Function::Length => {

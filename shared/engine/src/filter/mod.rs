@@ -13,11 +13,11 @@ use arrow_ord::cmp;
 use arrow_schema::{ArrowError, DataType};
 use willcall_core::query::{CompareOp, Filter, Literal, Operand};
 
+use self::logic::{and, not, or};
 pub(crate) use self::{
     compare::{canonical_floats, compare_literal},
     logic::is_true,
 };
-use self::logic::{and, not, or};
 
 /// Gives the column of a name, in its plain type.
 pub(crate) type Columns<'a> = dyn Fn(&str) -> Result<ArrayRef, String> + 'a;
@@ -35,11 +35,8 @@ pub(crate) fn evaluate(filter: &Filter, rows: usize, columns: &Columns<'_>) -> R
 
 fn walk(filter: &Filter, batch: &Batch<'_>) -> Result<BooleanArray, String> {
     let constant = |value: bool| {
-        let values = if value {
-            BooleanBuffer::new_set(batch.rows)
-        } else {
-            BooleanBuffer::new_unset(batch.rows)
-        };
+        let values =
+            if value { BooleanBuffer::new_set(batch.rows) } else { BooleanBuffer::new_unset(batch.rows) };
         BooleanArray::new(values, None)
     };
     match filter {

@@ -24,9 +24,7 @@ pub(super) fn matches(
         (TextMatch::Prefix, false) => like::starts_with(values, &scalar(pattern)),
         (TextMatch::Contains, false) => like::contains(values, &scalar(pattern)),
         (TextMatch::Prefix, true) => like::ilike(values, &scalar(&(literal(pattern) + "%"))),
-        (TextMatch::Contains, true) => {
-            like::ilike(values, &scalar(&format!("%{}%", literal(pattern))))
-        }
+        (TextMatch::Contains, true) => like::ilike(values, &scalar(&format!("%{}%", literal(pattern)))),
     };
     matched.map_err(text_of)
 }

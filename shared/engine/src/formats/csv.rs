@@ -146,7 +146,9 @@ impl CsvEncoder {
 
 fn begins_formula(value: &[u8]) -> bool {
     // The first byte decides, and is a character of its own.
-    value.first().is_some_and(|first| first.is_ascii() && is_formula(char::from(*first).encode_utf8(&mut [0; 4])))
+    value
+        .first()
+        .is_some_and(|first| first.is_ascii() && is_formula(char::from(*first).encode_utf8(&mut [0; 4])))
 }
 
 fn write_quoted(value: &[u8], out: &mut Vec<u8>) {

@@ -47,7 +47,8 @@ impl TextEncoder {
         for field in fields {
             let none = new_empty_array(field.data_type());
             if let Err(what) = value::Bound::new(&none, &|_| false) {
-                let detail = format!("the column {:?} cannot be written as {}: {what}", field.name(), output.format);
+                let detail =
+                    format!("the column {:?} cannot be written as {}: {what}", field.name(), output.format);
                 return Err(fatal(ProblemType::UnsupportedFormat, detail));
             }
         }

@@ -67,8 +67,10 @@ where
         fatal_from(ProblemType::UnsupportedFormat, "a column cannot be written as Parquet", error)
     };
     // Metadata of fields is the source file's: its ids mean nothing here.
-    let fields: Vec<FieldRef> =
-        fields.iter().map(|field| Arc::new(field.as_ref().clone().with_metadata(Default::default()))).collect();
+    let fields: Vec<FieldRef> = fields
+        .iter()
+        .map(|field| Arc::new(field.as_ref().clone().with_metadata(Default::default())))
+        .collect();
     let schema = Arc::new(Schema::new(fields.clone()));
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.into())
@@ -120,11 +122,7 @@ struct RowGroup {
 }
 
 /// Cuts the batches into row groups, each a channel of its own.
-fn feed(
-    batches: impl Iterator<Item = Outcome<Columns>>,
-    size: u64,
-    groups: &SyncSender<Receiver<Part>>,
-) {
+fn feed(batches: impl Iterator<Item = Outcome<Columns>>, size: u64, groups: &SyncSender<Receiver<Part>>) {
     let mut open: Option<SyncSender<Part>> = None;
     let mut room = size;
     // Whoever does not take a part any more has failed, and told so.

@@ -66,7 +66,8 @@ pub(crate) fn write_time(value: i64, unit: TimeUnit, out: &mut Vec<u8>) {
     let per_second = per_second(unit);
     let (seconds, fraction) = (value.div_euclid(per_second), value.rem_euclid(per_second));
     // Values past a day are no times; they are still told as they are.
-    let (hours, minutes, second) = (seconds.div_euclid(3600), seconds.rem_euclid(3600) / 60, seconds.rem_euclid(60));
+    let (hours, minutes, second) =
+        (seconds.div_euclid(3600), seconds.rem_euclid(3600) / 60, seconds.rem_euclid(60));
     if (0..100).contains(&hours) {
         let (h, m, s) = (pair(hours as u32), pair(minutes as u32), pair(second as u32));
         out.extend_from_slice(&[h[0], h[1], b':', m[0], m[1], b':', s[0], s[1]]);

@@ -134,7 +134,9 @@ impl<'a> Bound<'a> {
             }
             DataType::Interval(IntervalUnit::YearMonth) => V::Months(values!(IntervalYearMonthType)),
             DataType::Interval(IntervalUnit::DayTime) => V::DayTime(values!(IntervalDayTimeType)),
-            DataType::Interval(IntervalUnit::MonthDayNano) => V::MonthDayNano(values!(IntervalMonthDayNanoType)),
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                V::MonthDayNano(values!(IntervalMonthDayNanoType))
+            }
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
                 V::List(list.value_offsets(), Box::new(Self::new(list.values(), dirty)?))

@@ -77,7 +77,8 @@ impl Query<'_> {
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
         let encoder = TextEncoder::new(&work.output, &fields)?;
-        let reading = Arc::new(Reading::new(Arc::clone(&scan), Arc::clone(&self.attempt), work.filter.clone()));
+        let reading =
+            Arc::new(Reading::new(Arc::clone(&scan), Arc::clone(&self.attempt), work.filter.clone()));
         let tally = Arc::new(Tally::new(&self.attempt, scan.units.len()));
 
         let control = &self.attempt.control;
@@ -110,7 +111,8 @@ impl Query<'_> {
             written,
             found,
             schema: fields.iter().map(|field| column(field)).collect(),
-            truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
+            truncated: cut
+                .then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
             version: scan.snapshot.version.clone(),
             files: scan.snapshot.files.len() as u64,
         })

@@ -75,7 +75,9 @@ impl Scan {
         for name in used {
             let now = fields.iter().find(|field| field.name() == name).map(|f| column_type(f.data_type()));
             if now.is_none() || now != dataset.column(name).map(|column| column.data_type.clone()) {
-                let detail = format!("the data set changed since the job was accepted: its column {name:?} is not the same");
+                let detail = format!(
+                    "the data set changed since the job was accepted: its column {name:?} is not the same"
+                );
                 return Err(fatal(ProblemType::Conflict, detail));
             }
         }
@@ -179,7 +181,13 @@ fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
         let pieces = rows.div_ceil(unit_rows);
         for piece in 0..pieces {
             let (start, end) = (rows * piece / pieces, rows * (piece + 1) / pieces);
-            units.push(Unit { file: index, row_group, start, rows: end - start, batch_rows: batch_rows as usize });
+            units.push(Unit {
+                file: index,
+                row_group,
+                start,
+                rows: end - start,
+                batch_rows: batch_rows as usize,
+            });
         }
     }
     units

@@ -27,7 +27,12 @@ pub(crate) fn may_match(filter: &Filter, file: &OpenFile, row_group: usize) -> b
                 }
                 few => few.iter().any(|value| bounds.may_hold(CompareOp::Eq, value)),
             }),
-        Filter::Text { operand: Operand::Column(column), matches: TextMatch::Prefix, pattern, ignore_case } => {
+        Filter::Text {
+            operand: Operand::Column(column),
+            matches: TextMatch::Prefix,
+            pattern,
+            ignore_case,
+        } => {
             *ignore_case
                 || Bounds::of(column, file, row_group).is_none_or(|bounds| bounds.may_begin_with(pattern))
         }
@@ -112,7 +117,8 @@ impl Bounds {
         let prefix = prefix.as_bytes();
         // Texts with the prefix lie between it and the first text behind them all.
         let below = text(&self.greatest).is_some_and(|greatest| greatest.as_slice() < prefix);
-        let above = text(&self.least).is_some_and(|least| least.as_slice() > prefix && !least.starts_with(prefix));
+        let above =
+            text(&self.least).is_some_and(|least| least.as_slice() > prefix && !least.starts_with(prefix));
         !below && !above
     }
 }

@@ -124,8 +124,9 @@ impl Reading {
             adapt(batch.column_by_name(name), field.data_type(), batch.num_rows())
                 .map_err(|error| error.to_string())
         };
-        let mask = filter::evaluate(filter, batch.num_rows(), &column)
-            .map_err(|error| defect(format!("{}: the filter cannot be evaluated: {error}", file.entry.name)))?;
+        let mask = filter::evaluate(filter, batch.num_rows(), &column).map_err(|error| {
+            defect(format!("{}: the filter cannot be evaluated: {error}", file.entry.name))
+        })?;
         Ok(filter::is_true(&mask))
     }
 }
@@ -149,11 +150,12 @@ fn reader<'a>(
     let schema = file.schema();
     let roots = columns.filter_map(|name| schema.index_of(name).ok());
     let mask = ProjectionMask::roots(file.parquet().file_metadata().schema_descr(), roots);
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.reader.clone(), file.metadata.clone())
-        .with_projection(mask)
-        .with_row_groups(vec![unit.row_group])
-        .with_batch_size(unit.batch_rows)
-        .with_row_selection(selection);
+    let builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file.reader.clone(), file.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![unit.row_group])
+            .with_batch_size(unit.batch_rows)
+            .with_row_selection(selection);
     let reader = guard(file, || builder.build())?;
     Ok(Guarded { reader, file: file.entry.name.clone(), ended: false })
 }

@@ -26,7 +26,8 @@ impl Keys {
             let options = SortOptions { descending: key.descending, nulls_first: false };
             let field = SortField::new_with_options(data_type, options);
             if !RowConverter::supports_fields(std::slice::from_ref(&field)) {
-                let detail = format!("records cannot be sorted by the column {:?}: it has no order", key.column);
+                let detail =
+                    format!("records cannot be sorted by the column {:?}: it has no order", key.column);
                 return Err(fatal(ProblemType::EngineFailed, detail));
             }
             columns.push(index);
@@ -40,7 +41,8 @@ impl Keys {
 
     /// The keys of all records of a batch.
     pub(super) fn of(&self, batch: &RecordBatch) -> Outcome<Rows> {
-        let columns: Vec<_> = self.columns.iter().map(|index| canonical_floats(batch.column(*index))).collect();
+        let columns: Vec<_> =
+            self.columns.iter().map(|index| canonical_floats(batch.column(*index))).collect();
         self.converter.convert_columns(&columns).map_err(defect)
     }
 }

@@ -1,10 +1,6 @@
 //! Merges sorted runs into one.
 
-use std::{
-    cmp::Ordering,
-    collections::BinaryHeap,
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_row::Rows;
