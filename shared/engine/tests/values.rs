@@ -1,4 +1,5 @@
 //! How values are written, held against readers and writers that are not ours.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

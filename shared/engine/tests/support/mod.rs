@@ -1,6 +1,6 @@
 //! What the tests share: a blob store in memory that can fail, data sets in temporary directories, and one call
 //! that runs a job.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test program uses its part")]
 
 use std::{
     collections::HashMap,
