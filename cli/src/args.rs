@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
 use crate::{
-    commands::{account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token},
+    commands::{
+        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token,
+    },
     failure::EXIT_CODES,
 };
 

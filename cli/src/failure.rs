@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_problem_document_is_kept_whole() {
-        let problem = json!({ "title": "t", "status": 400, "errors": [{ "detail": "d", "pointer": "#/filter" }] });
+        let problem =
+            json!({ "title": "t", "status": 400, "errors": [{ "detail": "d", "pointer": "#/filter" }] });
         let json = Failure::new(Exit::Usage, "d").detail("x").document(problem.clone()).to_json();
         assert_eq!(json["errors"], problem["errors"]);
         assert_eq!(json["exit_code"], 2);
@@ -164,7 +165,13 @@ mod tests {
     #[test]
     fn the_help_names_every_exit_code() {
         for exit in [
-            Exit::Failed, Exit::Usage, Exit::NotFound, Exit::Denied, Exit::Unavailable, Exit::Corrupt, Exit::Interrupted,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Denied,
+            Exit::Unavailable,
+            Exit::Corrupt,
+            Exit::Interrupted,
         ] {
             assert!(EXIT_CODES.contains(&format!("\n  {:<4} ", exit as u8)), "{exit:?}");
         }

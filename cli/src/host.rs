@@ -172,7 +172,10 @@ async fn open_catalog(global: &Global) -> Result<Arc<dyn CatalogSource>, Failure
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match FileCatalog::open(&path, inspector, clock).await {
         Ok(catalog) => Ok(Arc::new(catalog)),
-        Err(error) => Err(Failure::new(Exit::Usage, chain(&error)).advice("`willcall catalog check` names every problem")),
+        Err(error) => {
+            Err(Failure::new(Exit::Usage, chain(&error))
+                .advice("`willcall catalog check` names every problem"))
+        }
     }
 }
 
@@ -182,6 +185,8 @@ fn not_opened(data_dir: &Path, error: &OpenError) -> Failure {
         Failure::new(Exit::Unavailable, format!("{} is in use by another willcall", data_dir.display()));
     match std::fs::read_to_string(data_dir.join(ADDRESS_FILE)) {
         Ok(url) => failure.advice(format!("ask its server, with a token of it: --server {}", url.trim())),
-        Err(_) => failure.advice("wait until it has ended, ask its server with --server, or use another --data-dir"),
+        Err(_) => {
+            failure.advice("wait until it has ended, ask its server with --server, or use another --data-dir")
+        }
     }
 }

@@ -17,15 +17,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{args::Cli, failure::{Exit, Failure}};
+use crate::{
+    args::Cli,
+    failure::{Exit, Failure},
+};
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     log::start(&global, &command);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = runtime
-        .map_err(|error| Failure::caused(Exit::Failed, "cannot start", &error))
-        .and_then(|runtime| {
+    let done =
+        runtime.map_err(|error| Failure::caused(Exit::Failed, "cannot start", &error)).and_then(|runtime| {
             let done = runtime.block_on(commands::run(&global, command));
             // Nobody waits for what is left: it is safe to be cut short, as by a crash.
             runtime.shutdown_background();

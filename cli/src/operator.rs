@@ -16,6 +16,8 @@ use willcall_core::{
 pub(crate) const LOCAL: &str = "local";
 /// Results are collected at once; a day is for those that were forgotten.
 const RETENTION_DAYS: u32 = 1;
+/// More than there are anywhere, and still exact in every JSON reader.
+const MAX_RECORDS: u64 = (1 << 53) - 1;
 
 /// The catalog with the operator's plan in it.
 pub(crate) struct OperatorCatalog(pub(crate) Arc<dyn CatalogSource>);
@@ -25,10 +27,9 @@ impl CatalogSource for OperatorCatalog {
     async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
         let mut catalog = (*self.0.catalog().await?).clone();
         let unlimited = Plan {
-            max_records: u64::MAX,
+            max_records: MAX_RECORDS,
             max_open_jobs: u32::MAX,
             retention_days: RETENTION_DAYS,
-            sql: true,
             ..Plan::default_named(LOCAL)
         };
         catalog.plans.insert(LOCAL.to_owned(), unlimited);

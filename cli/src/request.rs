@@ -139,7 +139,8 @@ impl QueryArgs {
 
     /// The name of the file where none is given: the data set's, with the ending of format and compression.
     pub(crate) fn file_name(&self) -> String {
-        let format = self.format.as_deref().and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
+        let format =
+            self.format.as_deref().and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
         let compression =
             self.compression.as_deref().and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
         format!("{}.{}{}", self.dataset.replace(['/', '\\'], "-"), format.extension(), compression.suffix())
@@ -182,7 +183,19 @@ mod tests {
     #[test]
     fn options_become_members_and_nothing_else_is_sent() {
         let made = submission(
-            &["flights", "--fields", "a,b", "--sort", "-a,b", "--limit", "3", "--csv-delimiter", r"\t", "--label", "k=v=w"],
+            &[
+                "flights",
+                "--fields",
+                "a,b",
+                "--sort",
+                "-a,b",
+                "--limit",
+                "3",
+                "--csv-delimiter",
+                r"\t",
+                "--label",
+                "k=v=w",
+            ],
             None,
         );
         assert_eq!(

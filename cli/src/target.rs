@@ -36,11 +36,10 @@ impl Target {
         // A link is written through, not replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => Err(Failure::new(
-                Exit::Usage,
-                format!("{} is a directory", path.display()),
-            )
-            .advice("name a file in it")),
+            Ok(found) if found.is_dir() => {
+                Err(Failure::new(Exit::Usage, format!("{} is a directory", path.display()))
+                    .advice("name a file in it"))
+            }
             Ok(found) if !found.is_file() => Ok(Self { temp: spool()?, goal: Goal::Stream(path) }),
             Ok(found) if found.permissions().readonly() => {
                 Err(Failure::new(Exit::Failed, format!("{} may not be written", path.display())))
@@ -122,7 +121,8 @@ fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
 }
 
 fn spool() -> Result<NamedTempFile, Failure> {
-    NamedTempFile::new().map_err(|error| Failure::caused(Exit::Failed, "cannot write a temporary file", &error))
+    NamedTempFile::new()
+        .map_err(|error| Failure::caused(Exit::Failed, "cannot write a temporary file", &error))
 }
 
 /// A reader that has had enough (`| head`) is no failure.

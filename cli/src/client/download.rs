@@ -57,8 +57,11 @@ impl Client {
         let manifest = self.manifest(job).await?;
         let [expected] = manifest.read.files.as_slice() else {
             let count = manifest.read.files.len();
-            return Err(Failure::new(Exit::Failed, format!("the result of job {job} has {count} files, not one"))
-                .advice("this version of willcall fetches results of one file: use a newer one"));
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("the result of job {job} has {count} files, not one"),
+            )
+            .advice("this version of willcall fetches results of one file: use a newer one"));
         };
         let mut partial = Partial { file, written: 0, hash: Sha256::new(), etag: None };
         let mut breaks = 0;
@@ -69,8 +72,11 @@ impl Client {
                 Try::Broke(why) => {
                     breaks = if partial.written > before { 1 } else { breaks + 1 };
                     if breaks >= MAX_BREAKS {
-                        return Err(Failure::new(Exit::Unavailable, format!("the download broke off: {why}"))
-                            .advice(format!("try again: willcall download {job}")));
+                        return Err(Failure::new(
+                            Exit::Unavailable,
+                            format!("the download broke off: {why}"),
+                        )
+                        .advice(format!("try again: willcall download {job}")));
                     }
                     sleep(Duration::from_millis(200) * 2_u32.pow(breaks)).await;
                 }
@@ -127,7 +133,8 @@ fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(
     if bytes == expected.bytes && sha256 == expected.sha256 {
         return Ok(());
     }
-    let failure = Failure::new(Exit::Corrupt, format!("the result of job {job} is not what its manifest says"));
+    let failure =
+        Failure::new(Exit::Corrupt, format!("the result of job {job} is not what its manifest says"));
     let failure = if bytes == expected.bytes {
         failure.detail(format!("SHA-256 {sha256}, not {}", expected.sha256))
     } else if bytes > expected.bytes {
@@ -135,7 +142,8 @@ fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(
     } else {
         failure.detail(format!("{bytes} bytes, not {}", expected.bytes))
     };
-    Err(failure.advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
+    Err(failure
+        .advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
 }
 
 fn unwritable(error: &std::io::Error) -> Failure {
@@ -165,7 +173,8 @@ impl Partial<'_> {
 
     fn goes_on(&self, answer: &Response<Body>) -> bool {
         let range = answer.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
-        let start = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+        let start =
+            range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
         start == Some(self.written)
     }
 

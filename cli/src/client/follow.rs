@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Answer, Client, Repeat, wire};
-use crate::{failure::{Exit, Failure}, progress::Reporter};
+use crate::{
+    failure::{Exit, Failure},
+    progress::Reporter,
+};
 
 /// How long one call waits for the job to end where somebody looks at the progress, and where nobody does.
 const GLANCE: Duration = Duration::from_secs(1);

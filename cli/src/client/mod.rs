@@ -16,12 +16,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::transport::{Transport, TransportError};
 pub(crate) use self::{
     download::Fetched,
     transport::{InProcess, Remote},
     wire::Answer,
 };
-use self::transport::{Transport, TransportError};
 use crate::{
     failure::{Exit, Failure, chain},
     output::clean,
@@ -67,8 +67,11 @@ impl Client {
                 && uri.query().is_none()
         });
         if uri.is_none() {
-            return Err(Failure::new(Exit::Usage, format!("{:?} is not the address of a server", clean(&base)))
-                .advice("write it like http://127.0.0.1:8787; the token goes into WILLCALL_TOKEN"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{:?} is not the address of a server", clean(&base)),
+            )
+            .advice("write it like http://127.0.0.1:8787; the token goes into WILLCALL_TOKEN"));
         }
         Ok(Self { transport: Box::new(Remote::new()), place: base.clone(), base, token })
     }
@@ -140,7 +143,8 @@ impl Client {
 
     /// The account behind the token.
     pub(crate) async fn account(&self) -> Result<Value, Failure> {
-        let answer: Answer<Value> = self.json(Method::GET, "/v1/account", None, Repeat::OnceConnected).await?;
+        let answer: Answer<Value> =
+            self.json(Method::GET, "/v1/account", None, Repeat::OnceConnected).await?;
         Ok(answer.json)
     }
 
@@ -176,16 +180,18 @@ impl Client {
                 Ok((status, headers, bytes)) => {
                     let again = match status {
                         StatusCode::TOO_MANY_REQUESTS => true,
-                        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                            repeat != Repeat::WhenRefused
-                        }
+                        StatusCode::BAD_GATEWAY
+                        | StatusCode::SERVICE_UNAVAILABLE
+                        | StatusCode::GATEWAY_TIMEOUT => repeat != Repeat::WhenRefused,
                         _ => false,
                     };
                     (refused(status, &bytes), again, retry_after(&headers))
                 }
                 Err(error) => {
                     let again = match (&error, repeat) {
-                        (_, Repeat::WhenRefused) | (TransportError::Connect(_), Repeat::OnceConnected) => false,
+                        (_, Repeat::WhenRefused) | (TransportError::Connect(_), Repeat::OnceConnected) => {
+                            false
+                        }
                         (_, Repeat::WhenLost | Repeat::OnceConnected) => true,
                     };
                     (self.unreachable(&error), again, None)
@@ -245,10 +251,15 @@ impl Client {
     }
 
     fn unreachable(&self, error: &TransportError) -> Failure {
-        let failure = Failure::new(Exit::Unavailable, format!("{} does not answer: {}", self.place, chain(error)));
+        let failure =
+            Failure::new(Exit::Unavailable, format!("{} does not answer: {}", self.place, chain(error)));
         match error {
-            TransportError::Connect(_) => failure.advice("is `willcall serve` running there, and the address right?"),
-            TransportError::Broken(_) => failure.advice("try again; `willcall list` shows what became of your jobs"),
+            TransportError::Connect(_) => {
+                failure.advice("is `willcall serve` running there, and the address right?")
+            }
+            TransportError::Broken(_) => {
+                failure.advice("try again; `willcall list` shows what became of your jobs")
+            }
         }
     }
 }
@@ -317,8 +328,10 @@ pub(crate) fn job_failed(job: &Answer<wire::Job>) -> Failure {
             let words = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
             Failure::new(Exit::Failed, format!("job {id} {}: {}", job.read.state, clean(words)))
         }
-        None if job.read.state == "expired" => Failure::new(Exit::NotFound, format!("the result of job {id} has expired"))
-            .advice("submit the query again"),
+        None if job.read.state == "expired" => {
+            Failure::new(Exit::NotFound, format!("the result of job {id} has expired"))
+                .advice("submit the query again")
+        }
         None => Failure::new(Exit::Failed, format!("job {id} is {}: it has no result", job.read.state)),
     };
     match job.json.get("error") {

@@ -14,8 +14,6 @@ use hyper_util::{
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
-
-
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,10 +51,7 @@ fn connector() -> HttpConnector {
 
 impl Remote {
     pub(crate) fn new() -> Self {
-        Self {
-            plain: Client::builder(TokioExecutor::new()).build(connector()),
-            encrypted: OnceCell::new(),
-        }
+        Self { plain: Client::builder(TokioExecutor::new()).build(connector()), encrypted: OnceCell::new() }
     }
 
     async fn encrypted(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Body>, TransportError> {
@@ -102,8 +97,7 @@ impl Transport for InProcess {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         // A public address may have a path of its own before the API's.
         let path = path.find("/v1/").map_or(path, |at| &path[at..]);
-        *request.uri_mut() =
-            path.parse::<Uri>().map_err(|error| TransportError::Connect(Box::new(error)))?;
+        *request.uri_mut() = path.parse::<Uri>().map_err(|error| TransportError::Connect(Box::new(error)))?;
         match self.0.clone().oneshot(request).await {
             Ok(answer) => Ok(answer),
             Err(never) => match never {},

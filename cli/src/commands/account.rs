@@ -79,7 +79,9 @@ async fn list(global: &Global) -> Result<(), Failure> {
     }
     let mut rows = vec![["ACCOUNT", "PLAN", "CREATED"].map(str::to_owned).to_vec()];
     rows.extend(
-        accounts.into_iter().map(|account| vec![account.id.to_string(), account.plan, account.created.to_string()]),
+        accounts
+            .into_iter()
+            .map(|account| vec![account.id.to_string(), account.plan, account.created.to_string()]),
     );
     print(&table(&rows))
 }

@@ -34,9 +34,9 @@ pub(crate) async fn run(global: &Global, command: CatalogCommand) -> Result<(), 
         let count = problems.len();
         let words = format!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" });
         let failure = Failure::new(Exit::Usage, words);
-        return Err(problems
-            .into_iter()
-            .fold(failure, |failure, problem| failure.detail(format!("{}: {}", problem.place, problem.detail))));
+        return Err(problems.into_iter().fold(failure, |failure, problem| {
+            failure.detail(format!("{}: {}", problem.place, problem.detail))
+        }));
     }
     if global.json {
         let names = |keys: Vec<&String>| json!(keys);
@@ -52,10 +52,14 @@ pub(crate) async fn run(global: &Global, command: CatalogCommand) -> Result<(), 
         let facts = &dataset.facts;
         let records = facts.records.map_or("unknown".to_owned(), |n| indicatif::HumanCount(n).to_string());
         text += &format!(
-            "  data set {}: {records} records, {} columns, {} views, {}\n",
+            "  data set {}: {records} records, {} columns, views: {}, {}\n",
             dataset.name,
             facts.columns.len(),
-            dataset.views.len(),
+            if dataset.views.is_empty() {
+                "none".to_owned()
+            } else {
+                dataset.views.keys().cloned().collect::<Vec<_>>().join(" ")
+            },
             indicatif::DecimalBytes(facts.bytes),
         );
     }

@@ -66,9 +66,12 @@ fn details(dataset: &wire::Dataset) -> String {
     text += &table(&rows);
     if !dataset.views.is_empty() {
         let mut rows = vec![["VIEW", "COLUMNS", "DESCRIPTION"].map(str::to_owned).to_vec()];
-        rows.extend(dataset.views.iter().map(|view| {
-            vec![view.name.clone(), clean(&view.fields.join(",")), clean(&view.description)]
-        }));
+        rows.extend(
+            dataset
+                .views
+                .iter()
+                .map(|view| vec![view.name.clone(), clean(&view.fields.join(",")), clean(&view.description)]),
+        );
         text.push('\n');
         text += &table(&rows);
     }

@@ -1,6 +1,9 @@
 //! `get`: the whole way from a question to a file, verified.
 
-use std::{path::PathBuf, time::{Duration, Instant}};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use indicatif::{DecimalBytes, HumanCount};
@@ -116,7 +119,12 @@ pub(super) fn finish(
             "job": job.json,
         });
         // Stdout is the result's where the result goes there.
-        return if to_stdout { note(said.to_string()); Ok(()) } else { print_json(&said) };
+        return if to_stdout {
+            note(said.to_string());
+            Ok(())
+        } else {
+            print_json(&said)
+        };
     }
     if !quiet {
         let records = result.map_or(0, |result| result.records);

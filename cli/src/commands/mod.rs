@@ -75,8 +75,10 @@ impl Session {
         let token = Token::generate()
             .map_err(|error| Failure::caused(Exit::Failed, "the system gives no random numbers", &error))?;
         let id = LOCAL.parse().map_err(|error| Failure::caused(Exit::Failed, "no account", &error))?;
-        let accounts = OperatorAccounts::new(Arc::clone(&host.app.accounts), id, &token, host.app.clock.now());
-        host.app.accounts = Arc::new(accounts.await.map_err(|error| Failure::from(willcall_core::Error::from(error)))?);
+        let accounts =
+            OperatorAccounts::new(Arc::clone(&host.app.accounts), id, &token, host.app.clock.now());
+        host.app.accounts =
+            Arc::new(accounts.await.map_err(|error| Failure::from(willcall_core::Error::from(error)))?);
         host.app.catalog = Arc::new(OperatorCatalog(Arc::clone(&host.app.catalog)));
         let client = Client::in_process(InProcess(host.routes()), &base, token.expose().into());
         let (shutdown, host) = (CancellationToken::new(), Arc::new(host));

@@ -54,7 +54,8 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(global: &Global, args: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let listener = bind(args.bind).await?;
-    let address = listener.local_addr().map_err(|error| Failure::caused(Exit::Failed, "no address", &error))?;
+    let address =
+        listener.local_addr().map_err(|error| Failure::caused(Exit::Failed, "no address", &error))?;
     let url = public_url(&args, address)?;
     let host = Arc::new(Host::open(global, &url).await?);
     let token = first_token(&host).await?;
@@ -66,8 +67,9 @@ pub(crate) async fn run(global: &Global, args: ServeArgs) -> Result<(), Failure>
     host.leave_address(&format!("http://{address}"));
     announce(global, &host, &url, token.as_ref()).await?;
     if let Some(file) = &args.address_file {
-        write_whole(file, &format!("http://{address}\n"))
-            .map_err(|error| Failure::caused(Exit::Failed, format!("cannot write {}", file.display()), &error))?;
+        write_whole(file, &format!("http://{address}\n")).map_err(|error| {
+            Failure::caused(Exit::Failed, format!("cannot write {}", file.display()), &error)
+        })?;
     }
     tracing::info!(%address, workers = args.workers, data_dir = %global.data_dir.display(), "serving");
 
@@ -90,9 +92,12 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::caused(Exit::Unavailable, format!("cannot listen on {address}"), &error);
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure
-                .advice("another program listens there, perhaps another willcall: stop it, or choose with --bind"),
-            std::io::ErrorKind::PermissionDenied => failure.advice("ports below 1024 are the system's: choose with --bind"),
+            std::io::ErrorKind::AddrInUse => failure.advice(
+                "another program listens there, perhaps another willcall: stop it, or choose with --bind",
+            ),
+            std::io::ErrorKind::PermissionDenied => {
+                failure.advice("ports below 1024 are the system's: choose with --bind")
+            }
             _ => failure.advice("choose another address with --bind"),
         }
     })
@@ -102,7 +107,9 @@ fn public_url(args: &ServeArgs, address: SocketAddr) -> Result<String, Failure> 
     if let Some(url) = &args.public_url {
         let url = url.trim_end_matches('/');
         let known = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let fits = |rest: &str| !rest.is_empty() && !rest.contains(['?', '#', '@', '"', '<', '>']) && rest.is_ascii();
+        let fits = |rest: &str| {
+            !rest.is_empty() && !rest.contains(['?', '#', '@', '"', '<', '>']) && rest.is_ascii()
+        };
         if !known.is_some_and(fits) || url.contains(char::is_whitespace) {
             return Err(Failure::new(Exit::Usage, "--public-url is not a base of links")
                 .advice("write it like https://data.example.com"));
@@ -110,7 +117,9 @@ fn public_url(args: &ServeArgs, address: SocketAddr) -> Result<String, Failure> 
         return Ok(url.to_owned());
     }
     if !address.ip().is_loopback() {
-        note(format!("warning: links begin with http://{address}; say with --public-url how clients reach this server"));
+        note(format!(
+            "warning: links begin with http://{address}; say with --public-url how clients reach this server"
+        ));
     }
     Ok(format!("http://{address}"))
 }

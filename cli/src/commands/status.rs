@@ -56,7 +56,8 @@ async fn look(client: &Client, args: &StatusArgs) -> Result<crate::client::Answe
 /// A job in lines of name and value.
 pub(super) fn describe(job: &wire::Job) -> String {
     let progress = &job.progress;
-    let found = progress.records_found.map_or("not yet counted".to_owned(), |found| HumanCount(found).to_string());
+    let found =
+        progress.records_found.map_or("not yet counted".to_owned(), |found| HumanCount(found).to_string());
     let mut lines = vec![
         ("job", job.job_id.clone()),
         ("name", job.name.as_deref().map(clean).unwrap_or_default()),
@@ -65,10 +66,13 @@ pub(super) fn describe(job: &wire::Job) -> String {
         ("stage", format!("{} ({:.0}%)", progress.stage, progress.percent)),
         ("found", found),
         ("written", HumanCount(progress.records_written).to_string()),
-        ("format", match job.compression.as_str() {
-            "none" => job.format.clone(),
-            compression => format!("{} {compression}", job.format),
-        }),
+        (
+            "format",
+            match job.compression.as_str() {
+                "none" => job.format.clone(),
+                compression => format!("{} {compression}", job.format),
+            },
+        ),
         ("created", job.created.clone()),
         ("took", job.duration.clone()),
         ("expires", job.expires.clone().unwrap_or_default()),

@@ -28,7 +28,10 @@ pub(crate) async fn run(global: &Global, args: SubmitArgs) -> Result<(), Failure
     }
     print(&format!("{}\n", job.read.job_id))?;
     note(if is_local {
-        format!("nobody works on it until `willcall serve` or `willcall download {} --wait` runs here", job.read.job_id)
+        format!(
+            "nobody works on it until `willcall serve` or `willcall download {} --wait` runs here",
+            job.read.job_id
+        )
     } else {
         format!("collect it: willcall download {} --wait", job.read.job_id)
     });

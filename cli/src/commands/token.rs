@@ -61,8 +61,13 @@ pub(crate) struct CreateArgs {
 /// Tokens and accounts have no HTTP API: whoever has the data directory keeps them.
 pub(super) async fn registry_of(global: &Global) -> Result<Registry, Failure> {
     if global.server.is_some() {
-        return Err(Failure::new(Exit::Usage, "accounts and tokens are kept in the server's data directory, not over HTTP")
-            .advice("run this where the server runs, with its --data-dir and without --server and WILLCALL_SERVER"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "accounts and tokens are kept in the server's data directory, not over HTTP",
+        )
+        .advice(
+            "run this where the server runs, with its --data-dir and without --server and WILLCALL_SERVER",
+        ));
     }
     open_registry(global).await
 }
@@ -73,11 +78,13 @@ pub(crate) async fn run(global: &Global, command: TokenCommand) -> Result<(), Fa
         TokenCommand::Create(args) => create(global, &registry, args).await,
         TokenCommand::List { account } => list(global, &registry, account.as_ref()).await,
         TokenCommand::Revoke { id } => {
-            let record = revoke_token(&registry, &id).await.map_err(|error| {
-                Failure::from(error).advice("`willcall token list` shows the ids")
-            })?;
+            let record = revoke_token(&registry, &id)
+                .await
+                .map_err(|error| Failure::from(error).advice("`willcall token list` shows the ids"))?;
             if global.json {
-                return print_json(&json!({ "id": record.hash.short(), "account": record.account, "revoked": true }));
+                return print_json(
+                    &json!({ "id": record.hash.short(), "account": record.account, "revoked": true }),
+                );
             }
             note(format!("token {} of account {} is revoked", record.hash.short(), record.account));
             Ok(())
@@ -86,16 +93,20 @@ pub(crate) async fn run(global: &Global, command: TokenCommand) -> Result<(), Fa
 }
 
 async fn create(global: &Global, registry: &Registry, args: CreateArgs) -> Result<(), Failure> {
-    let found = registry.accounts.account(&args.account).await.map_err(|error| Failure::from(Error::from(error)))?;
+    let found =
+        registry.accounts.account(&args.account).await.map_err(|error| Failure::from(Error::from(error)))?;
     let plan = match (found, args.plan) {
         (Some(account), Some(plan)) if plan != account.plan => {
             let words = format!("account {} has the plan {}, not {}", account.id, account.plan, clean(&plan));
-            return Err(Failure::new(Exit::Usage, words)
-                .advice(format!("leave --plan out, or change it: willcall account put {} --plan {plan}", account.id)));
+            return Err(Failure::new(Exit::Usage, words).advice(format!(
+                "leave --plan out, or change it: willcall account put {} --plan {plan}",
+                account.id
+            )));
         }
         (Some(account), _) => account.plan,
         (None, plan) => {
-            let catalog = registry.catalog.catalog().await.map_err(|error| Failure::from(Error::from(error)))?;
+            let catalog =
+                registry.catalog.catalog().await.map_err(|error| Failure::from(Error::from(error)))?;
             let plan = plan.unwrap_or_else(|| catalog.default_plan.clone());
             put_account(registry, args.account.clone(), &plan).await?.plan
         }
@@ -110,19 +121,26 @@ async fn create(global: &Global, registry: &Registry, args: CreateArgs) -> Resul
         }
         return print_json(&said);
     }
-    note(format!("token {} of account {} (plan {plan}, scope {}):", record.hash.short(), record.account, record.scope));
+    note(format!(
+        "token {} of account {} (plan {plan}, scope {}):",
+        record.hash.short(),
+        record.account,
+        record.scope
+    ));
     print(&format!("{}\n", token.expose()))?;
     note("it is shown this once: keep it as WILLCALL_TOKEN");
     Ok(())
 }
 
 async fn list(global: &Global, registry: &Registry, account: Option<&AccountId>) -> Result<(), Failure> {
-    let tokens = registry.accounts.tokens(account).await.map_err(|error| Failure::from(Error::from(error)))?;
+    let tokens =
+        registry.accounts.tokens(account).await.map_err(|error| Failure::from(Error::from(error)))?;
     if global.json {
         let tokens: Vec<Value> = tokens.iter().map(|token| describe(token, registry)).collect();
         return print_json(&json!({ "tokens": tokens }));
     }
-    let mut rows = vec![["ID", "ACCOUNT", "SCOPE", "STATE", "CREATED", "EXPIRES", "NAME"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["ID", "ACCOUNT", "SCOPE", "STATE", "CREATED", "EXPIRES", "NAME"].map(str::to_owned).to_vec()];
     rows.extend(tokens.iter().map(|token| {
         vec![
             token.hash.short().to_owned(),
