@@ -62,7 +62,8 @@ pub async fn put_account(registry: impl Into<Registry>, id: AccountId, plan: &st
             format!("there is no plan {plan:?}: the catalog has {}", known.join(", ")),
         ));
     }
-    let created = registry.accounts.account(&id).await?.map_or_else(|| registry.clock.now(), |old| old.created);
+    let created =
+        registry.accounts.account(&id).await?.map_or_else(|| registry.clock.now(), |old| old.created);
     let account = Account { id, plan: plan.to_owned(), created };
     registry.accounts.put_account(&account).await?;
     Ok(account)
