@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) enum Exit {
     /// The job failed or was cancelled, or something else went wrong.
     Failed = 1,
-    /// The command line or the request is wrong.
+    /// The command line, the request or the catalog is wrong.
     Usage = 2,
     /// There is no such job, data set or token, or its result has expired.
     NotFound = 3,
@@ -29,7 +29,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    the job failed or was cancelled, or something else went wrong
-  2    the command line or the request is wrong
+  2    the command line, the request or the catalog is wrong
   3    there is no such job, data set or token, or its result has expired
   4    no token, or one that does not work or does not allow this
   5    the server or the data directory cannot be reached or is busy, or the time given ran out

@@ -1,6 +1,5 @@
 //! The real binary in a directory of its own.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test stops where anything goes wrong")]
 
 use std::{
     fs::{self, File},
