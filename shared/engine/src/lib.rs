@@ -4,6 +4,7 @@
 //! the bytes of a result depend on the request and the data alone. Memory is bounded by what is in flight, never
 //! by the size of the data or of the result.
 
+mod adapt;
 mod attempt;
 mod engine;
 mod failure;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, new_null_array};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, TimeUnit as ArrowUnit};
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, TimeUnit as ArrowUnit};
 use willcall_core::catalog::{Column, ColumnType, TimeUnit};
 
 /// A field in the domain's words.
@@ -116,20 +115,4 @@ pub(crate) fn plain_field(field: &FieldRef) -> FieldRef {
 pub(crate) fn plain_schema(schema: &Schema) -> Schema {
     let fields: Fields = schema.fields().iter().map(plain_field).collect();
     Schema::new_with_metadata(fields, schema.metadata().clone())
-}
-
-/// The values in the type asked for; nulls where there are none.
-pub(crate) fn adapt(
-    array: Option<&ArrayRef>,
-    data_type: &DataType,
-    rows: usize,
-) -> Result<ArrayRef, ArrowError> {
-    match array {
-        None => Ok(new_null_array(data_type, rows)),
-        Some(array) if array.data_type() == data_type => Ok(Arc::clone(array)),
-        Some(array) => {
-            let options = arrow_cast::CastOptions { safe: false, ..Default::default() };
-            arrow_cast::cast_with_options(array, data_type, &options)
-        }
-    }
 }

@@ -371,7 +371,8 @@ fn moments_agree_with_arrow_over_all_units() {
         let step = 77_777_777 * i64::pow(1000, unit as u32) + 123;
         let step = step.min(i64::MAX / 400);
         let stamps = Int64Array::from_iter_values((-400..400).map(|n: i64| n * step));
-        let stamps = arrow_cast::cast(&stamps, &DataType::Timestamp(unit, None)).unwrap();
+        let stamps = stamps.into_data().into_builder().data_type(DataType::Timestamp(unit, None));
+        let stamps = make_array(stamps.build().unwrap());
         let batch = batch(vec![("t", stamps)]);
         let ours = block_on(text(&batch, Format::Jsonl));
         let mut theirs = Vec::new();

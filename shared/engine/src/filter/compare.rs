@@ -1,103 +1,159 @@
-//! Comparisons: with a literal, with a set of them, and of two values of one record.
+//! Comparisons with a literal, and with a set of them.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Decimal128Array, PrimitiveArray, Scalar, StringArray,
-    cast::AsArray, types::*,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray, cast::AsArray, types::*,
 };
 use arrow_buffer::{BooleanBuffer, i256};
 use arrow_schema::{DataType, TimeUnit};
 use half::f16;
 use willcall_core::query::{CompareOp, Literal};
 
-use super::{kernel, text_of};
+/// A float as a number that orders as DuckDB orders floats: one NaN, the greatest of all, and one zero.
+pub(super) fn float_key(value: f64) -> i64 {
+    if value.is_nan() {
+        return i64::MAX;
+    }
+    // Adding zero makes -0.0 plain.
+    let bits = (value + 0.0).to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+/// Does the work for the type of the values: `$work!(type, key)` where there are primitive values, with a function
+/// that gives what they are compared by.
+macro_rules! for_primitive {
+    ($data_type:expr, $work:ident, $otherwise:expr) => {
+        match $data_type {
+            DataType::Int8 => $work!(Int8Type, |v| v),
+            DataType::Int16 => $work!(Int16Type, |v| v),
+            DataType::Int32 => $work!(Int32Type, |v| v),
+            DataType::Int64 => $work!(Int64Type, |v| v),
+            DataType::UInt8 => $work!(UInt8Type, |v| v),
+            DataType::UInt16 => $work!(UInt16Type, |v| v),
+            DataType::UInt32 => $work!(UInt32Type, |v| v),
+            DataType::UInt64 => $work!(UInt64Type, |v| v),
+            DataType::Float16 => $work!(Float16Type, |v: f16| float_key(f64::from(v))),
+            DataType::Float32 => $work!(Float32Type, |v: f32| float_key(f64::from(v))),
+            DataType::Float64 => $work!(Float64Type, |v: f64| float_key(v)),
+            DataType::Decimal32(..) => $work!(Decimal32Type, |v| v),
+            DataType::Decimal64(..) => $work!(Decimal64Type, |v| v),
+            DataType::Decimal128(..) => $work!(Decimal128Type, |v| v),
+            DataType::Decimal256(..) => $work!(Decimal256Type, |v: i256| v),
+            DataType::Date32 => $work!(Date32Type, |v| v),
+            DataType::Date64 => $work!(Date64Type, |v| v),
+            DataType::Time32(TimeUnit::Second) => $work!(Time32SecondType, |v| v),
+            DataType::Time32(_) => $work!(Time32MillisecondType, |v| v),
+            DataType::Time64(TimeUnit::Microsecond) => $work!(Time64MicrosecondType, |v| v),
+            DataType::Time64(_) => $work!(Time64NanosecondType, |v| v),
+            DataType::Timestamp(TimeUnit::Second, _) => $work!(TimestampSecondType, |v| v),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => $work!(TimestampMillisecondType, |v| v),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => $work!(TimestampMicrosecondType, |v| v),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => $work!(TimestampNanosecondType, |v| v),
+            _ => $otherwise,
+        }
+    };
+}
+pub(super) use for_primitive;
+
+/// Compares row by row.
+pub(super) fn by<K: Ord>(
+    op: CompareOp,
+    rows: usize,
+    left: impl Fn(usize) -> K,
+    right: impl Fn(usize) -> K,
+) -> BooleanBuffer {
+    match op {
+        CompareOp::Eq => BooleanBuffer::collect_bool(rows, |row| left(row) == right(row)),
+        CompareOp::Ne => BooleanBuffer::collect_bool(rows, |row| left(row) != right(row)),
+        CompareOp::Lt => BooleanBuffer::collect_bool(rows, |row| left(row) < right(row)),
+        CompareOp::Le => BooleanBuffer::collect_bool(rows, |row| left(row) <= right(row)),
+        CompareOp::Gt => BooleanBuffer::collect_bool(rows, |row| left(row) > right(row)),
+        CompareOp::Ge => BooleanBuffer::collect_bool(rows, |row| left(row) >= right(row)),
+    }
+}
 
 /// Compares each value with the literal; `None` where the literal is not of the values' type.
 pub(crate) fn compare_literal(values: &ArrayRef, op: CompareOp, literal: &Literal) -> Option<BooleanArray> {
-    // A float32 column compared with a float64 that float32 cannot hold.
+    let rows = values.len();
+    // A narrow float column compared with a float64 that its type cannot hold.
     if let (DataType::Float16 | DataType::Float32, Literal::Float(wide)) = (values.data_type(), literal)
         && wide.is_finite()
         && (*wide as f32).is_infinite()
     {
-        let values = arrow_cast::cast(values, &DataType::Float64).ok()?;
-        return compare_literal(&values, op, literal);
+        let least = float_key(*wide);
+        let kept = match values.data_type() {
+            DataType::Float16 => {
+                let own = values.as_primitive::<Float16Type>().values();
+                by(op, rows, |row| float_key(f64::from(own[row])), |_| least)
+            }
+            _ => {
+                let own = values.as_primitive::<Float32Type>().values();
+                by(op, rows, |row| float_key(f64::from(own[row])), |_| least)
+            }
+        };
+        return Some(BooleanArray::new(kept, values.nulls().cloned()));
     }
     let literal = scalar(literal, values.data_type())?;
-    kernel(op, &canonical_floats(values), &Scalar::new(canonical_floats(&literal))).ok()
+    macro_rules! primitive {
+        ($type:ty, $key:expr) => {{
+            let own = values.as_primitive::<$type>().values();
+            let right = $key(literal.as_primitive::<$type>().value(0));
+            by(op, rows, |row| $key(own[row]), |_| right)
+        }};
+    }
+    let kept = for_primitive!(
+        values.data_type(),
+        primitive,
+        match values.data_type() {
+            DataType::Boolean => {
+                let (own, right) = (values.as_boolean().values(), literal.as_boolean().value(0));
+                by(op, rows, |row| own.value(row), |_| right)
+            }
+            DataType::Utf8 => {
+                let (own, right) = (values.as_string::<i32>(), literal.as_string::<i32>().value(0));
+                by(op, rows, |row| own.value(row), |_| right)
+            }
+            _ => return None,
+        }
+    );
+    Some(BooleanArray::new(kept, values.nulls().cloned()))
 }
 
 /// Whether each value is one of the literals; `None` where they are not of the values' type.
 pub(crate) fn is_in(values: &ArrayRef, literals: &[Literal]) -> Option<BooleanArray> {
     let set: Vec<ArrayRef> =
         literals.iter().map(|literal| scalar(literal, values.data_type())).collect::<Option<_>>()?;
-    let set: Vec<&dyn Array> = set.iter().map(AsRef::as_ref).collect();
-    let set = canonical_floats(&arrow_select::concat::concat(&set).ok()?);
-    let values = canonical_floats(values);
     macro_rules! primitive {
-        ($type:ty, $key:expr) => {
-            members(
-                &values,
-                values.as_primitive::<$type>().values(),
-                set.as_primitive::<$type>().values(),
-                $key,
-            )
-        };
+        ($type:ty, $key:expr) => {{
+            let own = values.as_primitive::<$type>().values();
+            let set = set.iter().map(|literal| $key(literal.as_primitive::<$type>().value(0)));
+            members(own.len(), set.collect(), |row| $key(own[row]))
+        }};
     }
-    Some(match values.data_type() {
-        DataType::Boolean => {
-            let set = set.as_boolean();
-            let (yes, no) = (set.has_true(), set.has_false());
-            let own = values.as_boolean();
-            let kept = BooleanBuffer::collect_bool(own.len(), |row| if own.value(row) { yes } else { no });
-            BooleanArray::new(kept, own.nulls().cloned())
+    let kept = for_primitive!(
+        values.data_type(),
+        primitive,
+        match values.data_type() {
+            DataType::Boolean => {
+                let own = values.as_boolean().values();
+                members(own.len(), set.iter().map(|l| l.as_boolean().value(0)).collect(), |row| {
+                    own.value(row)
+                })
+            }
+            DataType::Utf8 => {
+                let own: &StringArray = values.as_string();
+                let set = set.iter().map(|literal| literal.as_string::<i32>().value(0));
+                members(own.len(), set.collect(), |row| own.value(row))
+            }
+            _ => return None,
         }
-        DataType::Utf8 => {
-            let own: &StringArray = values.as_string();
-            let set: HashSet<&str> = set.as_string::<i32>().iter().flatten().collect();
-            let kept = BooleanBuffer::collect_bool(own.len(), |row| set.contains(own.value(row)));
-            BooleanArray::new(kept, own.nulls().cloned())
-        }
-        DataType::Int8 => primitive!(Int8Type, |v| v),
-        DataType::Int16 => primitive!(Int16Type, |v| v),
-        DataType::Int32 => primitive!(Int32Type, |v| v),
-        DataType::Int64 => primitive!(Int64Type, |v| v),
-        DataType::UInt8 => primitive!(UInt8Type, |v| v),
-        DataType::UInt16 => primitive!(UInt16Type, |v| v),
-        DataType::UInt32 => primitive!(UInt32Type, |v| v),
-        DataType::UInt64 => primitive!(UInt64Type, |v| v),
-        DataType::Float16 => primitive!(Float16Type, |v: f16| v.to_bits()),
-        DataType::Float32 => primitive!(Float32Type, |v: f32| v.to_bits()),
-        DataType::Float64 => primitive!(Float64Type, |v: f64| v.to_bits()),
-        DataType::Decimal32(..) => primitive!(Decimal32Type, |v| v),
-        DataType::Decimal64(..) => primitive!(Decimal64Type, |v| v),
-        DataType::Decimal128(..) => primitive!(Decimal128Type, |v| v),
-        DataType::Decimal256(..) => primitive!(Decimal256Type, |v: i256| v.to_le_bytes()),
-        DataType::Date32 => primitive!(Date32Type, |v| v),
-        DataType::Date64 => primitive!(Date64Type, |v| v),
-        DataType::Time32(TimeUnit::Second) => primitive!(Time32SecondType, |v| v),
-        DataType::Time32(_) => primitive!(Time32MillisecondType, |v| v),
-        DataType::Time64(TimeUnit::Microsecond) => primitive!(Time64MicrosecondType, |v| v),
-        DataType::Time64(_) => primitive!(Time64NanosecondType, |v| v),
-        DataType::Timestamp(unit, _) => match unit {
-            TimeUnit::Second => primitive!(TimestampSecondType, |v| v),
-            TimeUnit::Millisecond => primitive!(TimestampMillisecondType, |v| v),
-            TimeUnit::Microsecond => primitive!(TimestampMicrosecondType, |v| v),
-            TimeUnit::Nanosecond => primitive!(TimestampNanosecondType, |v| v),
-        },
-        _ => return None,
-    })
+    );
+    Some(BooleanArray::new(kept, values.nulls().cloned()))
 }
 
-fn members<N: Copy, K: Hash + Eq>(
-    values: &ArrayRef,
-    own: &[N],
-    set: &[N],
-    key: impl Fn(N) -> K,
-) -> BooleanArray {
-    let set: HashSet<K> = set.iter().map(|value| key(*value)).collect();
-    let kept = BooleanBuffer::collect_bool(own.len(), |row| set.contains(&key(own[row])));
-    BooleanArray::new(kept, values.nulls().cloned())
+fn members<K: Hash + Eq>(rows: usize, set: HashSet<K>, of: impl Fn(usize) -> K) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(rows, |row| set.contains(&of(row)))
 }
 
 /// The literal as an array of one value; `None` where the type cannot hold it.
@@ -155,108 +211,5 @@ fn scalar(literal: &Literal, data_type: &DataType) -> Option<ArrayRef> {
             _ => one::<Time64NanosecondType>(Some(*value), t),
         },
         _ => None,
-    }
-}
-
-/// Compares two columns, exactly: what has no type in common is brought to one that holds every value of both.
-pub(super) fn operands(left: &ArrayRef, op: CompareOp, right: &ArrayRef) -> Result<BooleanArray, String> {
-    let (l, r) = (left.data_type(), right.data_type());
-    let (left, right) = if l == r {
-        (left.clone(), right.clone())
-    } else if is_instant(l) && is_instant(r) {
-        (nanoseconds(left)?, nanoseconds(right)?)
-    } else if l.is_floating() || r.is_floating() {
-        (cast(left, &DataType::Float64)?, cast(right, &DataType::Float64)?)
-    } else if is_exact(l) && is_exact(r) {
-        let scale = scale(l).max(scale(r)).max(0);
-        // 20 digits of the largest integer fit beside any scale that a decimal of 56 digits may have.
-        let wide = DataType::Decimal256(arrow_schema::DECIMAL256_MAX_PRECISION, scale);
-        (cast(left, &wide)?, cast(right, &wide)?)
-    } else {
-        return Err(format!("{l} compared with {r}"));
-    };
-    kernel(op, &canonical_floats(&left), &canonical_floats(&right)).map_err(text_of)
-}
-
-fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    let options = arrow_cast::CastOptions { safe: false, ..Default::default() };
-    arrow_cast::cast_with_options(array, to, &options).map_err(text_of)
-}
-
-fn is_exact(data_type: &DataType) -> bool {
-    data_type.is_integer() || data_type.is_decimal()
-}
-
-fn scale(data_type: &DataType) -> i8 {
-    match data_type {
-        DataType::Decimal32(_, scale)
-        | DataType::Decimal64(_, scale)
-        | DataType::Decimal128(_, scale)
-        | DataType::Decimal256(_, scale) => *scale,
-        _ => 0,
-    }
-}
-
-fn is_instant(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Date32
-            | DataType::Date64
-            | DataType::Timestamp(..)
-            | DataType::Time32(_)
-            | DataType::Time64(_)
-    )
-}
-
-/// Dates and times as nanoseconds in 128 bits, where none overflows.
-fn nanoseconds(array: &ArrayRef) -> Result<ArrayRef, String> {
-    let factor: i128 = match array.data_type() {
-        DataType::Date32 => 86_400_000_000_000,
-        DataType::Date64 => 1_000_000,
-        DataType::Timestamp(unit, _) | DataType::Time32(unit) | DataType::Time64(unit) => match unit {
-            TimeUnit::Second => 1_000_000_000,
-            TimeUnit::Millisecond => 1_000_000,
-            TimeUnit::Microsecond => 1_000,
-            TimeUnit::Nanosecond => 1,
-        },
-        other => return Err(format!("{other} is no point in time")),
-    };
-    let narrow = matches!(array.data_type(), DataType::Date32 | DataType::Time32(_));
-    let raw: Decimal128Array = if narrow {
-        let raw = arrow_cast::cast(array, &DataType::Int32).map_err(text_of)?;
-        raw.as_primitive::<Int32Type>().unary(|value| i128::from(value) * factor)
-    } else {
-        let raw = arrow_cast::cast(array, &DataType::Int64).map_err(text_of)?;
-        raw.as_primitive::<Int64Type>().unary(|value| i128::from(value) * factor)
-    };
-    Ok(Arc::new(raw))
-}
-
-/// Floats with one NaN, the greatest of all, and one zero; other values as they are.
-pub(crate) fn canonical_floats(array: &ArrayRef) -> ArrayRef {
-    macro_rules! canonical {
-        ($type:ty, $native:ty, $zero:expr) => {{
-            let own = array.as_primitive::<$type>();
-            let odd = own.values().iter().any(|v| v.is_nan() || v.to_bits() == (-$zero).to_bits());
-            if !odd {
-                return Arc::clone(array);
-            }
-            let one: PrimitiveArray<$type> = own.unary(|value| {
-                if value.is_nan() {
-                    <$native>::NAN
-                } else if value == $zero {
-                    $zero
-                } else {
-                    value
-                }
-            });
-            Arc::new(one)
-        }};
-    }
-    match array.data_type() {
-        DataType::Float16 => canonical!(Float16Type, f16, f16::ZERO),
-        DataType::Float32 => canonical!(Float32Type, f32, 0.0_f32),
-        DataType::Float64 => canonical!(Float64Type, f64, 0.0_f64),
-        _ => Arc::clone(array),
     }
 }

@@ -9,7 +9,7 @@ use arrow_schema::{DataType, TimeUnit};
 use half::f16;
 use willcall_core::query::Function;
 
-use super::text_of;
+use super::operands::longs;
 use crate::formats::time::{civil, day_of};
 
 /// Calls the function for each value; null gives null.
@@ -59,8 +59,9 @@ fn units_a_day(unit: TimeUnit) -> i64 {
 }
 
 fn per_day(values: &ArrayRef, units: i64) -> Result<Int64Array, String> {
-    let raw = arrow_cast::cast(values, &DataType::Int64).map_err(text_of)?;
-    Ok(raw.as_primitive::<Int64Type>().unary(|value| day_of(value, units)))
+    let raw = longs(values).ok_or_else(|| format!("the day of {}", values.data_type()))?;
+    let days = raw.iter().map(|value| day_of(*value, units)).collect::<Vec<_>>();
+    Ok(Int64Array::new(days.into(), values.nulls().cloned()))
 }
 
 fn text(values: &StringArray, change: impl Fn(&str) -> String) -> ArrayRef {

@@ -5,19 +5,16 @@
 mod compare;
 mod function;
 mod logic;
+mod operands;
 mod text;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, cast::AsArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
-use arrow_ord::cmp;
 use arrow_schema::{ArrowError, DataType};
-use willcall_core::query::{CompareOp, Filter, Literal, Operand};
+use willcall_core::query::{Filter, Literal, Operand};
 
 use self::logic::{and, not, or};
-pub(crate) use self::{
-    compare::{canonical_floats, compare_literal},
-    logic::is_true,
-};
+pub(crate) use self::{compare::compare_literal, logic::is_true};
 
 /// Gives the column of a name, in its plain type.
 pub(crate) type Columns<'a> = dyn Fn(&str) -> Result<ArrayRef, String> + 'a;
@@ -60,7 +57,7 @@ fn walk(filter: &Filter, batch: &Batch<'_>) -> Result<BooleanArray, String> {
             compare_literal(&values, *op, right).ok_or_else(|| mistyped(&values, right))
         }
         Filter::CompareOperands { left, op, right } => {
-            compare::operands(&operand(left, batch)?, *op, &operand(right, batch)?)
+            operands::compare(&operand(left, batch)?, *op, &operand(right, batch)?)
         }
         Filter::In { operand: of, values: literals } => {
             let values = operand(of, batch)?;
@@ -122,21 +119,6 @@ fn mistyped(values: &ArrayRef, literal: &Literal) -> String {
 
 fn text_of(error: ArrowError) -> String {
     error.to_string()
-}
-
-fn kernel(
-    op: CompareOp,
-    left: &dyn arrow_array::Datum,
-    right: &dyn arrow_array::Datum,
-) -> Result<BooleanArray, ArrowError> {
-    match op {
-        CompareOp::Eq => cmp::eq(left, right),
-        CompareOp::Ne => cmp::neq(left, right),
-        CompareOp::Lt => cmp::lt(left, right),
-        CompareOp::Le => cmp::lt_eq(left, right),
-        CompareOp::Gt => cmp::gt(left, right),
-        CompareOp::Ge => cmp::gt_eq(left, right),
-    }
 }
 
 #[cfg(test)]

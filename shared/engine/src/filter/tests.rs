@@ -6,7 +6,7 @@ use arrow_array::{
     Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int64Array, ListArray, StringArray,
     TimestampMillisecondArray, UInt64Array, types::Int32Type,
 };
-use willcall_core::query::{Function, TextMatch};
+use willcall_core::query::{CompareOp, Function, TextMatch};
 
 use super::*;
 

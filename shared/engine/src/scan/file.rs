@@ -142,6 +142,9 @@ pub(crate) fn load(reader: &SharedFile) -> Result<ArrowReaderMetadata> {
         return Ok(own);
     }
     let options = ArrowReaderOptions::new().with_schema(Arc::new(plain));
-    // What the decoder cannot give in plain types is cast batch by batch.
-    Ok(ArrowReaderMetadata::try_new(Arc::clone(own.metadata()), options).unwrap_or(own))
+    ArrowReaderMetadata::try_new(Arc::clone(own.metadata()), options).or_else(|_| {
+        // Parquet's own types are plain; what Arrow's schema says beyond them is lost.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        ArrowReaderMetadata::try_new(Arc::clone(own.metadata()), options)
+    })
 }

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use willcall_core::query::{CompareOp, Filter, Literal, Operand, TextMatch};
 
 use super::OpenFile;
-use crate::{filter::compare_literal, schema::adapt};
+use crate::{adapt::adapt, filter::compare_literal};
 
 /// Whether a record of the row group may fit the filter.
 pub(crate) fn may_match(filter: &Filter, file: &OpenFile, row_group: usize) -> bool {

@@ -17,11 +17,11 @@ use willcall_core::query::Filter;
 
 use super::{OpenFile, Scan, prune::may_match};
 use crate::{
+    adapt::adapt,
     attempt::Attempt,
     failure::{Outcome, defect},
     filter,
     ordered::panicked,
-    schema::adapt,
 };
 
 /// A range of one row group's records.

@@ -1,14 +1,14 @@
 //! What records are sorted by, as bytes that compare as the records do.
 
-use arrow_array::RecordBatch;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch, cast::AsArray, types::*};
 use arrow_row::{RowConverter, Rows, SortField};
-use arrow_schema::{Schema, SortOptions};
+use arrow_schema::{DataType, Schema, SortOptions};
+use half::f16;
 use willcall_core::job::{ProblemType, kinds::SortKey};
 
-use crate::{
-    failure::{Outcome, defect, fatal, fatal_from},
-    filter::canonical_floats,
-};
+use crate::failure::{Outcome, defect, fatal, fatal_from};
 
 /// Makes keys of records.
 pub(super) struct Keys {
@@ -53,4 +53,33 @@ pub(super) fn head(key: &[u8]) -> u128 {
     let length = key.len().min(head.len());
     head[..length].copy_from_slice(&key[..length]);
     u128::from_be_bytes(head)
+}
+
+/// Floats with one NaN, the greatest of all, and one zero; other values as they are.
+fn canonical_floats(array: &ArrayRef) -> ArrayRef {
+    macro_rules! canonical {
+        ($type:ty, $native:ty, $zero:expr) => {{
+            let own = array.as_primitive::<$type>();
+            let odd = own.values().iter().any(|v| v.is_nan() || v.to_bits() == (-$zero).to_bits());
+            if !odd {
+                return Arc::clone(array);
+            }
+            let one: PrimitiveArray<$type> = own.unary(|value| {
+                if value.is_nan() {
+                    <$native>::NAN
+                } else if value == $zero {
+                    $zero
+                } else {
+                    value
+                }
+            });
+            Arc::new(one)
+        }};
+    }
+    match array.data_type() {
+        DataType::Float16 => canonical!(Float16Type, f16, f16::ZERO),
+        DataType::Float32 => canonical!(Float32Type, f32, 0.0_f32),
+        DataType::Float64 => canonical!(Float64Type, f64, 0.0_f64),
+        _ => Arc::clone(array),
+    }
 }
