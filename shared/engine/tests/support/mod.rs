@@ -245,7 +245,7 @@ impl Ran {
             let entry = index_range(page);
             let range = page_range(&index[entry.start as usize..entry.end as usize]).unwrap();
             let stored = &file[range.start as usize..range.end as usize];
-            let document = page_document(&work.output, &self.delivered.schema, stored).unwrap();
+            let document = page_document(&work.output, &work.fields, stored).unwrap();
             pages.push(String::from_utf8(document).unwrap());
         }
         assert_eq!(index.len() as u64, 16 * self.delivered.pages.unwrap());
