@@ -29,6 +29,10 @@ impl Filter {
             Self::Text { operand, matches: TextMatch::Like, pattern, ignore_case: false } => {
                 simplify_like(operand, pattern)
             }
+            // Any text contains nothing, and begins with it.
+            Self::Text { operand, matches: TextMatch::Contains, pattern, .. } if pattern.is_empty() => {
+                Self::Text { operand, matches: TextMatch::Prefix, pattern, ignore_case: false }
+            }
             Self::AnyElement { column, condition } => {
                 Self::AnyElement { column, condition: Box::new(condition.canonical()) }
             }

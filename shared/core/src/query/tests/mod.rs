@@ -1,4 +1,13 @@
 //! The three syntaxes against tables of good and bad texts, against each other, and against chance.
 
+mod chance;
+mod equivalence;
+mod evaluate;
 mod fixture;
+mod lucene;
+mod params;
+mod print;
 mod sql;
+mod sql_errors;
+mod stress;
+mod typing;

@@ -1,0 +1,168 @@
+//! Lucene-like queries, good and bad.
+
+use super::{fixture::columns, print};
+use crate::query::parse_lucene;
+
+#[test]
+fn queries_mean_what_they_say() {
+    let mut report = String::new();
+    for (text, meaning) in [
+        ("origin:JFK", "origin = 'JFK'"),
+        ("origin:jfk", "origin = 'jfk'"),
+        ("origin : JFK", "origin = 'JFK'"),
+        ("(origin:JFK)", "origin = 'JFK'"),
+        ("origin:(JFK)", "origin = 'JFK'"),
+        ("+origin:JFK", "origin = 'JFK'"),
+        ("origin:\"New York\"", "origin = 'New York'"),
+        ("origin:'New York'", "origin = 'New York'"),
+        (r#"origin:"a\"b\\c*""#, r#"origin = 'a"b\c*'"#),
+        (r"origin:a\*b\:c\ d", "origin = 'a*b:c d'"),
+        (r"origin:a\\\*", r"origin = 'a\*'"),
+        (r"origin:test\*", "origin = 'test*'"),
+        ("origin:\"\"", "origin = ''"),
+        ("origin:a.b/c_d@e,f;g=h&i|j!", "origin = 'a.b/c_d@e,f;g=h&i|j!'"),
+        ("origin:test*", "origin LIKE 'test%'"),
+        ("origin:\"New Y\"*", "origin LIKE 'New Y%'"),
+        (r"origin:100\%*", r"origin LIKE '100\%%'"),
+        ("origin:*", "NOT (origin IS NULL)"),
+        ("blob:* AND tags:*", "NOT (blob IS NULL) AND NOT (tags IS NULL)"),
+        ("NOT origin:*", "origin IS NULL"),
+        ("origin:(*)", "NOT (origin IS NULL)"),
+        ("i8:[* TO *]", "NOT (i8 IS NULL)"),
+        ("NOT origin:JFK", "(origin = 'JFK') IS NOT TRUE"),
+        ("-origin:JFK", "(origin = 'JFK') IS NOT TRUE"),
+        ("NOT NOT i8:5", "NOT ((i8 = 5) IS NOT TRUE)"),
+        ("i8:5 AND NOT name:test*", "i8 = 5 AND (name LIKE 'test%') IS NOT TRUE"),
+        ("i8:5 -u16:6 -u16:7", "i8 = 5 AND (u16 = 6) IS NOT TRUE AND (u16 = 7) IS NOT TRUE"),
+        ("+i8:5 +u16:6 -u64:7", "i8 = 5 AND u16 = 6 AND (u64 = 7) IS NOT TRUE"),
+        ("i8:5 AND u16:6 -u64:7", "i8 = 5 AND u16 = 6 AND (u64 = 7) IS NOT TRUE"),
+        ("i8:5 OR u16:6 AND u64:7", "(u16 = 6 AND u64 = 7) OR i8 = 5"),
+        ("i8:5 AND u16:6 OR u64:7", "(i8 = 5 AND u16 = 6) OR u64 = 7"),
+        ("i8:5 OR -u16:6", "i8 = 5 OR (u16 = 6) IS NOT TRUE"),
+        ("i8:5 OR NOT u16:6", "i8 = 5 OR (u16 = 6) IS NOT TRUE"),
+        ("Country:(Finland OR Sweden)", "\"Country\" IN ('Finland', 'Sweden')"),
+        ("Country:(+a* -ab)", "(\"Country\" = 'ab') IS NOT TRUE AND \"Country\" LIKE 'a%'"),
+        ("Country:(NOT a)", "(\"Country\" = 'a') IS NOT TRUE"),
+        ("Country:(a OR (b AND i8:5))", "(\"Country\" = 'b' AND i8 = 5) OR \"Country\" = 'a'"),
+        ("i8:(>5 AND <10)", "i8 > 5 AND i8 < 10"),
+        ("Country:IN [FI SE \"New Zealand\"]", "\"Country\" IN ('FI', 'New Zealand', 'SE')"),
+        ("i8: IN [3 -1 3]", "i8 IN (-1, 3)"),
+        ("i8:[1 TO 5]", "i8 >= 1 AND i8 <= 5"),
+        ("i8:{1 TO 5}", "i8 > 1 AND i8 < 5"),
+        ("i8:[1 TO 5}", "i8 >= 1 AND i8 < 5"),
+        ("i8:[100 TO *]", "i8 >= 100"),
+        ("i8:[* TO 1.5}", "i8 <= 1"),
+        ("i8:>=5", "i8 >= 5"),
+        ("i8:> 5", "i8 > 5"),
+        ("i8:<-5", "i8 < -5"),
+        ("i8:-5", "i8 = -5"),
+        (r"i8:\-5", "i8 = -5"),
+        ("i8:\"-5\"", "i8 = -5"),
+        ("price:[-2.5 TO 10.005]", "price >= -250e-2 AND price <= 1000e-2"),
+        ("f64:(NaN OR Infinity)", "f64 IN ('Infinity', 'NaN')"),
+        ("flag:true", "flag = TRUE"),
+        ("day_of:2013-01-31", "day_of = DATE '2013-01-31'"),
+        ("day_of:[2013-01-01 TO 2013-01-31]", "day_of >= DATE '2013-01-01' AND day_of <= DATE '2013-01-31'"),
+        ("seen:\"2013-01-01T05:00:00Z\"", "seen = TIMESTAMP '2013-01-01T05:00:00Z'"),
+        (r"seen:2013-01-01T05\:00\:00+01\:00", "seen = TIMESTAMP '2013-01-01T04:00:00Z'"),
+        ("seen:>=2013-01-01T05:00:00Z", "seen >= TIMESTAMP '2013-01-01T05:00:00Z'"),
+        ("tags:red", "ANY tags (element = 'red')"),
+        ("tags:re*", "ANY tags (element LIKE 're%')"),
+        ("tags:(red OR blue)", "ANY tags (element IN ('blue', 'red'))"),
+        ("tags:(red AND blue)", "ANY tags (element = 'blue') AND ANY tags (element = 'red')"),
+        ("marks:[1 TO 5]", "ANY marks (element >= 1 AND element <= 5)"),
+        ("NOT tags:red", "(ANY tags (element = 'red')) IS NOT TRUE"),
+        ("a.b:x", "\"a.b\" = 'x'"),
+        (r#"we\ ird\"n\:ame:x"#, "\"we ird\"\"n:ame\" = 'x'"),
+        ("*", "TRUE"),
+        ("*:* AND i8:5", "i8 = 5"),
+        ("i8:5\n\tAND\u{a0}u16:6", "i8 = 5 AND u16 = 6"),
+    ] {
+        let found = parse_lucene(text, &columns()).map(|filter| print::sql(&filter));
+        if found.as_deref() != Ok(meaning) {
+            report += &format!("{text:?}: {found:?}\n");
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let mut report = String::new();
+    for (text, offset, part) in [
+        ("", None, "empty"),
+        ("  ", None, "empty"),
+        ("Finland", Some(0), "\"Finland\" names no field"),
+        ("i8:5 and u16:6", Some(5), "nothing joins"),
+        ("name:x';DROP", Some(6), "quote a value"),
+        ("and i8:5", Some(0), "capitals"),
+        ("i8:5 u16:6", Some(5), "nothing joins"),
+        ("i8:5 AND u16:6 u64:7", Some(15), "nothing joins"),
+        ("i8:5 OR u16:6 u64:7 OR f64:1", Some(14), "nothing joins"),
+        ("i8:5 NOT u16:6", Some(5), "nothing joins"),
+        ("Country:(a b)", Some(11), "nothing joins"),
+        ("i8:5 +u16:6", Some(5), "without a sign"),
+        ("+i8:5 OR u16:6", Some(0), "beside OR"),
+        ("i8:5 OR u16:6 -u64:7", Some(14), "use brackets"),
+        ("i8:5 && u16:6", Some(5), "&& is not supported"),
+        ("i8:5 || u16:6", Some(5), "|| is not supported"),
+        ("!i8:5", Some(0), "! is not supported"),
+        ("i8:5 AND !u16:6", Some(9), "write NOT"),
+        ("--i8:5", Some(1), "one sign"),
+        ("- i8:5", Some(1), "directly before"),
+        ("AND i8:5", Some(0), "AND has no clause before it"),
+        ("i8:5 AND", Some(8), "ends where a clause"),
+        ("i8:5 AND OR u16:6", Some(9), "OR stands where"),
+        ("i8:5 AND)", Some(8), "clause is expected"),
+        ("()", Some(1), "clause is expected"),
+        ("(i8:5", Some(0), "never closed"),
+        ("i8:5)", Some(4), "never opened"),
+        ("Country:(a OR b", Some(8), "never closed"),
+        ("countri:x", Some(0), "did you mean \"Country\"?"),
+        ("i8:5 AND orgin:JFK", Some(9), "unknown column \"orgin\" at position 10; did you mean \"origin\"?"),
+        ("origin:", Some(7), "a value is expected"),
+        ("origin: ", Some(8), "a value is expected"),
+        ("origin:te*st", Some(9), "wildcards"),
+        ("origin:*st", Some(7), "wildcards"),
+        ("origin:t?st", Some(8), "wildcards"),
+        ("origin:/jf.*/", Some(7), "regular expressions"),
+        ("origin:(/jf.*/)", Some(8), "regular expressions"),
+        ("origin:JFK^2", Some(10), "boosts"),
+        ("(origin:JFK)^2", Some(12), "boosts"),
+        ("origin:JFK^1", Some(10), "boosts"),
+        ("origin:\"a b\"~2", Some(12), "slop"),
+        ("origin:roam~", Some(11), "fuzzy"),
+        ("origin:roam~0.8", Some(11), "fuzzy"),
+        ("origin:a:b", Some(8), "colon"),
+        ("seen:2013-01-01T05:00", Some(18), "colon"),
+        ("origin:\"JFK", Some(7), "never closed"),
+        ("origin:OR", Some(7), "operator"),
+        ("origin:IN", Some(7), "operator"),
+        ("origin:IN []", Some(7), "at least one"),
+        ("origin:IN [a b", Some(10), "never closed"),
+        ("origin:IN [a* b]", Some(12), "quote one"),
+        ("i8:[1 TO", Some(3), "never closed"),
+        ("i8:[1 5]", None, "a range is written"),
+        ("i8:[1 TO x]", Some(3), "column \"i8\" is int8, which needs a number, not \"x\""),
+        ("i8:[\"1\" TO 5]", None, "without quotes"),
+        ("i8:abc", Some(3), "needs a number"),
+        ("i8:5*", Some(3), "only text"),
+        ("i8:--5", Some(3), "must be quoted"),
+        ("i8:-5x", Some(3), "must be quoted"),
+        ("flag:yes", Some(5), "true or false"),
+        ("day_of:2013-02-30", Some(7), "date"),
+        ("local:\"2013-01-01T05:00:00Z\"", Some(6), "offset"),
+        ("blob:x", Some(5), "only be tested for null"),
+        ("marks:x", Some(6), "an element of column \"marks\" is int32"),
+    ] {
+        match parse_lucene(text, &columns()) {
+            Ok(filter) => report += &format!("{text:?} was understood as {}\n", print::sql(&filter)),
+            Err(error) if !error.detail.contains(part) => report += &format!("{text:?}: {error}\n"),
+            Err(error) if offset.is_some() && error.offset != offset => {
+                report += &format!("{text:?}: {error} ({:?})\n", error.offset);
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+}
