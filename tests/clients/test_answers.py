@@ -26,7 +26,7 @@ QUESTIONS = [
     ("flights", "dest NOT IN ('ATL', 'LAX', 'ORD')", "NOT dest:IN [ATL LAX ORD]", None),
     ("flights", "lower(carrier) = 'ua' AND length(tailnum) = 6", None, None),
     ("flights", "abs(dep_delay) >= 100", None, None),
-    ("flights", "time_hour >= TIMESTAMP '2013-12-31 00:00:00'", 'time_hour:["2013-12-31T00:00:00Z" TO *]',
+    ("flights", "time_hour >= TIMESTAMP '2013-12-31 00:00:00'", "time_hour:[2013-12-31T00:00:00Z TO *]",
      {"time_hour.gte": "2013-12-31T00:00:00Z"}),
     ("awkward", "float > 1", None, {"float.gt": "1"}),
     ("awkward", "float = 0", "float:0", {"float": "0"}),

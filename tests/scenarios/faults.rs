@@ -25,7 +25,8 @@ async fn jobs_survive_kills_at_any_moment() -> Result<()> {
         let client = host.client();
         for index in 0..6 {
             let sort = if index % 2 == 0 { json!(["mixed"]) } else { json!([]) };
-            let query = json!({"dataset": "numbers", "format": "csv", "sort": sort, "limit": 60_000 * (index + 1)});
+            let query =
+                json!({"dataset": "numbers", "format": "csv", "sort": sort, "limit": 60_000 * (index + 1)});
             jobs.push((client.submit(query).await?, 60_000 * (index + 1)));
         }
         tokio::time::sleep(Duration::from_millis(50 + 230 * round)).await;

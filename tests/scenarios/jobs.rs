@@ -28,8 +28,10 @@ async fn a_job_goes_from_submit_to_file() -> Result<()> {
     assert_eq!(job["progress"]["percent"], 100.0);
     assert_eq!((&job["name"], &job["labels"]["team"]), (&json!("reds"), &json!("ops")));
 
-    let expected: String =
-        std::iter::once("n".to_owned()).chain((100..10_000).step_by(4).map(|n| n.to_string())).map(|l| l + "\n").collect();
+    let expected: String = std::iter::once("n".to_owned())
+        .chain((100..10_000).step_by(4).map(|n| n.to_string()))
+        .map(|l| l + "\n")
+        .collect();
     let file = client.fetch(&job).await?;
     assert_eq!(String::from_utf8(file.clone())?, expected);
     assert_eq!(job["result"]["sha256"], hex::encode(Sha256::digest(&file)));
@@ -119,7 +121,9 @@ async fn delete_removes_everything() -> Result<()> {
     let job = client.run(json!({"dataset": "numbers"})).await?;
     let path = format!("/v1/jobs/{}", id(&job));
     assert_eq!(client.delete(&path).await?.status, 204);
-    for path in [path.clone(), format!("{path}/result"), format!("{path}/manifest"), format!("{path}/download")] {
+    for path in
+        [path.clone(), format!("{path}/result"), format!("{path}/manifest"), format!("{path}/download")]
+    {
         assert_eq!(client.get(&path).await?.problem()?, "not-found");
     }
     let link = client.with_token(None).get(job["download_link"].as_str().unwrap()).await?;
@@ -163,7 +167,8 @@ async fn the_list_filters_and_pages_without_gaps() -> Result<()> {
     let mut ids = Vec::new();
     for index in 0..7 {
         let labels = json!({"parity": if index % 2 == 0 { "even" } else { "odd" }});
-        let query = json!({"dataset": "numbers", "name": format!("job {index}"), "labels": labels, "limit": 1});
+        let query =
+            json!({"dataset": "numbers", "name": format!("job {index}"), "labels": labels, "limit": 1});
         ids.insert(0, id(&client.run(query).await?).to_owned());
     }
     let listed = |path: String| {
@@ -191,7 +196,8 @@ async fn the_list_filters_and_pages_without_gaps() -> Result<()> {
     assert!(listed("/v1/jobs?state=failed".into()).await?.is_empty());
     assert!(listed("/v1/jobs?created_before=2020-01-01T00:00:00Z".into()).await?.is_empty());
     assert_eq!(listed("/v1/jobs?created_after=2020-01-01T00:00:00Z".into()).await?, ids);
-    for bad in ["limit=0", "limit=501", "state=done", "cursor=x", "created_after=now", "colour=red", "kind=x"] {
+    for bad in ["limit=0", "limit=501", "state=done", "cursor=x", "created_after=now", "colour=red", "kind=x"]
+    {
         let answer = client.get(&format!("/v1/jobs?{bad}")).await?;
         assert_eq!((answer.status, answer.problem()?.as_str()), (400, "invalid-request"), "{bad}");
         let name = bad.split('=').next().unwrap();
@@ -216,7 +222,8 @@ async fn the_plan_truncates_and_says_so() -> Result<()> {
         let job = small.run(body).await?;
         assert_eq!(job["result"]["truncated"], Value::Null, "{query}");
     }
-    let answer = small.post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers", "format": "parquet"})).await?;
+    let answer =
+        small.post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers", "format": "parquet"})).await?;
     assert!(answer.complaints().contains("#/format"), "{}", answer.text());
     Ok(())
 }
@@ -228,7 +235,9 @@ async fn accounts_do_not_see_each_other() -> Result<()> {
     let job = owner.run(json!({"dataset": "numbers"})).await?;
     let other = owner.with_token(Some(&host.token("other", "everything", "admin")?));
     let path = format!("/v1/jobs/{}", id(&job));
-    for path in ["", "/result", "/manifest", "/download", "/result/pages/0"].map(|tail| format!("{path}{tail}")) {
+    for path in
+        ["", "/result", "/manifest", "/download", "/result/pages/0"].map(|tail| format!("{path}{tail}"))
+    {
         let answer = other.get(&path).await?;
         assert_eq!((answer.status, answer.problem()?.as_str()), (404, "not-found"), "{path}");
     }

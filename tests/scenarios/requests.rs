@@ -75,9 +75,16 @@ async fn every_mistake_is_named_with_its_place() -> Result<()> {
         refused(client, query, place, &words).await?;
     }
     let both = client
-        .post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers", "filter": "x", "format": "docx", "limit": 1}))
+        .post(
+            "/v1/jobs",
+            &json!({"kind": "query", "dataset": "numbers", "filter": "x", "format": "docx", "limit": 1}),
+        )
         .await?;
-    assert!(both.complaints().contains("#/filter") && both.complaints().contains("#/format"), "{}", both.text());
+    assert!(
+        both.complaints().contains("#/filter") && both.complaints().contains("#/format"),
+        "{}",
+        both.text()
+    );
     assert_eq!(client.get("/v1/jobs").await?.json()?["jobs"], json!([]), "nothing refused became a job");
     Ok(())
 }
@@ -87,14 +94,20 @@ async fn bodies_that_are_no_request() -> Result<()> {
     let host = Host::with_numbers(10).await?;
     let client = host.client();
     let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    let huge = format!("{{\"kind\":\"query\",\"dataset\":\"numbers\",\"filter\":\"{}\"}}", "x".repeat(1 << 20));
+    let huge =
+        format!("{{\"kind\":\"query\",\"dataset\":\"numbers\",\"filter\":\"{}\"}}", "x".repeat(1 << 20));
     for (media, body, status, kind) in [
         ("application/json", "", 400, "invalid-request"),
         ("application/json", "{\"kind\": \"query\"", 400, "invalid-request"),
         ("application/json", "[]", 400, "invalid-request"),
         ("application/json", "null", 400, "invalid-request"),
         ("application/json", "{} {}", 400, "invalid-request"),
-        ("application/json", "{\"kind\":\"query\",\"kind\":\"query\",\"dataset\":\"numbers\"}", 400, "invalid-request"),
+        (
+            "application/json",
+            "{\"kind\":\"query\",\"kind\":\"query\",\"dataset\":\"numbers\"}",
+            400,
+            "invalid-request",
+        ),
         ("application/json", nested.as_str(), 400, "invalid-request"),
         ("application/json", huge.as_str(), 413, "payload-too-large"),
         ("text/plain", "{}", 415, "unsupported-format"),
@@ -172,9 +185,19 @@ async fn paths_and_methods_that_are_not_there() -> Result<()> {
     let host = Host::with_numbers(10).await?;
     let client = host.client();
     for path in [
-        "/", "/v1", "/v2/jobs", "/v1/jobs/", "/v1/jobs/x", "/v1/jobs/..%2f..%2fetc", "/v1/jobs/%00",
-        "/v1/jobs/01920000-0000-7000-8000-000000000000", "/v1/datasets/..%2fx", "/problems/nope",
-        "/v1/files/results/tests/x", "/v1/files/..%2f..%2fwillcall.db", "/v1/files//etc/passwd",
+        "/",
+        "/v1",
+        "/v2/jobs",
+        "/v1/jobs/",
+        "/v1/jobs/x",
+        "/v1/jobs/..%2f..%2fetc",
+        "/v1/jobs/%00",
+        "/v1/jobs/01920000-0000-7000-8000-000000000000",
+        "/v1/datasets/..%2fx",
+        "/problems/nope",
+        "/v1/files/results/tests/x",
+        "/v1/files/..%2f..%2fwillcall.db",
+        "/v1/files//etc/passwd",
     ] {
         let answer = client.get(path).await?;
         assert!([400, 403, 404].contains(&answer.status), "{path}: {}", answer.status);

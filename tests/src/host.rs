@@ -39,10 +39,7 @@ pub struct Host {
 
 impl Host {
     /// Starts a host over the data sets, each a name and a path within the catalog's directory, which `fill` has filled.
-    pub async fn start(
-        datasets: &[(&str, &str)],
-        fill: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<Self> {
+    pub async fn start(datasets: &[(&str, &str)], fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let catalog = directory.path().join("catalog");
         fs::create_dir(&catalog)?;

@@ -28,7 +28,6 @@ impl FieldError {
 
 /// Why a use case did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The request is wrong; the client can mend it.
     #[error("invalid request: {}", summarise(.0))]

@@ -1,12 +1,15 @@
 //! What may happen to a job, and what may not: the table of `docs/state-machine.md`, transition by transition.
 
-mod support;
+#![expect(clippy::unwrap_used, reason = "a test: what it does not expect must end it")]
 
 use std::time::Duration;
 
-use support::{T0, at, job, problem, summary};
-use willcall_core::job::{
-    Job, JobState, MAX_ATTEMPTS, Progress, RECORD_KEPT, Refused, SENT_DUE, Stage, Transition, UNSENT_DUE,
+use willcall_conformance::samples::{self, START, complete, problem};
+use willcall_core::{
+    Timestamp,
+    job::{
+        Job, JobState, MAX_ATTEMPTS, Progress, RECORD_KEPT, Refused, SENT_DUE, Stage, Transition, UNSENT_DUE,
+    },
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -15,23 +18,24 @@ fn claim() -> Transition {
     Transition::Claim { lease: LEASE, max_lost: 2 }
 }
 
-fn claimed() -> Job {
-    job().apply(&claim(), at(1)).unwrap()
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(START.as_millis() + seconds * 1000)
 }
 
-fn complete(attempt: u32) -> Transition {
-    Transition::Complete {
-        attempt,
-        result: Box::new(summary(attempt)),
-        records_found: Some(7),
-        records_requested: Some(5),
-    }
+fn job() -> Job {
+    samples::job("acme")
+}
+
+fn claimed() -> Job {
+    job().apply(&claim(), at(1)).unwrap()
 }
 
 fn ended(state: JobState) -> Job {
     let job = match state {
         JobState::Completed => claimed().apply(&complete(1), at(2)),
-        JobState::Failed => claimed().apply(&Transition::Fail { attempt: Some(1), problem: problem() }, at(2)),
+        JobState::Failed => {
+            claimed().apply(&Transition::Fail { attempt: Some(1), problem: problem() }, at(2))
+        }
         JobState::Cancelled => claimed().apply(&Transition::Cancel, at(2)),
         JobState::Expired => {
             let done = ended(JobState::Completed);
@@ -43,8 +47,7 @@ fn ended(state: JobState) -> Job {
     job.unwrap()
 }
 
-const ENDS: [JobState; 4] =
-    [JobState::Completed, JobState::Failed, JobState::Cancelled, JobState::Expired];
+const ENDS: [JobState; 4] = [JobState::Completed, JobState::Failed, JobState::Cancelled, JobState::Expired];
 
 #[test]
 fn a_claim_takes_a_lease_and_a_new_attempt() {
@@ -136,8 +139,9 @@ fn handing_back_costs_no_attempt() {
 fn completion_commits_the_result_and_its_expiry() {
     let job = ended(JobState::Completed);
     assert_eq!(job.progress.percent, 100.0);
-    assert_eq!(job.progress.records_found, Some(7));
-    assert_eq!(job.result, Some(summary(1)));
+    assert_eq!((job.progress.records_found, job.progress.records_requested), (Some(10), Some(10)));
+    let result = job.result.clone().unwrap();
+    assert_eq!((result.attempt, result.records), (1, job.progress.records_written));
     let week = Duration::from_secs(7 * 86_400);
     assert_eq!((job.finished, job.expires), (Some(at(2)), Some(at(2).plus(week))));
     assert_eq!(job.due_at, job.expires);
@@ -173,7 +177,11 @@ fn what_has_ended_stays_ended() {
             Transition::Postpone,
         ];
         for transition in moves {
-            assert_eq!(job.apply(&transition, at(9_999)), Err(Refused::State(state)), "{state} {transition:?}");
+            assert_eq!(
+                job.apply(&transition, at(9_999)),
+                Err(Refused::State(state)),
+                "{state} {transition:?}"
+            );
         }
         if state != JobState::Cancelled {
             assert_eq!(job.apply(&Transition::Cancel, at(9)), Err(Refused::State(state)));
@@ -192,7 +200,7 @@ fn a_held_job_cannot_be_failed_from_outside() {
 #[test]
 fn the_sweepers_date_follows_the_message() {
     let job = job();
-    assert_eq!(job.due_at, Some(T0.plus(UNSENT_DUE)));
+    assert_eq!(job.due_at, Some(START.plus(UNSENT_DUE)));
     let sent = job.apply(&Transition::Sent, at(1)).unwrap();
     assert_eq!(sent.due_at, Some(at(1).plus(SENT_DUE)));
     let once = sent.apply(&Transition::Resent, at(2)).unwrap();

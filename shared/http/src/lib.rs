@@ -1,1 +1,26 @@
-//! To come.
+//! The HTTP contract of Willcall: routes, wire types, problem documents and the OpenAPI document that describes them.
+//!
+//! **Architecture invariant:** handlers translate between HTTP and the use cases and decide nothing themselves.
+//! Every host serves these same routers: one box serves [`all_routes`], each Lambda serves one of the others.
+
+mod accept;
+mod auth;
+mod conditional;
+mod docs;
+mod observe;
+pub mod openapi;
+mod prefer;
+mod problem;
+mod range;
+mod routes;
+mod wire;
+
+pub use openapi::openapi;
+pub use problem::ProblemDocument;
+pub use routes::{all_routes, download_routes, file_routes, status_routes, submit_routes};
+pub use wire::{
+    account::AccountResource,
+    dataset::{DatasetList, DatasetResource},
+    job::{JobList, JobResource},
+    manifest::ManifestResource,
+};

@@ -13,9 +13,7 @@ use std::{
     ops::Range,
 };
 
-use crate::{
-    format::{Compression, CsvOptions, Format, OutputFormat},
-};
+use crate::format::{Compression, CsvOptions, Format, OutputFormat};
 
 /// How many bytes of `pages.idx` tell of one page: offset and length in the file, unsigned 64-bit, little-endian.
 pub const INDEX_ENTRY: u64 = 16;
@@ -63,10 +61,7 @@ pub fn page_document(output: &OutputFormat, fields: &[String], stored: &[u8]) ->
 }
 
 /// What stands before the first row and after the last one, in the file and in each page alike.
-pub fn frame<'a>(
-    output: &OutputFormat,
-    columns: impl Iterator<Item = &'a str>,
-) -> (Vec<u8>, &'static [u8]) {
+pub fn frame<'a>(output: &OutputFormat, columns: impl Iterator<Item = &'a str>) -> (Vec<u8>, &'static [u8]) {
     match output.format {
         Format::Json => (b"[".to_vec(), b"]"),
         Format::Csv => (csv_header(&output.csv.clone().unwrap_or_default(), columns), b""),
@@ -148,8 +143,7 @@ mod tests {
             let output = OutputFormat { compression, ..OutputFormat::plain(Format::Json) };
             assert_eq!(page_document(&output, &["a".to_owned()], &stored).unwrap(), b"[{\"a\":1}]");
         }
-        let output =
-            OutputFormat { compression: Compression::Gzip, ..OutputFormat::plain(Format::Jsonl) };
+        let output = OutputFormat { compression: Compression::Gzip, ..OutputFormat::plain(Format::Jsonl) };
         assert!(page_document(&output, &[], &gzip[..gzip.len() - 3]).is_err());
         assert!(page_document(&output, &[], b"not gzip").is_err());
     }
@@ -160,7 +154,10 @@ mod tests {
         let line = |options: &CsvOptions, names: &[&str]| {
             String::from_utf8(csv_header(options, names.iter().copied())).unwrap()
         };
-        assert_eq!(line(&options, &["a", "b c", "d,e", "f\"g", "", "h\ni"]), "a,b c,\"d,e\",\"f\"\"g\",\"\",\"h\ni\"\n");
+        assert_eq!(
+            line(&options, &["a", "b c", "d,e", "f\"g", "", "h\ni"]),
+            "a,b c,\"d,e\",\"f\"\"g\",\"\",\"h\ni\"\n"
+        );
         options.delimiter = ';';
         options.spreadsheet_safe = true;
         assert_eq!(line(&options, &["a,b", "=1", "-x;"]), "a,b;'=1;\"'-x;\"\n");

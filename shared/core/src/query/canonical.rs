@@ -36,6 +36,9 @@ impl Filter {
             Self::AnyElement { column, condition } => {
                 Self::AnyElement { column, condition: Box::new(condition.canonical()) }
             }
+            Self::Compare { left, op: CompareOp::Ne, right: Literal::Bool(value) } => {
+                Self::Compare { left, op: CompareOp::Eq, right: Literal::Bool(!value) }
+            }
             leaf @ (Self::Compare { .. } | Self::Text { .. } | Self::IsNull(_)) => leaf,
         }
     }
@@ -70,6 +73,9 @@ fn negate(canonical: Filter) -> Filter {
         Filter::Not(inner) => *inner,
         Filter::And(members) if members.is_empty() => Filter::Or(members),
         Filter::Or(members) if members.is_empty() => Filter::And(members),
+        Filter::Compare { left, op: CompareOp::Eq, right: Literal::Bool(value) } => {
+            Filter::Compare { left, op: CompareOp::Eq, right: Literal::Bool(!value) }
+        }
         // Only equality: `NOT x < 1` and `x >= 1` part ways where x is NaN.
         Filter::Compare { left, op: CompareOp::Eq, right } => {
             Filter::Compare { left, op: CompareOp::Ne, right }
@@ -187,8 +193,8 @@ fn simplify_like(operand: Operand, pattern: String) -> Filter {
         }
     }
     let end = plain.len();
-    let at_start = wildcards.iter().any(|place| *place == 0);
-    let at_end = wildcards.iter().any(|place| *place == end);
+    let at_start = wildcards.contains(&0);
+    let at_end = wildcards.contains(&end);
     let inside = wildcards.iter().any(|place| *place != 0 && *place != end);
     let matches = match (at_start, at_end, inside) {
         (false, false, false) => {

@@ -17,9 +17,14 @@ impl SyntaxError {
         Self { detail: detail.into(), offset: None }
     }
 
-    /// An error at a character.
+    /// An error told in few words, at a character.
     pub(super) fn at(offset: usize, detail: impl std::fmt::Display) -> Self {
         Self { detail: format!("{detail} at position {}", offset + 1), offset: Some(offset) }
+    }
+
+    /// An error told in a whole sentence, at a character.
+    pub(super) fn sentence(offset: usize, detail: impl std::fmt::Display) -> Self {
+        Self { detail: format!("{detail} (at position {})", offset + 1), offset: Some(offset) }
     }
 
     /// The error with advice after the place.

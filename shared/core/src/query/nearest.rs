@@ -11,7 +11,7 @@ pub fn nearest<'a>(wanted: &str, among: impl IntoIterator<Item = &'a str>) -> Op
         return None;
     }
     let wanted = wanted.to_lowercase();
-    let allowed = (length / 3).max(1);
+    let allowed = if length < 2 { 0 } else { (length / 3).max(1) };
     among
         .into_iter()
         .filter(|name| name.chars().count().abs_diff(length) <= allowed)
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn misspelt_names_find_their_neighbour() {
-        let names = ["origin", "dest", "dep_delay", "arr_delay", "year"];
+        let names = ["origin", "dest", "dep_delay", "arr_delay", "year", "a"];
         for (wanted, found) in [
             ("orgin", Some("origin")),
             ("ORIGIN", Some("origin")),
@@ -37,6 +37,7 @@ mod tests {
             ("", None),
             ("passengers", None),
             ("x", None),
+            ("z", None),
         ] {
             assert_eq!(nearest(wanted, names), found, "{wanted}");
         }

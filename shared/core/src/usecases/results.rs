@@ -1,6 +1,5 @@
 //! Collecting what a job delivered.
 
-
 use bytes::Bytes;
 
 use super::{

@@ -56,7 +56,7 @@ impl<'t, 'c> Reader<'t, 'c> {
         let filter = self.clauses(None, 0)?;
         match self.peek() {
             None => Ok(filter),
-            Some(_) => Err(self.error(self.next, "a bracket closes that was never opened: \")\"")),
+            Some(_) => Err(self.error(self.next, "a bracket closes that was never opened")),
         }
     }
 
@@ -89,6 +89,11 @@ impl<'t, 'c> Reader<'t, 'c> {
                 self.refuse_symbols()?;
                 let error = self.error(start, "nothing joins the clause to the one before it");
                 return Err(error.advise("write AND or OR between clauses, or + or - before each"));
+            }
+            if sign == Some('-') && group.is_some() && self.peek().is_some_and(|c| c.is_ascii_digit()) {
+                let error =
+                    self.error(at, "in a field's group this could be a negative number or a negation");
+                return Err(error.advise("put the number in quotes, or write NOT"));
             }
             let filter = self.clause(group.clone(), depth)?;
             clauses.push(Clause { join, sign, filter, at });
@@ -156,7 +161,7 @@ impl<'t, 'c> Reader<'t, 'c> {
         }
         let filter = self.clauses(group, depth + 1)?;
         if self.peek() != Some(')') {
-            return Err(self.error(opened, "a bracket is never closed: \"(\""));
+            return Err(self.error(opened, "a bracket is never closed"));
         }
         self.next += 1;
         self.end_of_clause()?;
@@ -205,15 +210,15 @@ impl<'t, 'c> Reader<'t, 'c> {
         match first {
             None => Err(self.error(self.next, "the query ends where a value is expected")),
             Some(quote @ ('"' | '\'')) => {
-                let end = closing(rest, quote)
-                    .ok_or_else(|| self.error(self.next, format!("a quote is never closed: {quote}")))?;
+                let end =
+                    closing(rest, quote).ok_or_else(|| self.error(self.next, "a quote is never closed"))?;
                 // The star of a prefix.
                 Ok(end + usize::from(rest[end..].starts_with('*')))
             }
-            Some(open @ ('[' | '{')) => rest
+            Some('[' | '{') => rest
                 .find([']', '}'])
                 .map(|end| end + 1)
-                .ok_or_else(|| self.error(self.next, format!("a range is never closed: {open}"))),
+                .ok_or_else(|| self.error(self.next, "a range is never closed")),
             Some('>' | '<') => {
                 let operator = if rest[1..].starts_with('=') { 2 } else { 1 };
                 let bound = rest[operator..].trim_start();
@@ -222,8 +227,8 @@ impl<'t, 'c> Reader<'t, 'c> {
                 Ok(operator + blanks + end)
             }
             Some('/') => Err(self
-                .error(self.next, "regular expressions are not supported: a value begins with \"/\"")
-                .advise("quote it")),
+                .error(self.next, "regular expressions are not supported")
+                .advise("quote a value that begins with a slash")),
             _ => {
                 if let Some(set) =
                     rest.strip_prefix("IN").map(str::trim_start).filter(|set| set.starts_with('['))
@@ -231,7 +236,7 @@ impl<'t, 'c> Reader<'t, 'c> {
                     let open = rest.len() - set.len();
                     return set_length(set)
                         .map(|length| open + length)
-                        .ok_or_else(|| self.error(self.next + open, "a set is never closed: ["));
+                        .ok_or_else(|| self.error(self.next + open, "a set is never closed"));
                 }
                 let mut characters = rest.char_indices();
                 while let Some((index, c)) = characters.next() {
@@ -254,10 +259,8 @@ impl<'t, 'c> Reader<'t, 'c> {
         let (detail, advice) = match self.peek() {
             None | Some(')') => return Ok(()),
             Some(c) if c.is_whitespace() => return Ok(()),
-            Some('^') => ("boosts are not supported: found \"^\"".into(), "quote a value that holds it"),
-            Some('~') => {
-                ("slop and fuzzy terms are not supported: found \"~\"".into(), "quote a value that holds it")
-            }
+            Some('^') => ("boosts are not supported".into(), "quote a value that holds it"),
+            Some('~') => ("slop and fuzzy terms are not supported".into(), "quote a value that holds it"),
             Some(':') => ("a colon inside a value is unescaped".into(), "quote the value"),
             Some(c) => {
                 (format!("unexpected {c:?}"), "quote a value that holds it, and put blanks between clauses")
@@ -269,7 +272,7 @@ impl<'t, 'c> Reader<'t, 'c> {
     fn refuse_symbols(&self) -> Result<(), SyntaxError> {
         for (symbol, word) in [("&&", "AND"), ("||", "OR"), ("!", "NOT")] {
             if self.rest().starts_with(symbol) {
-                let error = self.error(self.next, format!("{symbol} is not supported: found"));
+                let error = self.error(self.next, format!("{symbol} is not supported"));
                 return Err(error.advise(format_args!("write {word}")));
             }
         }
@@ -304,7 +307,7 @@ impl<'t, 'c> Reader<'t, 'c> {
     }
 
     fn error(&self, byte: usize, detail: impl std::fmt::Display) -> SyntaxError {
-        SyntaxError::at(self.offset(byte), detail)
+        SyntaxError::sentence(self.offset(byte), detail)
     }
 }
 
@@ -312,7 +315,7 @@ impl<'t, 'c> Reader<'t, 'c> {
 fn combine(clauses: Vec<Clause>, text: &str) -> Result<Filter, SyntaxError> {
     let error = |clause: &Clause, detail: &str, advice: &str| {
         let at = text.get(..clause.at).unwrap_or(text).chars().count();
-        Err(SyntaxError::at(at, detail).advise(advice))
+        Err(SyntaxError::sentence(at, detail).advise(advice))
     };
     let joined = clauses.get(1..).unwrap_or(&[]);
     let by_sign = joined.iter().find(|clause| clause.join == Join::Sign);
@@ -321,7 +324,7 @@ fn combine(clauses: Vec<Clause>, text: &str) -> Result<Filter, SyntaxError> {
             return error(clause, "OR stands beside a clause joined by its sign alone", "use brackets");
         }
         if let Some(clause) = clauses.iter().find(|clause| clause.sign == Some('+')) {
-            return error(clause, "+ has no meaning beside OR: found", "use AND or brackets");
+            return error(clause, "+ has no meaning beside OR", "use AND or brackets");
         }
     }
     let first_is_optional = clauses.first().is_some_and(|clause| clause.sign.is_none())
@@ -331,7 +334,7 @@ fn combine(clauses: Vec<Clause>, text: &str) -> Result<Filter, SyntaxError> {
     {
         return error(
             clause,
-            "a clause without a sign decides nothing beside +: found",
+            "a clause without a sign decides nothing beside +",
             "write + before each or AND between",
         );
     }

@@ -55,20 +55,20 @@ impl<'c> Field<'c> {
 /// The condition that the field has the value, given as it is written.
 pub(super) fn parse_value(field: &Field<'_>, text: &str) -> Result<Filter, Misfit> {
     if matches!(text, "AND" | "OR" | "NOT" | "IN") {
-        return Err((format!("{text} is an operator: put it in quotes as a value, found"), 0));
+        return Err((format!("{text} is an operator: put it in quotes as a value"), 0));
     }
     let at_start = |detail| (detail, 0);
     // With a field before it, or the sign of a number would negate a clause.
     let clause = format!("f:{text}");
     let leaf = match parse_query(&clause) {
         Ok(UserInputAst::Leaf(leaf)) => *leaf,
-        Ok(_) => return Err((format!("{} is no single value: found", quoted(text)), 0)),
+        Ok(_) => return Err((format!("{} is no single value", quoted(text)), 0)),
         Err(_) => return Err(what_is_wrong(text, &clause)),
     };
     match leaf {
         UserInputLeaf::Literal(UserInputLiteral { phrase, delimiter, slop, prefix, .. }) => {
             if slop != 0 {
-                return Err(("slop is not supported: found".into(), 0));
+                return Err(("slop is not supported".into(), 0));
             }
             let (phrase, prefix) = match delimiter {
                 Delimiter::None => word(text)?,
@@ -86,10 +86,7 @@ pub(super) fn parse_value(field: &Field<'_>, text: &str) -> Result<Filter, Misfi
         }
         UserInputLeaf::Range { lower, upper, .. } => {
             if let Some(place) = text.find(['\\', '"', '\'']) {
-                return Err((
-                    "bounds are taken as they are, without quotes and backslashes: found one".into(),
-                    place,
-                ));
+                return Err(("bounds are taken as they are, without quotes and backslashes".into(), place));
             }
             let bounds = [(lower, CompareOp::Ge, CompareOp::Gt), (upper, CompareOp::Le, CompareOp::Lt)];
             let mut conditions = Vec::new();
@@ -100,7 +97,7 @@ pub(super) fn parse_value(field: &Field<'_>, text: &str) -> Result<Filter, Misfi
                     UserInputBound::Unbounded => continue,
                 };
                 if value == "*" {
-                    return Err(("a star is no bound after a comparison: found".into(), 0));
+                    return Err(("a star is no bound after a comparison".into(), 0));
                 }
                 conditions.push(field.subject.compare(op, &Raw::Untyped(value.into())).map_err(at_start)?);
             }
@@ -112,13 +109,13 @@ pub(super) fn parse_value(field: &Field<'_>, text: &str) -> Result<Filter, Misfi
         UserInputLeaf::Set { elements, .. } => {
             check_members(elements.len()).map_err(|error| at_start(error.detail))?;
             if elements.is_empty() {
-                return Err(("a set needs at least one value, found none".into(), 0));
+                return Err(("a set needs at least one value".into(), 0));
             }
             if let Some(place) =
                 unquoted(text).find(|(_, c)| matches!(c, '\\' | '*' | '?')).map(|(place, _)| place)
             {
                 return Err((
-                    "values of a set are taken as they are: quote one that holds a backslash, a star or a question mark, as".into(),
+                    "values of a set are taken as they are: quote one that holds a backslash, a star or a question mark".into(),
                     place,
                 ));
             }
@@ -126,7 +123,7 @@ pub(super) fn parse_value(field: &Field<'_>, text: &str) -> Result<Filter, Misfi
             field.subject.one_of(&raws).map(|f| field.any(f)).map_err(at_start)
         }
         UserInputLeaf::All | UserInputLeaf::Exists { .. } => Ok(field.exists()),
-        UserInputLeaf::Regex { .. } => Err(("regular expressions are not supported: found".into(), 0)),
+        UserInputLeaf::Regex { .. } => Err(("regular expressions are not supported".into(), 0)),
     }
 }
 
@@ -141,13 +138,11 @@ fn word(text: &str) -> Result<(String, bool), Misfit> {
             '\\' => plain.extend(characters.next().map(|(_, escaped)| escaped)),
             '*' if characters.clone().next().is_none() && place > 0 => return Ok((plain, true)),
             '*' | '?' => {
-                let detail = format!(
-                    "wildcards other than one star at the end are not supported, but escaped with a backslash they are themselves: found \"{c}\""
-                );
-                return Err((detail, place));
+                let detail = "wildcards other than one star at the end are not supported, but with a backslash before it a wildcard is itself";
+                return Err((detail.into(), place));
             }
             '~' if characters.as_str().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => {
-                return Err(("fuzzy terms are not supported: found \"~\"".into(), place));
+                return Err(("fuzzy terms are not supported".into(), place));
             }
             other => plain.push(other),
         }
@@ -182,7 +177,7 @@ fn unquoted(text: &str) -> impl Iterator<Item = (usize, char)> {
 /// Why the grammar refuses a value. Only the lenient parser knows the place.
 fn what_is_wrong(text: &str, clause: &str) -> Misfit {
     if text.starts_with('-') {
-        return ("a value that begins with - and is no plain number must be quoted: found".into(), 0);
+        return ("a value that begins with - and is no plain number must be quoted".into(), 0);
     }
     let (_, errors) = parse_query_lenient(clause);
     let first = errors.into_iter().next();

@@ -103,7 +103,7 @@ impl<'c> Grammar<'c> {
                 self.take();
                 Ok(inner)
             }
-            Token::EOF => Err(SyntaxError::at(opened, "a bracket is never closed: \"(\"")),
+            Token::EOF => Err(SyntaxError::sentence(opened, "a bracket is never closed")),
             _ => Err(instead_of_end(self.peek())),
         }
     }
@@ -161,19 +161,19 @@ pub(super) fn into_filter(node: Node<'_>, at: usize) -> Result<Filter, SyntaxErr
         Node::Condition(filter) => Ok(filter),
         Node::Value(subject) if *subject.data_type == ColumnType::Boolean => subject
             .compare(CompareOp::Eq, &Raw::Bool(true))
-            .map_err(|detail| SyntaxError::at(at, detail + ",")),
-        Node::Value(subject) => Err(SyntaxError::at(
+            .map_err(|detail| SyntaxError::sentence(at, detail)),
+        Node::Value(subject) => Err(SyntaxError::sentence(
             at,
             format_args!(
-                "{} is {} and no condition by itself: compare it with a value,",
+                "{} is {} and no condition by itself: compare it with a value",
                 subject.label, subject.data_type
             ),
         )),
         Node::Literal(Raw::Bool(true)) => Ok(Filter::And(Vec::new())),
         Node::Literal(Raw::Bool(false)) => Ok(Filter::Or(Vec::new())),
         Node::Literal(raw) => {
-            Err(SyntaxError::at(at, format_args!("the value {} is no condition by itself,", raw.show())))
+            Err(SyntaxError::sentence(at, format_args!("the value {} is no condition by itself", raw.show())))
         }
-        Node::Null => Err(SyntaxError::at(at, "NULL is no condition by itself,")),
+        Node::Null => Err(SyntaxError::sentence(at, "NULL is no condition by itself")),
     }
 }

@@ -5,6 +5,7 @@
 //! NULL or a sign stood. The grammar of a filter is small, so it is spelled out here, with bounded depth and
 //! the place of everything; tests hold it to `sqlparser`, which must read whatever is accepted here.
 
+mod function;
 mod grammar;
 mod predicate;
 mod refused;

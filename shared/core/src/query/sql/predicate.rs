@@ -8,15 +8,12 @@ use super::{
     grammar::{Grammar, Node, into_filter},
     refused::{construct, instead_of_value, unexpected, unsupported},
 };
-use crate::{
-    catalog::ColumnType,
-    query::{
-        CompareOp, Filter, Function, Operand, SyntaxError, TextMatch,
-        error::quoted,
-        limits::check_members,
-        lookup, nearest,
-        typing::{Raw, Subject},
-    },
+use crate::query::{
+    CompareOp, Filter, Operand, SyntaxError, TextMatch,
+    error::quoted,
+    limits::check_members,
+    lookup,
+    typing::{Raw, Subject},
 };
 
 /// Words that never are a column without double quotes.
@@ -34,7 +31,7 @@ impl<'c> Grammar<'c> {
             node = Node::Condition(self.is(node, at, depth)?);
         }
         if compare_op(&self.peek().token).is_some() {
-            let error = SyntaxError::at(self.peek().at, "a condition cannot be compared further,");
+            let error = SyntaxError::sentence(self.peek().at, "a condition cannot be compared further");
             return Err(error.advise("join comparisons with AND"));
         }
         Ok(node)
@@ -93,10 +90,7 @@ impl<'c> Grammar<'c> {
         if self.take_word("NULL") {
             return match left {
                 Node::Value(subject) => Ok(negate(Filter::IsNull(subject.operand))),
-                _ => Err(SyntaxError::at(
-                    at,
-                    "only a column or function can be tested for null: not the condition or value",
-                )),
+                _ => Err(SyntaxError::sentence(at, "only a column or function can be tested for null")),
             };
         }
         for (word, wanted) in [("TRUE", true), ("FALSE", false)] {
@@ -130,8 +124,7 @@ impl<'c> Grammar<'c> {
         }
         let mut values = Vec::new();
         loop {
-            // The depth is used up: members are constants, without brackets.
-            let (raw, at) = self.literal(usize::MAX - 1)?;
+            let (raw, at) = self.constant()?;
             if values.is_empty() {
                 subject.one_of([&raw]).map_err(misfit(at))?;
             }
@@ -156,45 +149,44 @@ impl<'c> Grammar<'c> {
         at: usize,
         ignore_case: bool,
     ) -> Result<Filter, SyntaxError> {
-        let (raw, raw_at) = self.literal(usize::MAX - 1)?;
+        let (raw, raw_at) = self.constant()?;
         let Raw::Text(pattern) = raw else {
-            return Err(SyntaxError::at(
-                raw_at,
-                "after LIKE comes a pattern in single quotes: it is missing",
-            ));
+            return Err(SyntaxError::sentence(raw_at, "after LIKE comes a pattern in single quotes"));
         };
         if self.take_word("ESCAPE") {
-            let (escape, escape_at) = self.literal(usize::MAX - 1)?;
+            let (escape, escape_at) = self.constant()?;
             if escape != Raw::Text(Cow::Borrowed("\\")) {
-                return Err(SyntaxError::at(
+                return Err(SyntaxError::sentence(
                     escape_at,
-                    "the escape character of patterns is always \"\\\": no other",
+                    "the escape character of patterns is always a backslash",
                 ));
             }
         }
         let backslashes = pattern.chars().rev().take_while(|c| *c == '\\').count();
         if backslashes % 2 == 1 {
-            return Err(SyntaxError::at(
-                raw_at,
-                "a pattern cannot end in a single backslash, as does the one",
-            ));
+            return Err(SyntaxError::sentence(raw_at, "a pattern cannot end in a single backslash"));
         }
         subject.text(TextMatch::Like, pattern.into_owned(), ignore_case).map_err(misfit(at))
+    }
+
+    /// A constant without brackets around it, and its place.
+    fn constant(&mut self) -> Result<(Raw<'static>, usize), SyntaxError> {
+        if self.peek().token == Token::LParen {
+            return Err(SyntaxError::sentence(self.peek().at, "expected a value, found a bracket"));
+        }
+        self.literal(0)
     }
 
     /// A constant and its place.
     fn literal(&mut self, depth: usize) -> Result<(Raw<'static>, usize), SyntaxError> {
         let at = self.peek().at;
-        if depth == usize::MAX - 1 && self.peek().token == Token::LParen {
-            return Err(SyntaxError::at(at, "expected a value, found a bracket"));
-        }
         match self.value(depth)? {
             Node::Literal(raw) => Ok((raw, at)),
             Node::Null => Err(null_compared(at)),
             Node::Value(subject) => {
-                Err(SyntaxError::at(at, format_args!("expected a value, found {}", subject.label)))
+                Err(SyntaxError::sentence(at, format_args!("expected a value, found {}", subject.label)))
             }
-            Node::Condition(_) => Err(SyntaxError::at(at, "expected a value, found a condition")),
+            Node::Condition(_) => Err(SyntaxError::sentence(at, "expected a value, found a condition")),
         }
     }
 
@@ -225,7 +217,7 @@ impl<'c> Grammar<'c> {
         }
     }
 
-    fn word(&mut self, word: &Word, at: usize) -> Result<Node<'c>, SyntaxError> {
+    pub(super) fn word(&mut self, word: &Word, at: usize) -> Result<Node<'c>, SyntaxError> {
         let bare = word.quote_style.is_none();
         let upper = word.value.to_ascii_uppercase();
         if bare && RESERVED.contains(&upper.as_str()) {
@@ -284,77 +276,6 @@ impl<'c> Grammar<'c> {
             label: format!("column {}", quoted(&column.name)),
         }))
     }
-
-    fn call(&mut self, word: &Word, at: usize) -> Result<Node<'c>, SyntaxError> {
-        let name = word.value.to_ascii_lowercase();
-        let names = Function::ALL.map(Function::as_str);
-        let Some(function) = Function::ALL.into_iter().find(|function| function.as_str() == name) else {
-            if let Some(name) = construct(&word.value).filter(|_| word.quote_style.is_none()) {
-                return Err(unsupported(name, at));
-            }
-            let error = SyntaxError::at(at, format_args!("unknown function {}", quoted(&word.value)));
-            return Err(match nearest(&name, names) {
-                Some(near) => error.advise(format_args!("did you mean {}?", quoted(near))),
-                None => error.advise(format_args!("there are {}", names.join(", "))),
-            });
-        };
-        self.take();
-        self.take();
-        let argument = self.peek().clone();
-        let column = match &argument.token {
-            Token::Word(word)
-                if !matches!(self.peek_second(), Token::LParen | Token::SingleQuotedString(_)) =>
-            {
-                self.word(word, argument.at)?
-            }
-            _ => Node::Null,
-        };
-        let (Node::Value(Subject { operand: Operand::Column(column), data_type, label }), Token::RParen) =
-            (column, &self.peek().token)
-        else {
-            return Err(SyntaxError::at(
-                argument.at,
-                format_args!("{name}() takes one column: something else is"),
-            ));
-        };
-        self.take();
-        let result = result_type(function, &data_type).ok_or_else(|| {
-            SyntaxError::at(
-                argument.at,
-                format_args!("{name}() takes {}, but {label} is {data_type},", takes(function)),
-            )
-        })?;
-        Ok(Node::Value(Subject {
-            label: format!("{name}({})", quoted(&column)),
-            operand: Operand::Call(function, column),
-            data_type: Cow::Owned(result),
-        }))
-    }
-}
-
-/// What a function of such a column gives; `None` where it takes no such column.
-fn result_type(function: Function, column: &ColumnType) -> Option<ColumnType> {
-    let int64 = ColumnType::Int { bits: 64, signed: true };
-    match (function, column) {
-        (Function::Lower | Function::Upper, ColumnType::Text) => Some(ColumnType::Text),
-        (Function::Length, ColumnType::Text) => Some(int64),
-        (Function::Abs, ColumnType::Int { .. } | ColumnType::Float { .. } | ColumnType::Decimal { .. }) => {
-            Some(column.clone())
-        }
-        (
-            Function::Year | Function::Month | Function::Day,
-            ColumnType::Date | ColumnType::Timestamp { .. },
-        ) => Some(int64),
-        _ => None,
-    }
-}
-
-fn takes(function: Function) -> &'static str {
-    match function {
-        Function::Lower | Function::Upper | Function::Length => "text",
-        Function::Abs => "a number",
-        Function::Year | Function::Month | Function::Day => "a date or timestamp",
-    }
 }
 
 fn compare_op(token: &Token) -> Option<CompareOp> {
@@ -381,11 +302,11 @@ fn compare(
         (Node::Null, _) => Err(null_compared(left_at)),
         (_, Node::Null) => Err(null_compared(right_at)),
         (Node::Condition(_), _) | (_, Node::Condition(_)) => {
-            Err(SyntaxError::at(op_at, "a condition cannot be compared,")
+            Err(SyntaxError::sentence(op_at, "a condition cannot be compared")
                 .advise("join conditions with AND or OR"))
         }
         (Node::Literal(_), Node::Literal(_)) => {
-            Err(SyntaxError::at(op_at, "two values are compared, but no column,"))
+            Err(SyntaxError::sentence(op_at, "two values are compared, but no column"))
         }
         (Node::Value(subject), Node::Literal(raw)) => subject.compare(op, &raw).map_err(misfit(right_at)),
         (Node::Literal(raw), Node::Value(subject)) => {
@@ -393,10 +314,10 @@ fn compare(
         }
         (Node::Value(left), Node::Value(right)) => {
             if !left.comparable(&right) {
-                return Err(SyntaxError::at(
+                return Err(SyntaxError::sentence(
                     op_at,
                     format_args!(
-                        "{} is {} and {} is {}, which do not compare,",
+                        "{} is {} and {} is {}, which do not compare",
                         left.label, left.data_type, right.label, right.data_type
                     ),
                 ));
@@ -426,17 +347,14 @@ fn same(left: Node<'_>, left_at: usize, right: Node<'_>, right_at: usize) -> Res
 fn subject<'c>(node: Node<'c>, at: usize, word: &str) -> Result<Subject<'c>, SyntaxError> {
     match node {
         Node::Value(subject) => Ok(subject),
-        _ => Err(SyntaxError::at(
-            at,
-            format_args!("before {word} comes a column or function: something else is"),
-        )),
+        _ => Err(SyntaxError::sentence(at, format_args!("before {word} comes a column or function"))),
     }
 }
 
 fn null_compared(at: usize) -> SyntaxError {
-    SyntaxError::at(at, "nothing compares with NULL, found").advise("write IS NULL or IS NOT NULL")
+    SyntaxError::sentence(at, "nothing compares with NULL").advise("write IS NULL or IS NOT NULL")
 }
 
 fn misfit(at: usize) -> impl Fn(String) -> SyntaxError {
-    move |detail| SyntaxError::at(at, detail)
+    move |detail| SyntaxError::sentence(at, detail)
 }

@@ -8,19 +8,19 @@ use crate::query::{SyntaxError, error::quoted};
 /// The error for a word where a column, a value, NOT or a bracket was expected.
 pub(super) fn instead_of_value(spot: &Spot) -> SyntaxError {
     match &spot.token {
-        Token::EOF => SyntaxError::at(spot.at, "the filter ends where a column or a value is expected,"),
+        Token::EOF => SyntaxError::sentence(spot.at, "the filter ends where a column or a value is expected"),
         Token::Word(word) if word.quote_style.is_none() => match construct(&word.value) {
             Some(name) => unsupported(name, spot.at),
-            None => SyntaxError::at(
+            None => SyntaxError::sentence(
                 spot.at,
-                format_args!("expected a column or a value, found {},", quoted(&word.value)),
+                format_args!("expected a column or a value, found {}", quoted(&word.value)),
             ),
         },
         other => match symbol(other) {
             Some(name) => unsupported(name, spot.at),
-            None => SyntaxError::at(
+            None => SyntaxError::sentence(
                 spot.at,
-                format_args!("expected a column or a value, found {},", quoted(&other.to_string())),
+                format_args!("expected a column or a value, found {}", quoted(&other.to_string())),
             ),
         },
     }
@@ -29,15 +29,15 @@ pub(super) fn instead_of_value(spot: &Spot) -> SyntaxError {
 /// The error for a word where AND, OR, a comparison or the end was expected.
 pub(super) fn instead_of_end(spot: &Spot) -> SyntaxError {
     match &spot.token {
-        Token::SemiColon => SyntaxError::at(spot.at, "a filter is one expression: unexpected \";\""),
-        Token::RParen => SyntaxError::at(spot.at, "a bracket closes that was never opened"),
-        Token::Comma => {
-            SyntaxError::at(spot.at, "a comma belongs into the brackets after IN only: unexpected \",\"")
-        }
-        Token::Period => SyntaxError::at(
+        Token::SemiColon => SyntaxError::sentence(spot.at, "a filter is one expression: unexpected \";\""),
+        Token::RParen => SyntaxError::sentence(spot.at, "a bracket closes that was never opened"),
+        Token::Comma => SyntaxError::sentence(
             spot.at,
-            "qualified names are not supported: write the column alone, not a name with a point,",
+            "a comma belongs into the brackets after IN only: unexpected \",\"",
         ),
+        Token::Period => {
+            SyntaxError::sentence(spot.at, "qualified names are not supported: write the column alone")
+        }
         other => match symbol(other) {
             Some(name) => unsupported(name, spot.at),
             None => match other {
@@ -54,14 +54,16 @@ pub(super) fn instead_of_end(spot: &Spot) -> SyntaxError {
 /// The error for a word that fits nothing.
 pub(super) fn unexpected(spot: &Spot) -> SyntaxError {
     match &spot.token {
-        Token::EOF => SyntaxError::at(spot.at, "the filter ends too early,"),
+        Token::EOF => SyntaxError::sentence(spot.at, "the filter ends too early"),
         other => SyntaxError::at(spot.at, format_args!("unexpected {}", quoted(&other.to_string()))),
     }
 }
 
-/// The error for a part of SQL that filters do without.
+/// The error for a part of SQL that filters do without; after ` | ` comes advice.
 pub(super) fn unsupported(name: &str, at: usize) -> SyntaxError {
-    SyntaxError::at(at, format_args!("{name} not supported in a filter: found"))
+    let (name, advice) = name.split_once(" | ").unwrap_or((name, ""));
+    let error = SyntaxError::sentence(at, format_args!("{name} not supported in a filter"));
+    if advice.is_empty() { error } else { error.advise(advice) }
 }
 
 /// What a word begins that is no filter. Names of columns are looked up before.
@@ -72,7 +74,7 @@ pub(super) fn construct(word: &str) -> Option<&'static str> {
         "CASE" | "WHEN" | "THEN" | "ELSE" | "END" => "CASE is",
         "CAST" | "TRY_CAST" | "SAFE_CAST" | "CONVERT" => "casts are",
         "INTERVAL" => "INTERVAL is",
-        "EXTRACT" => "EXTRACT is (write year(column), month(column) or day(column))",
+        "EXTRACT" => "EXTRACT is | write year(column), month(column) or day(column)",
         "ARRAY" | "STRUCT" | "MAP" | "ROW" => "lists and other nested values are",
         "ANY" | "ALL" | "SOME" => "ANY, ALL and SOME are",
         "COLLATE" => "COLLATE is",
@@ -96,7 +98,7 @@ fn symbol(token: &Token) -> Option<&'static str> {
         | Token::Div
         | Token::Mod
         | Token::DuckIntDiv
-        | Token::Caret => "arithmetic is (and dates need quotes)",
+        | Token::Caret => "arithmetic is | dates need quotes",
         Token::StringConcat => "joining text with || is",
         Token::DoubleColon => "casts are",
         Token::Placeholder(_) | Token::Colon | Token::AtSign | Token::Question => "placeholders are",
@@ -109,8 +111,8 @@ fn symbol(token: &Token) -> Option<&'static str> {
             "operators on bits are"
         }
         Token::Overlap | Token::ExclamationMark => "operators other than comparisons, AND, OR and NOT are",
-        Token::DoubleEq => "== is (write =)",
-        Token::Spaceship => "<=> is (write IS NOT DISTINCT FROM)",
+        Token::DoubleEq => "== is | write =",
+        Token::Spaceship => "<=> is | write IS NOT DISTINCT FROM",
         Token::HexStringLiteral(_)
         | Token::SingleQuotedByteStringLiteral(_)
         | Token::DoubleQuotedByteStringLiteral(_) => "bytes as a value are",

@@ -17,6 +17,7 @@ pub(super) fn filter(of: &Filter, row: &Row) -> Option<bool> {
     evaluate(of, row, None)
 }
 
+#[expect(clippy::manual_try_fold, reason = "unknown is a value here, not an early end")]
 fn evaluate(of: &Filter, row: &Row, element: Option<&Literal>) -> Option<bool> {
     let value = |operand: &Operand| value_of(operand, row, element);
     match of {

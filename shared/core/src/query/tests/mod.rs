@@ -1,6 +1,7 @@
 //! The three syntaxes against tables of good and bad texts, against each other, and against chance.
 
 mod chance;
+mod documented;
 mod equivalence;
 mod evaluate;
 mod fixture;

@@ -25,12 +25,13 @@ const GOOD: &[(&str, &str)] = &[
     ("i8 BETWEEN -5 AND +5 AND flag", "flag = TRUE AND i8 >= -5 AND i8 <= 5"),
     ("i8 NOT BETWEEN 1 AND 2", "NOT (i8 >= 1 AND i8 <= 2)"),
     ("flag", "flag = TRUE"),
-    ("NOT flag", "flag <> TRUE"),
+    ("NOT flag", "flag = FALSE"),
+    ("flag <> TRUE", "flag = FALSE"),
     ("flag = false", "flag = FALSE"),
     ("flag = 'True'", "flag = TRUE"),
     ("flag IS TRUE", "NOT ((flag = TRUE) IS NOT TRUE)"),
     ("flag IS NOT TRUE", "(flag = TRUE) IS NOT TRUE"),
-    ("flag IS FALSE", "NOT ((flag <> TRUE) IS NOT TRUE)"),
+    ("flag IS FALSE", "NOT ((flag = FALSE) IS NOT TRUE)"),
     ("(i8 = 1) IS NOT FALSE", "(i8 <> 1) IS NOT TRUE"),
     ("i8 = 1 IS TRUE", "NOT ((i8 = 1) IS NOT TRUE)"),
     ("i8 IS NULL", "i8 IS NULL"),
@@ -99,5 +100,16 @@ fn what_is_accepted_is_sql_to_sqlparser_too() {
         let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).unwrap();
         assert!(parser.parse_expr().is_ok(), "{text}");
         assert_eq!(parser.peek_token().token, Token::EOF, "{text}");
+    }
+}
+
+#[test]
+fn signs_may_stand_close_to_operators() {
+    for op in ["=", "<>", "!=", "<", "<=", ">", ">="] {
+        assert_eq!(
+            parse_sql(&format!("i8{op}-5"), &columns()),
+            parse_sql(&format!("i8 {op} - 5"), &columns())
+        );
+        assert!(parse_sql(&format!("i8{op}-5"), &columns()).is_ok(), "{op}");
     }
 }

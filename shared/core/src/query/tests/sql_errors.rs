@@ -128,7 +128,7 @@ fn mistakes_are_told_with_their_place() {
             Err(error) if error.offset != offset => {
                 report += &format!("{text:?}: {error} ({:?})\n", error.offset);
             }
-            Err(error) => println!("{text:40} {error}"),
+            Err(_) => {}
         }
     }
     assert!(report.is_empty(), "{report}");

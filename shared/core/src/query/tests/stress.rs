@@ -71,9 +71,9 @@ fn the_deepest_filter_can_be_stored_and_read_back() {
         }
         let deepest = deepest.unwrap();
         // As deep as in a job's request.
-        let text = serde_json::to_string(&[[[[[[&deepest]]]]]]).unwrap();
-        let read: [[[[[[Filter; 1]; 1]; 1]; 1]; 1]; 1] = serde_json::from_str(&text).unwrap();
-        assert_eq!(read[0][0][0][0][0][0], deepest);
+        type Outer = [[[[[Filter; 1]; 1]; 1]; 1]; 1];
+        let text = serde_json::to_string(&[[[[[&deepest]]]]]).unwrap();
+        assert_eq!(serde_json::from_str::<Outer>(&text).unwrap(), [[[[[deepest]]]]]);
     }
 }
 
@@ -206,7 +206,7 @@ fn monotonous_input_neither_overflows_nor_hangs() {
         for length in [100_000, 60_000] {
             let text = part.repeat(length / part.len());
             for text in [text.clone(), format!("i8 = 1 AND {text}"), format!("i8:1 AND {text}")] {
-                let text = text.get(..).unwrap();
+                let text = text.as_str();
                 let _ = (sql(text), lucene(text));
                 let _ = parse_param("name.in", text, &columns());
                 let _ = parse_param(text, "x", &columns());

@@ -184,9 +184,8 @@ impl Subject<'_> {
                 else {
                     return Err(self.misfit(raw, example));
                 };
-                let date_only = !matches!(raw, Raw::Date(_)) || parse_date(text).is_some();
-                let moment =
-                    parse_moment(text).filter(|_| date_only).ok_or_else(|| self.misfit(raw, example))?;
+                let kept = !matches!(raw, Raw::Date(_)) || parse_date(text).is_some();
+                let moment = parse_moment(text).filter(|_| kept).ok_or_else(|| self.misfit(raw, example))?;
                 if moment.offset && zone.is_none() {
                     return Err(format!(
                         "{} is {}, without a zone, but {} has an offset from UTC",

@@ -54,7 +54,7 @@ pub(super) fn parse_time(text: &str) -> Option<i128> {
 /// A date, or a date and a time with `T` or one space between, and perhaps `Z` or an offset like `+01:00` after.
 pub(super) fn parse_moment(text: &str) -> Option<Moment> {
     let day = |days: i32| i128::from(days) * NANOS_PER_DAY;
-    let Some((date, rest)) = text.split_at_checked(10) else { return None };
+    let (date, rest) = text.split_at_checked(10)?;
     let date = day(parse_date(date)?);
     if rest.is_empty() {
         return Some(Moment { nanos: date, offset: false });

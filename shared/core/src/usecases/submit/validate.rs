@@ -87,7 +87,15 @@ fn filter(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -
     for (name, value) in &draft.params {
         take(name, query::parse_param(name, value, columns));
     }
-    (!all.is_empty()).then(|| Filter::all(all).canonical())
+    if all.is_empty() {
+        return None;
+    }
+    let filter = Filter::all(all).canonical();
+    // Each part alone may be within the limits, and all of them together not.
+    if let Err(error) = query::check_limits(&filter) {
+        errors.push(FieldError::at("filter", error.detail));
+    }
+    Some(filter)
 }
 
 fn fields(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> Vec<String> {

@@ -1,0 +1,141 @@
+//! Jobs in a map.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use willcall_core::{
+    AccountId, JobId, JobRef, Timestamp,
+    job::{Job, JobState, Transition},
+    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+};
+
+use super::{MemorySignals, lock};
+
+/// A job store in memory. Clones are one and the same.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryJobStore {
+    jobs: Arc<Mutex<BTreeMap<JobRef, Job>>>,
+    signals: MemorySignals,
+    broken: Arc<Mutex<Option<String>>>,
+}
+
+/// What a store that was broken on purpose answers with.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(String);
+
+impl MemoryJobStore {
+    /// An empty store that tells `signals` of every change.
+    pub fn new(signals: MemorySignals) -> Self {
+        Self { signals, ..Self::default() }
+    }
+
+    /// Makes every call fail with these words, until called with `None`.
+    pub fn break_with(&self, words: Option<&str>) {
+        *lock(&self.broken) = words.map(ToOwned::to_owned);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match &*lock(&self.broken) {
+            Some(words) => Err(StoreError::Unavailable(Box::new(Broken(words.clone())))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count_open(jobs: &BTreeMap<JobRef, Job>, account: &AccountId) -> u32 {
+    let open = jobs.values().filter(|job| job.account == *account && !job.state.is_terminal()).count();
+    u32::try_from(open).unwrap_or(u32::MAX)
+}
+
+#[async_trait]
+impl JobStore for MemoryJobStore {
+    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
+        self.check()?;
+        let mut jobs = lock(&self.jobs);
+        if !job.state.is_terminal() && count_open(&jobs, &job.account) >= max_open_jobs {
+            return Err(InsertError::TooManyOpenJobs);
+        }
+        if jobs.contains_key(&job.reference()) {
+            return Err(InsertError::Exists);
+        }
+        jobs.insert(job.reference(), job.clone());
+        Ok(())
+    }
+
+    async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
+        self.check()?;
+        Ok(lock(&self.jobs).get(job).cloned())
+    }
+
+    async fn list(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        self.check()?;
+        let jobs = lock(&self.jobs);
+        let mut fitting = jobs.values().rev().filter(|job| {
+            job.account == *account && before.is_none_or(|before| job.id < before) && filter.matches(job)
+        });
+        let page: Vec<Job> = fitting.by_ref().take(limit as usize).cloned().collect();
+        let next = fitting.next().and(page.last()).map(|job| job.id);
+        Ok(JobPage { jobs: page, next })
+    }
+
+    async fn transition(
+        &self,
+        job: &JobRef,
+        transition: &Transition,
+        now: Timestamp,
+    ) -> Result<Job, TransitionError> {
+        self.check()?;
+        let after = {
+            let mut jobs = lock(&self.jobs);
+            let found = jobs.get_mut(job).ok_or(TransitionError::NotFound)?;
+            *found = found.apply(transition, now)?;
+            found.clone()
+        };
+        self.signals.tell(job);
+        Ok(after)
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
+        self.check()?;
+        let jobs = lock(&self.jobs);
+        let mut due: Vec<(Timestamp, JobRef)> = jobs
+            .values()
+            .filter_map(|job| Some((job.due_at?, job.reference())))
+            .filter(|(due, _)| *due <= now)
+            .collect();
+        due.sort();
+        Ok(due.into_iter().take(limit as usize).map(|(_, job)| job).collect())
+    }
+
+    async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {
+        self.check()?;
+        let gone = lock(&self.jobs).remove(job).is_some();
+        self.signals.tell(job);
+        Ok(gone)
+    }
+
+    async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError> {
+        self.check()?;
+        Ok(count_open(&lock(&self.jobs), account))
+    }
+
+    async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError> {
+        self.check()?;
+        let jobs = lock(&self.jobs);
+        if jobs.get(job).is_none_or(|job| job.state != JobState::Accepted) {
+            return Ok(None);
+        }
+        let before = jobs.values().filter(|other| other.state == JobState::Accepted && other.id < job.job);
+        Ok(u64::try_from(before.filter(|other| other.account == job.account).count()).ok())
+    }
+}

@@ -1,0 +1,118 @@
+//! Records to test with.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use willcall_core::{
+    AccountId, JobId, JobRef, Timestamp,
+    format::{Compression, Format, OutputFormat},
+    job::{
+        JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress, ResultSummary,
+        StoredRequest, Transition, UNSENT_DUE,
+        kinds::{QueryWork, Work},
+    },
+};
+
+/// A moment to begin at.
+pub const START: Timestamp = Timestamp::from_millis(1_780_000_000_000);
+
+/// The account of that name.
+///
+/// # Panics
+/// Where it is no name of an account.
+pub fn account(name: &str) -> AccountId {
+    name.parse().unwrap_or_else(|_| panic!("{name:?} is not an account"))
+}
+
+/// A new reference of that account to a job that nobody has.
+pub fn reference(name: &str) -> JobRef {
+    JobRef { account: account(name), job: JobId::generate() }
+}
+
+/// A new job of that account, accepted at [`START`].
+pub fn job(name: &str) -> Job {
+    job_at(name, START)
+}
+
+/// A new job of that account, accepted at `created`.
+pub fn job_at(name: &str, created: Timestamp) -> Job {
+    let request = JobRequest {
+        original: serde_json::json!({ "kind": "query", "dataset": "flights" }),
+        work: Work::Query(Box::new(work())),
+    };
+    Job {
+        schema: JOB_SCHEMA,
+        version: 1,
+        id: JobId::generate(),
+        account: account(name),
+        plan: "free".into(),
+        kind: JobKind::Query,
+        name: None,
+        labels: BTreeMap::new(),
+        dataset: Some("flights".into()),
+        view: None,
+        format: Format::Jsonl,
+        compression: Compression::None,
+        request: StoredRequest::Inline(Box::new(request)),
+        catalog: "0".repeat(64),
+        public_url: "http://127.0.0.1:8787".into(),
+        retention_days: 7,
+        state: JobState::Accepted,
+        created,
+        started: None,
+        finished: None,
+        expires: None,
+        progress: Progress::queued(),
+        result: None,
+        error: None,
+        attempt: 0,
+        failures: 0,
+        lost: 0,
+        leased_until: None,
+        due_at: Some(created.plus(UNSENT_DUE)),
+        resends: 0,
+    }
+}
+
+/// Work that asks for all of `flights`.
+pub fn work() -> QueryWork {
+    QueryWork {
+        dataset: "flights".into(),
+        filter: None,
+        fields: vec!["carrier".into(), "flight".into()],
+        sort: Vec::new(),
+        limit: None,
+        offset: 0,
+        max_records: 1000,
+        output: OutputFormat::plain(Format::Jsonl),
+        page_size: 1000,
+    }
+}
+
+/// A claim with a lease of 30 s.
+pub fn claim() -> Transition {
+    Transition::Claim { lease: Duration::from_secs(30), max_lost: 3 }
+}
+
+/// The end of that attempt with ten records.
+pub fn complete(attempt: u32) -> Transition {
+    let result = ResultSummary {
+        attempt,
+        records: 10,
+        bytes: 100,
+        files: 1,
+        pages: Some(1),
+        sha256: "0".repeat(64),
+        truncated: None,
+    };
+    Transition::Complete {
+        attempt,
+        result: Box::new(result),
+        records_found: Some(10),
+        records_requested: Some(10),
+    }
+}
+
+/// A problem of the engine.
+pub fn problem() -> Problem {
+    Problem::new(ProblemType::EngineFailed, "the file cannot be read")
+}

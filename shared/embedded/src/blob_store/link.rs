@@ -1,0 +1,351 @@
+//! Links to files: signed, so that whoever has one can read that file until the link expires, and nothing else.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sha2::Sha256;
+use willcall_core::{
+    Timestamp,
+    ports::{SignGet, SignedFileError, SignedLink},
+};
+
+use super::files::{make_directory, sync_directory};
+
+/// Bytes of a key.
+const KEY_LEN: usize = 32;
+/// Longer queries are none of ours.
+const MAX_QUERY: usize = 8 * 1024;
+/// What is signed begins with this, so that the key can sign other things one day.
+const PURPOSE: &str = "willcall file link 1";
+/// Everything else is encoded.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The key that links are signed with.
+pub(super) struct LinkKey(Hmac<Sha256>);
+
+impl std::fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkKey")
+    }
+}
+
+/// The key of links cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkKeyError {
+    /// The file cannot be read or made.
+    #[error("{}: the key of links cannot be read or made", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds no key.
+    #[error("{}: holds {found} bytes, not a key of {KEY_LEN}; remove it to have one made (older links stop working)", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: usize,
+    },
+    /// There is no randomness to make a key of.
+    #[error("no random bytes for the key of links")]
+    Random(#[source] getrandom::Error),
+}
+
+/// What a valid link says of its file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct VerifiedLink {
+    pub(super) file_name: String,
+    pub(super) media_type: String,
+}
+
+impl LinkKey {
+    /// Reads the key; makes one, readable by its owner only, where there is none.
+    pub(super) fn read_or_create(path: &Path) -> Result<Self, LinkKeyError> {
+        let failed = |source| LinkKeyError::File { path: path.to_owned(), source };
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut key = [0; KEY_LEN];
+                getrandom::fill(&mut key).map_err(LinkKeyError::Random)?;
+                create(path, &key).map_err(failed)?;
+                // Another may have been first: the one in the file is the one that holds.
+                fs::read(path)
+            }
+            read => read,
+        }
+        .map_err(failed)?;
+        Self::new(&bytes).ok_or_else(|| LinkKeyError::Length { path: path.to_owned(), found: bytes.len() })
+    }
+
+    fn new(key: &[u8]) -> Option<Self> {
+        if key.len() == KEY_LEN { Hmac::new_from_slice(key).ok().map(Self) } else { None }
+    }
+
+    pub(super) fn sign(&self, key: &str, sign: &SignGet) -> SignedLink {
+        let expires = sign.now.plus(sign.lifetime).as_seconds();
+        let mac = self.mac(key, &expires.to_string(), &sign.file_name, &sign.media_type);
+        let url = format!(
+            "{}/v1/files/{key}?expires={expires}&filename={}&type={}&signature={}",
+            sign.base_url.trim_end_matches('/'),
+            utf8_percent_encode(&sign.file_name, UNRESERVED),
+            utf8_percent_encode(&sign.media_type, UNRESERVED),
+            hex::encode(mac.finalize().into_bytes()),
+        );
+        SignedLink { url, expires: Timestamp::from_millis(expires.saturating_mul(1000)) }
+    }
+
+    /// What the link says, if it was made with this key for exactly this file and has not expired.
+    pub(super) fn verify(
+        &self,
+        key: &str,
+        query: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedLink, SignedFileError> {
+        if !is_plain_key(key) || query.len() > MAX_QUERY {
+            return Err(SignedFileError::Invalid);
+        }
+        let link = Parameters::parse(query).ok_or(SignedFileError::Invalid)?;
+        let signature = hex::decode(&link.signature).map_err(|_| SignedFileError::Invalid)?;
+        self.mac(key, &link.expires, &link.file_name, &link.media_type)
+            .verify_slice(&signature)
+            .map_err(|_| SignedFileError::Invalid)?;
+        let expires: i64 = link.expires.parse().map_err(|_| SignedFileError::Invalid)?;
+        if now >= Timestamp::from_millis(expires.saturating_mul(1000)) {
+            return Err(SignedFileError::Expired);
+        }
+        Ok(VerifiedLink { file_name: link.file_name, media_type: link.media_type })
+    }
+
+    /// Each part goes in with its length before it, so that no byte can move from one to the next.
+    fn mac(&self, key: &str, expires: &str, file_name: &str, media_type: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        for part in [PURPOSE, key, expires, file_name, media_type] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac
+    }
+}
+
+struct Parameters {
+    expires: String,
+    file_name: String,
+    media_type: String,
+    signature: String,
+}
+
+impl Parameters {
+    /// Each parameter exactly once, and no other.
+    fn parse(query: &str) -> Option<Self> {
+        let names = ["expires", "filename", "type", "signature"];
+        let mut values: [Option<String>; 4] = Default::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=')?;
+            let place = values.get_mut(names.iter().position(|known| *known == name)?)?;
+            let value = percent_decode_str(value).decode_utf8().ok()?.into_owned();
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let [expires, file_name, media_type, signature] = values;
+        Some(Self {
+            expires: expires?,
+            file_name: file_name?,
+            media_type: media_type?,
+            signature: signature?,
+        })
+    }
+}
+
+/// Whether the text can be a key: segments of letters, digits, `.`, `-` and `_`, none hidden, empty or `..`. A
+/// right signature says the same; this holds even if the key of links leaked.
+fn is_plain_key(key: &str) -> bool {
+    key.len() <= 1024
+        && key.split('/').all(|segment| {
+            !segment.is_empty()
+                && !segment.starts_with('.')
+                && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        })
+}
+
+/// Makes the file whole or not at all; one that is there stays.
+fn create(path: &Path, key: &[u8]) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    let aside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let placed =
+        file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&aside, path));
+    fs::remove_file(&aside)?;
+    match placed {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_directory(parent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, time::Duration};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_780_000_000_000);
+    const KEY: &str = "results/acme/0192f6a0-0000-7000-8000-000000000000/1/result.csv";
+
+    fn link(key: &LinkKey, file_name: &str) -> (String, String) {
+        let sign = SignGet {
+            base_url: "http://127.0.0.1:8787/".into(),
+            file_name: file_name.into(),
+            media_type: "text/csv; charset=utf-8".into(),
+            now: NOW,
+            lifetime: Duration::from_secs(900),
+        };
+        let url = key.sign(KEY, &sign).url;
+        let rest = url.strip_prefix("http://127.0.0.1:8787/v1/files/").unwrap();
+        let (key, query) = rest.split_once('?').unwrap();
+        (key.to_owned(), query.to_owned())
+    }
+
+    fn key(byte: u8) -> LinkKey {
+        LinkKey::new(&[byte; KEY_LEN]).unwrap()
+    }
+
+    fn outcome(key: &LinkKey, path: &str, query: &str, now: Timestamp) -> &'static str {
+        match key.verify(path, query, now) {
+            Ok(_) => "works",
+            Err(SignedFileError::Expired) => "expired",
+            Err(SignedFileError::Invalid) => "invalid",
+            Err(_) => "other",
+        }
+    }
+
+    #[test]
+    fn a_link_says_what_was_signed() {
+        let (key, name) = (key(1), "späte Abflüge & \"x\"\r\n%2F+.csv");
+        let (path, query) = link(&key, name);
+        assert!(query.bytes().all(|b| b.is_ascii_graphic()), "{query}");
+        let link = key.verify(&path, &query, NOW).unwrap();
+        assert_eq!((link.file_name.as_str(), link.media_type.as_str()), (name, "text/csv; charset=utf-8"));
+    }
+
+    #[test]
+    fn a_link_works_until_the_moment_it_expires() {
+        let (key, (path, query)) = (key(1), link(&key(1), "a"));
+        let expires = NOW.plus(Duration::from_secs(900));
+        assert_eq!(outcome(&key, &path, &query, expires.minus(Duration::from_millis(1))), "works");
+        assert_eq!(outcome(&key, &path, &query, expires), "expired");
+        assert_eq!(outcome(&key, &path, &query.replace("signature=", "signature=00"), expires), "invalid");
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_link_is_noticed() {
+        let (key, (path, query)) = (key(1), link(&key(1), "a.csv"));
+        for place in 0..query.len() {
+            let mut changed = query.clone().into_bytes();
+            changed[place] = if changed[place] == b'1' { b'2' } else { b'1' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(outcome(&key, &path, &changed, NOW), "invalid", "{changed}");
+        }
+        for place in 0..path.len() {
+            let mut changed = path.clone().into_bytes();
+            changed[place] = if changed[place] == b'1' { b'2' } else { b'1' };
+            assert_eq!(outcome(&key, std::str::from_utf8(&changed).unwrap(), &query, NOW), "invalid");
+        }
+    }
+
+    #[test]
+    fn parts_cannot_borrow_from_each_other() {
+        let (key, (path, query)) = (key(1), link(&key(1), "a.csv"));
+        for (from, to) in [
+            ("filename=a.csv&type=text", "filename=a.csvtext&type="),
+            ("filename=a.csv", "filename=a.cs"),
+            ("expires=1", "expires=01"),
+            ("expires=1", "expires=%2B1"),
+            ("type=", "typ="),
+            ("&signature=", "&signature"),
+        ] {
+            assert!(query.contains(from));
+            assert_eq!(outcome(&key, &path, &query.replacen(from, to, 1), NOW), "invalid", "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn parameters_come_once_and_no_others_do() {
+        let (key, (path, query)) = (key(1), link(&key(1), "a.csv"));
+        for bad in [
+            format!("{query}&expires=9999999999"),
+            format!("expires=9999999999&{query}"),
+            format!("{query}&filename=b.csv"),
+            format!("{query}&{query}"),
+            format!("{query}&x=y"),
+            format!("{query}&"),
+            String::new(),
+            "expires=1".into(),
+            "%FF=1&&=".into(),
+            query.replace("filename=a.csv", "filename=%FF"),
+            format!("{query}{}", "0".repeat(MAX_QUERY)),
+        ] {
+            assert_eq!(outcome(&key, &path, &bad, NOW), "invalid", "{bad}");
+        }
+    }
+
+    #[test]
+    fn tricks_with_paths_are_refused_even_when_signed() {
+        let key = key(1);
+        for path in [
+            "../willcall.db",
+            "results/../../willcall.db",
+            "results/..",
+            "/etc/passwd",
+            "results//x",
+            "results/x/",
+            "results/%2e%2e/x",
+            "results%2fx",
+            "results/x\0",
+            "results\\x",
+            "results/.hidden",
+            "",
+            "é",
+            &"a/".repeat(600),
+        ] {
+            let sign = SignGet {
+                base_url: String::new(),
+                file_name: "a".into(),
+                media_type: "b".into(),
+                now: NOW,
+                lifetime: Duration::from_secs(9),
+            };
+            let url = key.sign(path, &sign).url;
+            let query = url.split_once('?').unwrap().1;
+            assert_eq!(outcome(&key, path, query, NOW), "invalid", "{path:?}");
+        }
+    }
+
+    #[test]
+    fn anothers_key_signs_nothing_here() {
+        let (path, query) = link(&key(2), "a");
+        assert_eq!(outcome(&key(1), &path, &query, NOW), "invalid");
+    }
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("link.key");
+        let (path, query) = link(&LinkKey::read_or_create(&file).unwrap(), "a");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else stays");
+        assert_eq!(outcome(&LinkKey::read_or_create(&file).unwrap(), &path, &query, NOW), "works");
+        fs::write(&file, "short").unwrap();
+        let error = LinkKey::read_or_create(&file).unwrap_err().to_string();
+        assert!(error.contains("link.key: holds 5 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The queue of one box: which jobs have a message is durable, who has received one is not, because whoever did died
+//! with the process.
+
+mod waiting;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::params;
+use tokio::sync::Notify;
+use willcall_core::{
+    JobRef, Timestamp,
+    error::Source,
+    ports::{Clock, JobQueue, QueueError},
+};
+
+use self::waiting::Waiting;
+use crate::{
+    database::{Database, Durability, Failed, Never},
+    job_store::reference,
+};
+
+/// The job queue of one box. Clones are one and the same.
+#[derive(Clone)]
+pub struct SqliteJobQueue {
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    waiting: Arc<Mutex<Waiting>>,
+    arrived: Arc<Notify>,
+}
+
+/// A message that was received. It comes to nobody else until it is released or its visibility time-out is past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The job that it is for.
+    pub job: JobRef,
+    receipt: u64,
+}
+
+impl SqliteJobQueue {
+    /// Takes up the messages that `database` holds. Those that a dead process had received can be received again.
+    pub async fn open(database: Arc<Database>, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let stored = database.read(|connection| {
+            let mut statement =
+                connection.prepare("SELECT account, job, visible_at FROM messages ORDER BY sequence")?;
+            let mut rows = statement.query([])?;
+            let mut stored = Vec::new();
+            while let Some(row) = rows.next()? {
+                stored.push((reference(row, 0, 1)?, Timestamp::from_millis(row.get(2)?)));
+            }
+            Ok(stored)
+        });
+        let stored = stored.await.map_err(failed)?;
+        let (mut waiting, now) = (Waiting::default(), clock.now());
+        for (job, visible) in stored {
+            waiting.add(&job, visible, now);
+        }
+        Ok(Self { database, clock, waiting: Arc::new(Mutex::new(waiting)), arrived: Arc::default() })
+    }
+
+    /// The next message, if one can be received at `now`. Accounts take turns.
+    pub fn receive(&self, now: Timestamp, visibility: Duration) -> Option<Message> {
+        let (job, receipt) = self.waiting().take(now, now.plus(visibility))?;
+        // One wake-up may stand for several messages: whoever takes one passes it on.
+        self.arrived.notify_one();
+        Some(Message { job, receipt })
+    }
+
+    /// The next message, once there is one.
+    pub async fn received(&self, visibility: Duration) -> Message {
+        loop {
+            let now = self.clock.now();
+            if let Some(message) = self.receive(now, visibility) {
+                return message;
+            }
+            let next = self.waiting().next();
+            // At most a while, in case the clock is set forward.
+            let at_most = next.map_or(IDLE, |next| next.since(now).min(IDLE));
+            let _ = tokio::time::timeout(at_most, self.arrived.notified()).await;
+        }
+    }
+
+    /// The message has done its work.
+    pub async fn acknowledge(&self, message: &Message) -> Result<(), QueueError> {
+        let answer = {
+            // Memory and the line of writes change under one lock, so both have the same order.
+            let mut waiting = self.waiting();
+            let gone = waiting.acknowledge(&message.job, message.receipt, self.clock.now());
+            self.arrived.notify_one();
+            if !gone {
+                return Ok(());
+            }
+            let job = message.job.clone();
+            let work = move |connection: &rusqlite::Connection| {
+                connection
+                    .prepare_cached("DELETE FROM messages WHERE account = ?1 AND job = ?2")?
+                    .execute(params![job.account.as_str(), job.job.to_string()])?;
+                Ok(())
+            };
+            self.database.submit(Durability::Process, work, |()| ())
+        };
+        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+    }
+
+    /// The message has not done its work: it comes again once `delay` has passed.
+    pub async fn release(&self, message: &Message, delay: Duration) -> Result<(), QueueError> {
+        let answer = {
+            let (mut waiting, now) = (self.waiting(), self.clock.now());
+            let Some(visible) = waiting.release(&message.job, message.receipt, now.plus(delay), now) else {
+                return Ok(());
+            };
+            self.arrived.notify_one();
+            self.write(&message.job, visible)
+        };
+        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+    }
+
+    fn write(&self, job: &JobRef, visible: Timestamp) -> Answer {
+        let job = job.clone();
+        let work = move |connection: &rusqlite::Connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO messages (account, job, visible_at) VALUES (?1, ?2, ?3)
+                        ON CONFLICT (account, job) DO UPDATE SET visible_at = excluded.visible_at",
+                )?
+                .execute(params![job.account.as_str(), job.job.to_string(), visible.as_millis()])?;
+            Ok(())
+        };
+        self.database.submit(Durability::Process, work, |()| ())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Answer = tokio::sync::oneshot::Receiver<Result<(), Failed<Never>>>;
+
+/// How long a waiting worker sleeps at most.
+const IDLE: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl JobQueue for SqliteJobQueue {
+    async fn send(&self, job: &JobRef, delay: Duration) -> Result<(), QueueError> {
+        let answer = {
+            let (mut waiting, now) = (self.waiting(), self.clock.now());
+            let visible = now.plus(delay);
+            waiting.add(job, visible, now);
+            self.arrived.notify_one();
+            self.write(job, visible)
+        };
+        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+    }
+}
+
+fn failed(failed: Failed<Never>) -> QueueError {
+    let source: Source = failed.source();
+    QueueError(source)
+}

@@ -1,0 +1,222 @@
+//! The order in which messages are received: accounts take turns, and within one the message that has waited
+//! longest comes first.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use willcall_core::{AccountId, JobId, JobRef, Timestamp};
+
+/// The longest that a message waits by its own wish. A message that would wait longer was written by a clock that
+/// was ahead, and is received at once.
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Can be received; its account has its turn.
+    Ready,
+    /// Can be received from then on.
+    Later(Timestamp),
+    /// A receiver has it until then; `again` where it was sent once more meanwhile.
+    Held { receipt: u64, until: Timestamp, again: Option<Timestamp> },
+}
+
+/// All messages that there are.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    places: HashMap<JobRef, Place>,
+    ready: HashMap<AccountId, VecDeque<JobId>>,
+    turns: VecDeque<AccountId>,
+    later: BTreeSet<(Timestamp, JobRef)>,
+    receipts: u64,
+}
+
+impl Waiting {
+    /// Adds a message to be received at `visible`; one that is there already keeps the earlier moment.
+    pub(super) fn add(&mut self, job: &JobRef, visible: Timestamp, now: Timestamp) {
+        match self.places.get_mut(job) {
+            Some(Place::Ready) => {}
+            Some(Place::Held { again, .. }) => {
+                *again = Some(again.map_or(visible, |earlier| earlier.min(visible)));
+            }
+            Some(Place::Later(earlier)) if *earlier <= visible && now < *earlier => {}
+            Some(Place::Later(earlier)) => {
+                let earlier = *earlier;
+                self.later.remove(&(earlier, job.clone()));
+                self.place(job.clone(), earlier.min(visible), now);
+            }
+            None => self.place(job.clone(), visible, now),
+        }
+    }
+
+    /// Takes the next message and holds it until `until`.
+    pub(super) fn take(&mut self, now: Timestamp, until: Timestamp) -> Option<(JobRef, u64)> {
+        self.wake(now);
+        let account = self.turns.pop_front()?;
+        let jobs = self.ready.get_mut(&account)?;
+        let job = jobs.pop_front()?;
+        if jobs.is_empty() {
+            self.ready.remove(&account);
+        } else {
+            self.turns.push_back(account.clone());
+        }
+        let job = JobRef { account, job };
+        self.receipts += 1;
+        self.places.insert(job.clone(), Place::Held { receipt: self.receipts, until, again: None });
+        // A receiver that never answers must not keep the message for ever.
+        self.later.insert((until, job.clone()));
+        Some((job, self.receipts))
+    }
+
+    /// Ends the hold of that receipt. Answers whether the message is gone for good: not where it was sent again
+    /// meanwhile, nor where another has received it since.
+    pub(super) fn acknowledge(&mut self, job: &JobRef, receipt: u64, now: Timestamp) -> bool {
+        let Some((until, again)) = self.held_by(job, receipt) else { return false };
+        self.later.remove(&(until, job.clone()));
+        self.places.remove(job);
+        if let Some(visible) = again {
+            self.place(job.clone(), visible, now);
+        }
+        again.is_none()
+    }
+
+    /// Gives the message back, to be received at `visible`. Answers when it will be, or `None` where another has
+    /// received it since.
+    pub(super) fn release(
+        &mut self,
+        job: &JobRef,
+        receipt: u64,
+        visible: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let (until, again) = self.held_by(job, receipt)?;
+        self.later.remove(&(until, job.clone()));
+        let visible = again.map_or(visible, |again| again.min(visible));
+        self.place(job.clone(), visible, now);
+        Some(visible)
+    }
+
+    /// When a message can next be received, `now` or before for at once.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        match self.turns.is_empty() {
+            false => Some(Timestamp::from_millis(i64::MIN)),
+            true => self.later.first().map(|(moment, _)| *moment),
+        }
+    }
+
+    fn held_by(&self, job: &JobRef, receipt: u64) -> Option<(Timestamp, Option<Timestamp>)> {
+        match self.places.get(job) {
+            Some(Place::Held { receipt: holder, until, again }) if *holder == receipt => {
+                Some((*until, *again))
+            }
+            _ => None,
+        }
+    }
+
+    fn place(&mut self, job: JobRef, visible: Timestamp, now: Timestamp) {
+        if visible <= now || visible > now.plus(MAX_DELAY) {
+            self.places.insert(job.clone(), Place::Ready);
+            let jobs = self.ready.entry(job.account.clone()).or_default();
+            if jobs.is_empty() {
+                self.turns.push_back(job.account);
+            }
+            jobs.push_back(job.job);
+        } else {
+            self.places.insert(job.clone(), Place::Later(visible));
+            self.later.insert((visible, job));
+        }
+    }
+
+    /// Makes ready what has waited long enough.
+    fn wake(&mut self, now: Timestamp) {
+        while let Some((moment, job)) = self.later.pop_first() {
+            if moment > now {
+                self.later.insert((moment, job));
+                break;
+            }
+            self.place(job, now, now);
+        }
+        // The clock went back since these were written.
+        while let Some((moment, job)) = self.later.last().cloned()
+            && moment > now.plus(MAX_DELAY)
+            && matches!(self.places.get(&job), Some(Place::Later(_)))
+        {
+            self.later.remove(&(moment, job.clone()));
+            self.place(job, now, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(account: &str) -> JobRef {
+        JobRef { account: account.parse().unwrap(), job: JobId::generate() }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn ten_thousand_messages_of_one_account_do_not_delay_anothers() {
+        let mut waiting = Waiting::default();
+        for _ in 0..10_000 {
+            waiting.add(&job("many"), at(0), at(0));
+        }
+        let one = job("one");
+        waiting.add(&one, at(0), at(0));
+        let first: Vec<JobRef> =
+            (0..2).filter_map(|_| waiting.take(at(0), at(9))).map(|(job, _)| job).collect();
+        assert!(first.contains(&one));
+    }
+
+    #[test]
+    fn a_hold_that_ran_out_lets_another_receive_and_the_first_loses_its_say() {
+        let (mut waiting, job) = (Waiting::default(), job("a"));
+        waiting.add(&job, at(0), at(0));
+        let (_, first) = waiting.take(at(0), at(10)).unwrap();
+        assert!(waiting.take(at(9), at(19)).is_none());
+        let (_, second) = waiting.take(at(10), at(20)).unwrap();
+        assert!(!waiting.acknowledge(&job, first, at(11)));
+        assert_eq!(waiting.release(&job, first, at(11), at(11)), None);
+        assert!(waiting.acknowledge(&job, second, at(11)));
+        assert!(waiting.take(at(1_000), at(1_001)).is_none());
+    }
+
+    #[test]
+    fn a_message_sent_while_held_is_received_again() {
+        let (mut waiting, job) = (Waiting::default(), job("a"));
+        waiting.add(&job, at(0), at(0));
+        let (_, receipt) = waiting.take(at(0), at(100)).unwrap();
+        waiting.add(&job, at(50), at(1));
+        assert!(!waiting.acknowledge(&job, receipt, at(2)));
+        assert!(waiting.take(at(49), at(200)).is_none());
+        assert!(waiting.take(at(50), at(200)).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_jumped_back_does_not_hide_messages_for_long() {
+        let (mut waiting, job) = (Waiting::default(), job("a"));
+        let future = at(0).plus(MAX_DELAY * 10);
+        waiting.add(&job, future, at(0));
+        let (_, receipt) = waiting.take(at(0), at(10)).unwrap();
+        waiting.release(&job, receipt, future.plus(MAX_DELAY), future);
+        assert!(waiting.take(future, future).is_none());
+        assert!(waiting.take(at(20), at(30)).is_some());
+    }
+
+    #[test]
+    fn duplicates_collapse_to_the_earlier_moment() {
+        let (mut waiting, job) = (Waiting::default(), job("a"));
+        waiting.add(&job, at(100), at(0));
+        waiting.add(&job, at(50), at(0));
+        waiting.add(&job, at(70), at(0));
+        assert_eq!(waiting.next(), Some(at(50)));
+        let (_, receipt) = waiting.take(at(50), at(60)).unwrap();
+        assert!(waiting.acknowledge(&job, receipt, at(55)));
+        assert_eq!(waiting.next(), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! Jobs in SQLite: the record as JSON, and beside it the members that are searched for.
+
+mod list;
+mod row;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, params};
+use willcall_core::{
+    AccountId, JobId, JobRef, Timestamp,
+    job::{Job, Transition},
+    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+};
+
+pub(crate) use self::row::{read_job, reference, update_job};
+use crate::{
+    InProcessSignals,
+    database::{Database, Durability, Failed, Never},
+};
+
+/// Past how many waiting jobs the place of one is not counted any more.
+const COUNTED: i64 = 10_000;
+
+/// The job store of one box.
+#[derive(Clone)]
+pub struct SqliteJobStore {
+    database: Arc<Database>,
+    signals: InProcessSignals,
+}
+
+impl SqliteJobStore {
+    /// The jobs of `database`; every change is told to `signals` once it is committed.
+    pub fn new(database: Arc<Database>, signals: InProcessSignals) -> Self {
+        Self { database, signals }
+    }
+}
+
+#[async_trait]
+impl JobStore for SqliteJobStore {
+    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
+        let job = job.clone();
+        let inserted = self.database.write(Durability::Machine, move |connection| {
+            let open = row::open_jobs(connection, &job.account)?;
+            if !job.state.is_terminal() && open >= max_open_jobs {
+                return Err(Failed::By(InsertError::TooManyOpenJobs));
+            }
+            if row::insert_job(connection, &job)? { Ok(()) } else { Err(Failed::By(InsertError::Exists)) }
+        });
+        inserted.await.map_err(|failed| failed.into_store().unwrap_or_else(InsertError::Store))
+    }
+
+    async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
+        let job = job.clone();
+        self.database.read(move |connection| read_job(connection, &job)).await.map_err(Failed::<Never>::store)
+    }
+
+    async fn list(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        let (account, filter) = (account.clone(), filter.clone());
+        let page =
+            self.database.read(move |connection| list::list(connection, &account, &filter, before, limit));
+        page.await.map_err(Failed::<Never>::store)
+    }
+
+    async fn transition(
+        &self,
+        job: &JobRef,
+        transition: &Transition,
+        now: Timestamp,
+    ) -> Result<Job, TransitionError> {
+        let (durability, signals) = (durability(transition), self.signals.clone());
+        let (job, transition) = (job.clone(), transition.clone());
+        let work = move |connection: &rusqlite::Connection| {
+            let Some(before) = read_job(connection, &job)? else {
+                return Err(Failed::By(TransitionError::NotFound));
+            };
+            let after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
+            update_job(connection, &before, &after)?;
+            Ok(after)
+        };
+        let changed =
+            self.database.write_then(durability, work, move |job: &Job| signals.tell(&job.reference()));
+        changed.await.map_err(|failed| failed.into_store().unwrap_or_else(TransitionError::Store))
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
+        let due = self.database.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT account, id FROM jobs WHERE due_at <= ?1 ORDER BY due_at, account, id LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![now.as_millis(), limit])?;
+            let mut due = Vec::new();
+            while let Some(found) = rows.next()? {
+                due.push(reference(found, 0, 1)?);
+            }
+            Ok(due)
+        });
+        due.await.map_err(Failed::<Never>::store)
+    }
+
+    async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {
+        let (wanted, signals, deleted) = (job.clone(), self.signals.clone(), job.clone());
+        let work = move |connection: &rusqlite::Connection| row::delete_job(connection, &wanted);
+        let gone = self.database.write_then(Durability::Machine, work, move |_| signals.tell(&deleted));
+        gone.await.map_err(Failed::<Never>::store)
+    }
+
+    async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError> {
+        let account = account.clone();
+        let open = self.database.read(move |connection| Ok(row::open_jobs(connection, &account)?));
+        open.await.map_err(Failed::<Never>::store)
+    }
+
+    async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError> {
+        let job = job.clone();
+        let position = self.database.read(move |connection| Ok(queue_position(connection, &job)?));
+        position.await.map_err(Failed::<Never>::store)
+    }
+}
+
+/// What ends a job must survive like its insert: a client may have seen the end.
+fn durability(transition: &Transition) -> Durability {
+    match transition {
+        // The last retry ends the job; whether it is the last is known only once it is judged.
+        Transition::Complete { .. }
+        | Transition::Fail { .. }
+        | Transition::Cancel
+        | Transition::Expire
+        | Transition::Retry { .. } => Durability::Machine,
+        Transition::Sent
+        | Transition::Resent
+        | Transition::Postpone
+        | Transition::Claim { .. }
+        | Transition::Renew { .. }
+        | Transition::HandBack { .. }
+        | Transition::Orphan
+        | Transition::Amend { .. }
+        | Transition::Purged => Durability::Process,
+    }
+}
+
+/// Accounts are served in turn: a job with `n` of its own account's before it waits for those, and for at most `n`
+/// of each other account.
+fn queue_position(connection: &rusqlite::Connection, job: &JobRef) -> rusqlite::Result<Option<u64>> {
+    let id = job.job.to_string();
+    let waits: Option<i64> = connection
+        .prepare_cached("SELECT 1 FROM jobs WHERE account = ?1 AND id = ?2 AND state = 'accepted'")?
+        .query_row(params![job.account.as_str(), id], |row| row.get(0))
+        .optional()?;
+    if waits.is_none() {
+        return Ok(None);
+    }
+    let waiting: i64 = connection
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'accepted' LIMIT ?1)")?
+        .query_row(params![COUNTED + 1], |row| row.get(0))?;
+    if waiting > COUNTED {
+        return Ok(None);
+    }
+    let own: i64 = connection
+        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'accepted' AND account = ?1 AND id < ?2")?
+        .query_row(params![job.account.as_str(), id], |row| row.get(0))?;
+    let others: i64 = connection
+        .prepare_cached(
+            "SELECT coalesce(sum(min(jobs, ?2)), 0) FROM (SELECT account, count(*) AS jobs FROM jobs
+                WHERE state = 'accepted' GROUP BY account) WHERE account <> ?1",
+        )?
+        .query_row(params![job.account.as_str(), own], |row| row.get(0))?;
+    Ok(u64::try_from(own + others).ok())
+}

@@ -1,0 +1,154 @@
+//! Exports a Parquet file or directory and tells what it took: a measuring tool, run with `--release`.
+//!
+//! `export SOURCE FORMAT DIRECTORY [--sort a,-b] [--limit N] [--offset N] [--gzip|--zstd] [--threads N]`
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use willcall_core::{
+    JobId, JobRef, Timestamp,
+    catalog::{Dataset, DatasetSource},
+    error::Source,
+    format::{Compression, OutputFormat},
+    job::kinds::{QueryWork, SortKey, Work},
+    ports::*,
+};
+use willcall_engine::{Engine, EngineConfig, ParquetInspector};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Source> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().ok_or("usage: export SOURCE FORMAT DIRECTORY [options]");
+    let (source, format, directory) = (next()?, next()?, PathBuf::from(next()?));
+    let mut output = OutputFormat::plain(format.parse()?);
+    let (mut sort, mut limit, mut offset) = (Vec::new(), None, 0);
+    let mut config = EngineConfig::new(directory.join("spill"));
+    while let Ok(option) = next() {
+        match option.as_str() {
+            "--gzip" => output.compression = Compression::Gzip,
+            "--zstd" => output.compression = Compression::Zstd,
+            "--limit" => limit = Some(next()?.parse()?),
+            "--offset" => offset = next()?.parse()?,
+            "--threads" => config.threads = next()?.parse()?,
+            "--sort" => {
+                let key = |key: &str| match key.strip_prefix('-') {
+                    Some(column) => SortKey { column: column.into(), descending: true },
+                    None => SortKey { column: key.into(), descending: false },
+                };
+                sort = next()?.split(',').map(key).collect();
+            }
+            other => return Err(format!("{other} is no option").into()),
+        }
+    }
+
+    let source = DatasetSource { location: fs::canonicalize(source)?.to_string_lossy().into_owned() };
+    let facts = ParquetInspector.inspect(&source).await?;
+    let work = QueryWork {
+        dataset: "data".into(),
+        filter: None,
+        fields: facts.columns.iter().map(|column| column.name.clone()).collect(),
+        sort,
+        limit,
+        offset,
+        max_records: u64::MAX,
+        output,
+        page_size: 1000,
+    };
+    let dataset =
+        Dataset { name: "data".into(), description: String::new(), source, views: Default::default(), facts };
+    let task = Task {
+        job: JobRef { account: "bench".parse()?, job: JobId::generate() },
+        attempt: 1,
+        work: Arc::new(Work::Query(Box::new(work))),
+        dataset: Arc::new(dataset),
+        blobs: Arc::new(Directory(directory)),
+        control: Arc::new(Control::default()),
+    };
+    let begun = Instant::now();
+    let delivered = Engine::new(config).execute(task).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
+    let file = &delivered.files[0];
+    println!("{seconds:.3} s, {} records, {} bytes, peak {peak}, {}", file.records, file.bytes, file.sha256);
+    Ok(())
+}
+
+/// Blobs as plain files of a directory, without durability.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
+        let path = self.0.join(key.to_string());
+        fs::create_dir_all(path.parent().unwrap_or(&self.0)).map_err(failed)?;
+        Ok(path)
+    }
+}
+
+fn failed(error: std::io::Error) -> BlobError {
+    BlobError::Unavailable(error.into())
+}
+
+#[async_trait]
+impl BlobStore for Directory {
+    async fn writer(&self, key: &BlobKey, _: &str) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(Writer(File::create(self.path(key)?).map_err(failed)?)))
+    }
+
+    async fn put(&self, key: &BlobKey, _: &str, bytes: Bytes) -> Result<(), BlobError> {
+        fs::write(self.path(key)?, bytes).map_err(failed)
+    }
+
+    async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
+        self.put(key, media_type, bytes).await.map(|()| PutNew::Created)
+    }
+
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {
+        let modified = Timestamp::from_millis(0);
+        let head = |file: fs::Metadata| BlobHead { size: file.len(), etag: String::new(), modified };
+        Ok(fs::metadata(self.path(key)?).ok().map(head))
+    }
+
+    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, BlobError> {
+        let bytes = fs::read(self.path(key)?).map_err(failed)?;
+        Ok(Bytes::from(bytes).slice(range.start as usize..range.end as usize))
+    }
+
+    async fn stream(&self, key: &BlobKey, _: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
+        Err(BlobError::Missing(key.to_string()))
+    }
+
+    async fn delete_prefix(&self, _: &BlobPrefix) -> Result<u64, BlobError> {
+        Ok(0)
+    }
+
+    async fn sign_get(&self, key: &BlobKey, _: &SignGet) -> Result<SignedLink, BlobError> {
+        Err(BlobError::Missing(key.to_string()))
+    }
+}
+
+struct Writer(File);
+
+#[async_trait]
+impl BlobWriter for Writer {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.0.write_all(&bytes).map_err(failed)
+    }
+
+    async fn finish(self: Box<Self>) -> Result<BlobHead, BlobError> {
+        let size = self.0.metadata().map_err(failed)?.len();
+        Ok(BlobHead { size, etag: String::new(), modified: Timestamp::from_millis(0) })
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), BlobError> {
+        Ok(())
+    }
+}

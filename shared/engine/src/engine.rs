@@ -1,0 +1,259 @@
+//! The engine behind the executor's port: starts an attempt's threads, writes what they make, and watches them.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, Builder},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::debug;
+use willcall_core::{
+    job::{ManifestFile, kinds::Work},
+    ports::{BlobKey, BlobStore, BlobWriter, Delivered, ExecuteError, Executor, Task},
+};
+
+use crate::{
+    WRITER_VERSION,
+    attempt::{Attempt, StopOnDrop},
+    failure::{Outcome, blob, defect, transient},
+    kinds::query::{Made, Query},
+    sink::{Piece, Sink},
+    snapshot::Snapshot,
+};
+
+/// Pieces of about a megabyte that may wait for the blob store.
+const WAITING: usize = 4;
+
+/// What the engine may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Threads that decode and encode, for each job.
+    pub threads: usize,
+    /// Bytes of records that a sort holds before it spills them, for each job.
+    pub sort_memory: usize,
+    /// Where sorts spill to; made when needed.
+    pub spill_dir: PathBuf,
+}
+
+impl EngineConfig {
+    /// A thread for each core, 256 MiB for sorts, spilling to `spill_dir`.
+    pub fn new(spill_dir: impl Into<PathBuf>) -> Self {
+        let threads = thread::available_parallelism().map_or(2, usize::from);
+        Self { threads, sort_memory: 256 << 20, spill_dir: spill_dir.into() }
+    }
+}
+
+impl Default for EngineConfig {
+    /// Spills to the system's directory of temporary files.
+    fn default() -> Self {
+        Self::new(std::env::temp_dir())
+    }
+}
+
+/// Runs jobs over Parquet files. Dropping the future of an attempt stops its threads.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    /// How long an attempt may stand still.
+    patience: Duration,
+}
+
+impl Engine {
+    /// An engine that keeps to `config`.
+    pub fn new(config: EngineConfig) -> Self {
+        Self { config, patience: Duration::from_secs(60) }
+    }
+
+    /// The same engine with another idea of how long an attempt may stand still before it has failed.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+}
+
+#[async_trait]
+impl Executor for Engine {
+    async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError> {
+        let attempt = Attempt::new(Arc::clone(&task.control));
+        let _stop = StopOnDrop(Arc::clone(&attempt));
+        let mut output = Output::new(&task);
+        let result = {
+            let run = self.run(&task, &attempt, &mut output);
+            tokio::select! {
+                biased;
+                () = task.control.cancelled() => Err(ExecuteError::Cancelled),
+                error = self.watch(&attempt) => Err(error),
+                result = run => result,
+            }
+        };
+        match result {
+            Ok(made) => {
+                tokio::select! {
+                    biased;
+                    () = task.control.cancelled() => Err(ExecuteError::Cancelled),
+                    finished = output.finish() => finished.map(|()| delivered(&task, made)),
+                }
+            }
+            Err(error) => {
+                attempt.stop();
+                output.abort().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Engine {
+    async fn run(&self, task: &Task, attempt: &Arc<Attempt>, output: &mut Output) -> Outcome<Made> {
+        let location = PathBuf::from(&task.dataset.source.location);
+        let snapshot = Snapshot::of_job(&task.job, &task.dataset.name, &location, &task.blobs).await?;
+        attempt.beat();
+        let (sender, mut pieces) = mpsc::channel(WAITING);
+        let (done, made) = oneshot::channel();
+        let sink = Sink::new(Arc::clone(attempt), sender);
+        let (work, dataset) = (Arc::clone(&task.work), Arc::clone(&task.dataset));
+        let (config, attempt_of) = (self.config.clone(), Arc::clone(attempt));
+        let thread = move || {
+            let Work::Query(work) = &*work;
+            let query = Query {
+                attempt: attempt_of,
+                work,
+                dataset: &dataset,
+                snapshot,
+                threads: config.threads.max(1),
+                sort_memory: config.sort_memory,
+                spill_dir: config.spill_dir,
+            };
+            // Nobody waits for it where the attempt was given up.
+            let _ = done.send(query.run(sink));
+        };
+        Builder::new().name("willcall-job".into()).spawn(thread).map_err(defect)?;
+        while let Some(piece) = pieces.recv().await {
+            output.write(piece).await?;
+            attempt.beat();
+        }
+        made.await.map_err(|_| defect("the job's thread panicked"))?
+    }
+
+    /// Ends when the attempt has stood still for too long.
+    async fn watch(&self, attempt: &Attempt) -> ExecuteError {
+        let mut ticks = interval(self.patience / 12);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut last, mut moved) = (attempt.beats(), Instant::now());
+        loop {
+            ticks.tick().await;
+            let beats = attempt.beats();
+            if beats != last {
+                (last, moved) = (beats, Instant::now());
+            } else if moved.elapsed() >= self.patience {
+                let seconds = self.patience.as_secs();
+                return transient("the job made no progress", format!("no progress for {seconds} s"));
+            }
+        }
+    }
+}
+
+fn delivered(task: &Task, made: Made) -> Delivered {
+    let Work::Query(work) = &*task.work;
+    let file = ManifestFile {
+        name: file_name(task),
+        media_type: work.output.media_type().to_owned(),
+        records: made.records,
+        bytes: made.written.bytes,
+        sha256: made.written.sha256,
+        crc32: made.written.crc32,
+    };
+    debug!(job.id = %task.job.job, records = made.records, bytes = made.written.bytes, "wrote the result");
+    Delivered {
+        records: made.records,
+        files: vec![file],
+        pages: made.pages,
+        schema: made.schema,
+        records_found: Some(made.found),
+        truncated: made.truncated,
+        non_finite_as_null: made.non_finite,
+        dataset_version: made.version,
+        dataset_files: made.files,
+        writer: WRITER_VERSION.to_owned(),
+    }
+}
+
+fn file_name(task: &Task) -> String {
+    let Work::Query(work) = &*task.work;
+    format!("result{}", work.output.file_suffix())
+}
+
+/// The blobs of an attempt, begun when their first bytes come.
+struct Output {
+    blobs: Arc<dyn BlobStore>,
+    file: (BlobKey, &'static str),
+    index: Option<BlobKey>,
+    file_writer: Option<Box<dyn BlobWriter>>,
+    index_writer: Option<Box<dyn BlobWriter>>,
+}
+
+impl Output {
+    fn new(task: &Task) -> Self {
+        let Work::Query(work) = &*task.work;
+        let (job, attempt) = (task.job.clone(), task.attempt);
+        let paged = work.output.format.is_text();
+        Self {
+            blobs: Arc::clone(&task.blobs),
+            index: paged.then(|| BlobKey::PageIndex { job: job.clone(), attempt }),
+            file: (BlobKey::Result { job, attempt, file: file_name(task) }, work.output.media_type()),
+            file_writer: None,
+            index_writer: None,
+        }
+    }
+
+    async fn write(&mut self, piece: Piece) -> Outcome<()> {
+        let (writer, bytes) = match piece {
+            Piece::Data(bytes) => (self.file_writer().await?, bytes),
+            Piece::Index(bytes) => match self.index_writer().await? {
+                Some(writer) => (writer, bytes),
+                None => return Ok(()),
+            },
+        };
+        writer.write(bytes).await.map_err(blob)
+    }
+
+    async fn file_writer(&mut self) -> Outcome<&mut Box<dyn BlobWriter>> {
+        if self.file_writer.is_none() {
+            let (key, media_type) = &self.file;
+            self.file_writer = Some(self.blobs.writer(key, media_type).await.map_err(blob)?);
+        }
+        self.file_writer.as_mut().ok_or_else(|| defect("a writer that is gone"))
+    }
+
+    async fn index_writer(&mut self) -> Outcome<Option<&mut Box<dyn BlobWriter>>> {
+        let Some(key) = &self.index else { return Ok(None) };
+        if self.index_writer.is_none() {
+            let writer = self.blobs.writer(key, "application/octet-stream").await.map_err(blob)?;
+            self.index_writer = Some(writer);
+        }
+        Ok(self.index_writer.as_mut())
+    }
+
+    /// Makes the blobs visible; an empty file is one too.
+    async fn finish(&mut self) -> Outcome<()> {
+        self.file_writer().await?;
+        self.index_writer().await?;
+        for writer in [self.file_writer.take(), self.index_writer.take()].into_iter().flatten() {
+            writer.finish().await.map_err(blob)?;
+        }
+        Ok(())
+    }
+
+    async fn abort(&mut self) {
+        for writer in [self.file_writer.take(), self.index_writer.take()].into_iter().flatten() {
+            if let Err(error) = writer.abort().await {
+                debug!(error = %error, "failed to abort a blob");
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! CSV as RFC 4180 quotes it, with lines that end in a line feed alone: what DuckDB, pandas and arrow-csv write,
+//! and what every reader takes.
+//!
+//! A field is quoted where it holds the delimiter, a quote or a line break, and text also where it would read as
+//! null. Null is the options' text, by default nothing; empty text is `""`. In a table of one column a null that is
+//! nothing is `""` too: an empty line would be no record to most readers. NaN is `NaN`, infinities are `Infinity`
+//! and `-Infinity`. Columns that hold values are JSON text, bytes are base64.
+
+use arrow_array::ArrayRef;
+use willcall_core::{format::CsvOptions, job::pages::is_formula};
+
+use super::{
+    Chunk,
+    json::write_value,
+    value::{Bound, Text, Values},
+};
+
+/// Encodes records as lines of CSV.
+pub(crate) struct CsvEncoder {
+    delimiter: u8,
+    /// What stands for null, quoted if need be.
+    null: Vec<u8>,
+    /// The options' text for null, which text must not look like.
+    null_text: Vec<u8>,
+    safe: bool,
+    /// Whether the delimiter can be a part of a number or a date.
+    odd_delimiter: bool,
+}
+
+impl CsvEncoder {
+    pub(super) fn new(options: &CsvOptions, columns: usize) -> Self {
+        let delimiter = u8::try_from(options.delimiter).unwrap_or(b',');
+        let mut encoder = Self {
+            delimiter,
+            null: Vec::new(),
+            null_text: options.null.clone().into_bytes(),
+            safe: options.spreadsheet_safe,
+            odd_delimiter: delimiter.is_ascii_alphanumeric() || b"+-.:/=".contains(&delimiter),
+        };
+        let mut null = Vec::new();
+        if columns == 1 && options.null.is_empty() {
+            null.extend_from_slice(b"\"\"");
+        } else if encoder.needs_quotes(options.null.as_bytes()) {
+            write_quoted(options.null.as_bytes(), &mut null);
+        } else {
+            null.extend_from_slice(options.null.as_bytes());
+        }
+        encoder.null = null;
+        encoder
+    }
+
+    pub(super) fn encode(&self, columns: &[ArrayRef], rows: usize, chunk: &mut Chunk) -> Result<(), String> {
+        let dirty = |bytes: &[u8]| self.needs_quotes(bytes) || super::json::needs_escape(bytes);
+        let columns: Vec<Bound<'_>> = columns
+            .iter()
+            .map(|column| match column.data_type() {
+                data_type if data_type.is_nested() => Bound::new(column, &dirty),
+                _ => Bound::new(column, &|bytes| self.needs_quotes(bytes)),
+            })
+            .collect::<Result<_, _>>()?;
+        let Chunk { text, ends, non_finite } = chunk;
+        let mut scratch = Vec::new();
+        for row in 0..rows {
+            let mut odd = 0;
+            for (index, column) in columns.iter().enumerate() {
+                if index > 0 {
+                    text.push(self.delimiter);
+                }
+                if column.is_null(row) {
+                    text.extend_from_slice(&self.null);
+                    continue;
+                }
+                match &column.values {
+                    Values::Text(values) => self.write_text(values, row, text),
+                    values if values.is_nested() => {
+                        scratch.clear();
+                        write_value(column, row, &mut scratch, &mut odd);
+                        self.write_field(&scratch, text);
+                    }
+                    values => {
+                        let special = match values.float(row) {
+                            Some(value) if value.is_nan() => Some("NaN"),
+                            Some(f64::INFINITY) => Some("Infinity"),
+                            Some(f64::NEG_INFINITY) => Some("-Infinity"),
+                            _ => None,
+                        };
+                        if special.is_none() && !self.odd_delimiter && (values.is_bare() || !self.safe) {
+                            values.write(row, text);
+                            continue;
+                        }
+                        scratch.clear();
+                        match special {
+                            Some(special) => scratch.extend_from_slice(special.as_bytes()),
+                            None => values.write(row, &mut scratch),
+                        }
+                        if self.safe && !values.is_bare() && begins_formula(&scratch) {
+                            scratch.insert(0, b'\'');
+                        }
+                        self.write_field(&scratch, text);
+                    }
+                }
+            }
+            if odd > 0 {
+                non_finite.push((ends.len(), odd));
+            }
+            text.push(b'\n');
+            ends.push(text.len());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write_text(&self, values: &Text<'_>, row: usize, out: &mut Vec<u8>) {
+        let value = values.value(row);
+        let reads_as_null = value.is_empty() || value == self.null_text;
+        let formula = self.safe && begins_formula(value);
+        if reads_as_null || (!values.clean && self.needs_quotes(value)) {
+            if formula {
+                write_quoted(&[b"'", value].concat(), out);
+            } else {
+                write_quoted(value, out);
+            }
+            return;
+        }
+        if formula {
+            out.push(b'\'');
+        }
+        out.extend_from_slice(value);
+    }
+
+    fn write_field(&self, value: &[u8], out: &mut Vec<u8>) {
+        if self.needs_quotes(value) {
+            write_quoted(value, out);
+        } else {
+            out.extend_from_slice(value);
+        }
+    }
+
+    /// Whether any byte asks for quotes. Looks at all of them: that is fast, a loop with an end in it is not.
+    fn needs_quotes(&self, bytes: &[u8]) -> bool {
+        let delimiter = self.delimiter;
+        let asks = |byte: &u8| (*byte == b'"') | (*byte == delimiter) | (*byte == b'\n') | (*byte == b'\r');
+        bytes.iter().fold(false, |any, byte| any | asks(byte))
+    }
+}
+
+fn begins_formula(value: &[u8]) -> bool {
+    // The first byte decides, and is a character of its own.
+    value
+        .first()
+        .is_some_and(|first| first.is_ascii() && is_formula(char::from(*first).encode_utf8(&mut [0; 4])))
+}
+
+fn write_quoted(value: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = value;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'"') {
+        out.extend_from_slice(&rest[..=at]);
+        out.push(b'"');
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}

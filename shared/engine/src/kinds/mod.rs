@@ -1,0 +1,4 @@
+//! The kinds of work, one file each.
+
+pub(crate) mod query;
+mod text;

@@ -1,0 +1,412 @@
+//! Records of a data set: filtered, sorted if asked for, cut, and written.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, Scope},
+};
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::{FieldRef, Schema};
+use willcall_core::{
+    catalog::{Column, Dataset},
+    format::Format,
+    job::{Stage, Truncation, TruncationReason, kinds::QueryWork},
+};
+
+use super::text;
+use crate::{
+    attempt::Attempt,
+    failure::{Outcome, defect},
+    formats::{
+        Chunk, TextEncoder,
+        parquet::{self, Columns},
+    },
+    ordered::{Emit, ordered},
+    scan::{Reading, Scan, Unit, filter_columns},
+    schema::column,
+    sink::{Sink, Trimmed, Written},
+    snapshot::Snapshot,
+    sort::{self, Sort},
+};
+
+/// Pieces of one unit's outcome that may wait: with a piece of about half a megabyte, a unit's text fits.
+const PIECES: usize = 16;
+
+/// When text is handed on.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// A query with everything that it needs.
+pub(crate) struct Query<'a> {
+    pub(crate) attempt: Arc<Attempt>,
+    pub(crate) work: &'a QueryWork,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) threads: usize,
+    pub(crate) sort_memory: usize,
+    pub(crate) spill_dir: PathBuf,
+}
+
+/// What the query made.
+pub(crate) struct Made {
+    pub(crate) written: Written,
+    pub(crate) records: u64,
+    pub(crate) pages: Option<u64>,
+    pub(crate) found: u64,
+    pub(crate) non_finite: u64,
+    pub(crate) schema: Vec<Column>,
+    pub(crate) truncated: Option<Truncation>,
+    pub(crate) version: String,
+    pub(crate) files: u64,
+}
+
+impl Query<'_> {
+    /// Runs the query to its end. Blocks: belongs on a thread of its own.
+    pub(crate) fn run(self, mut sink: Sink) -> Outcome<Made> {
+        let work = self.work;
+        self.attempt.check()?;
+        let mut used: Vec<&str> = work.fields.iter().map(String::as_str).collect();
+        used.extend(work.sort.iter().map(|key| key.column.as_str()));
+        used.extend(work.filter.iter().flat_map(filter_columns));
+        used.sort_unstable();
+        used.dedup();
+        let scan = Arc::new(Scan::plan(&self.attempt, self.snapshot.clone(), self.dataset, &used)?);
+        let fields: Vec<FieldRef> =
+            work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
+        let encoder = TextEncoder::new(&work.output, &fields)?;
+        let reading =
+            Arc::new(Reading::new(Arc::clone(&scan), Arc::clone(&self.attempt), work.filter.clone()));
+        let tally = Arc::new(Tally::new(&self.attempt, scan.units.len()));
+
+        let control = &self.attempt.control;
+        if let Some(limit) = work.limit {
+            control.set_requested(limit.min(work.max_records));
+        }
+        if work.filter.is_none() {
+            self.tell_found(scan.records());
+        }
+        let told = thread::scope(|scope| {
+            let run = Run { query: &self, scan: &scan, reading: &reading, tally: &tally, fields: &fields };
+            match encoder {
+                Some(encoder) => run.write_text(scope, encoder, &mut sink),
+                None => run.write_parquet(scope, &mut sink),
+            }
+        })?;
+        let found = match &work.filter {
+            None => scan.records(),
+            Some(_) => self.count_rest(&scan, &reading, &tally)?,
+        };
+        self.tell_found(found);
+        scan.check()?;
+        control.enter(Stage::Committing);
+        let cut = work.plan_may_cut() && found.saturating_sub(work.offset) > work.max_records;
+        let written = sink.finish()?;
+        Ok(Made {
+            records: told.records,
+            non_finite: told.non_finite,
+            pages: (work.output.format != Format::Parquet).then_some(written.pages),
+            written,
+            found,
+            schema: fields.iter().map(|field| column(field)).collect(),
+            truncated: cut
+                .then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
+            version: scan.snapshot.version.clone(),
+            files: scan.snapshot.files.len() as u64,
+        })
+    }
+
+    fn tell_found(&self, found: u64) {
+        self.attempt.control.set_found(found);
+        self.attempt.control.set_requested(found.saturating_sub(self.work.offset).min(self.work.cap()));
+    }
+
+    /// How many records match: what the export saw, and a count of the units that it did not come to.
+    fn count_rest(&self, scan: &Arc<Scan>, reading: &Arc<Reading>, tally: &Arc<Tally>) -> Outcome<u64> {
+        let rest: Vec<usize> = (0..scan.units.len()).filter(|unit| tally.matched(*unit).is_none()).collect();
+        let seen: u64 = (0..scan.units.len()).filter_map(|unit| tally.matched(unit)).sum();
+        let counted = thread::scope(|scope| {
+            let work = |unit: usize, emit: &Emit<u64>| emit.send(reading.count(&scan.units[unit])?);
+            let mut counted = 0;
+            for count in ordered(scope, self.threads, 1, rest.into_iter().map(Ok), work)? {
+                self.attempt.check()?;
+                counted += count?;
+            }
+            Ok(counted)
+        })?;
+        Ok(seen + counted)
+    }
+}
+
+/// One run of a query: what its pipelines share.
+struct Run<'a> {
+    query: &'a Query<'a>,
+    scan: &'a Arc<Scan>,
+    reading: &'a Arc<Reading>,
+    tally: &'a Arc<Tally>,
+    fields: &'a [FieldRef],
+}
+
+/// The records to be read, and what is still to be left out of them.
+struct Wanted {
+    units: Vec<(usize, Unit)>,
+    skip: u64,
+    take: u64,
+}
+
+impl Run<'_> {
+    fn write_text<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        encoder: TextEncoder,
+        sink: &mut Sink,
+    ) -> Outcome<text::Told> {
+        let query = self.query;
+        let layout = text::Layout {
+            output: &query.work.output,
+            fields: self.fields,
+            page_size: query.work.page_size,
+            separator: encoder.separator(),
+            threads: query.threads,
+        };
+        let encoder = Arc::new(encoder);
+        if query.work.sort.is_empty() {
+            let wanted = self.wanted();
+            query.attempt.control.enter(Stage::Writing);
+            self.tally.expect(wanted.units.len(), 0);
+            let (reading, tally) = (Arc::clone(self.reading), Arc::clone(self.tally));
+            let fields = self.fields.to_vec();
+            let work = move |(number, unit): (usize, Unit), emit: &Emit<Chunk>| {
+                let mut chunk = Chunk::default();
+                let each = |columns: Vec<ArrayRef>, rows: usize| {
+                    encoder.encode(&columns, rows, &mut chunk).map_err(defect)?;
+                    if chunk.text.len() >= CHUNK_BYTES {
+                        let next = Chunk { text: Vec::with_capacity(chunk.text.len()), ..Chunk::default() };
+                        emit.send(std::mem::replace(&mut chunk, next))?;
+                    }
+                    Ok(())
+                };
+                reading.read(&unit, &fields, |count| tally.set(number, count), each)?;
+                if !chunk.ends.is_empty() {
+                    emit.send(chunk)?;
+                }
+                tally.unit_done();
+                Ok(())
+            };
+            let jobs = wanted.units.into_iter().map(Ok);
+            let chunks = ordered(scope, query.threads, PIECES, jobs, work)?;
+            let records = Trimmed { chunks, skip: wanted.skip, take: wanted.take };
+            text::write(scope, &query.attempt, &layout, records, sink)
+        } else {
+            let batches = self.sorted(scope)?;
+            let work = move |(columns, rows): Columns, emit: &Emit<Chunk>| {
+                let mut chunk = Chunk::default();
+                encoder.encode(&columns, rows, &mut chunk).map_err(defect)?;
+                emit.send(chunk)
+            };
+            let chunks = ordered(scope, query.threads, 2, batches, work)?;
+            let records = Trimmed { chunks, skip: 0, take: u64::MAX };
+            text::write(scope, &query.attempt, &layout, records, sink)
+        }
+    }
+
+    fn write_parquet<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        sink: &mut Sink,
+    ) -> Outcome<text::Told> {
+        let query = self.query;
+        let options = query.work.output.parquet.clone().unwrap_or_default();
+        let batches: Box<dyn Iterator<Item = Outcome<Columns>> + Send + 'scope> =
+            if query.work.sort.is_empty() {
+                query.attempt.control.enter(Stage::Writing);
+                let wanted = self.wanted();
+                self.tally.expect(wanted.units.len(), 0);
+                let batches = self.batches(scope, wanted.units, self.fields.to_vec())?;
+                Box::new(TrimmedBatches { batches, skip: wanted.skip, take: wanted.take })
+            } else {
+                Box::new(self.sorted(scope)?)
+            };
+        let records =
+            parquet::write(scope, &query.attempt, query.threads, &options, self.fields, batches, sink)?;
+        Ok(text::Told { records, non_finite: 0 })
+    }
+
+    /// The units to read: without a filter, those alone that hold records within offset and limit.
+    fn wanted(&self) -> Wanted {
+        let work = self.query.work;
+        let numbered = self.scan.units.iter().copied().enumerate();
+        if work.filter.is_some() {
+            let units = if work.cap() == 0 { Vec::new() } else { numbered.collect() };
+            return Wanted { units, skip: work.offset, take: work.cap() };
+        }
+        let (mut skip, mut left) = (work.offset, work.cap());
+        let mut units = Vec::new();
+        for (number, unit) in numbered {
+            if left == 0 {
+                break;
+            }
+            let skipped = skip.min(unit.rows);
+            skip -= skipped;
+            let rows = (unit.rows - skipped).min(left);
+            if rows > 0 {
+                left -= rows;
+                units.push((number, Unit { start: unit.start + skipped, rows, ..unit }));
+            }
+        }
+        Wanted { units, skip: 0, take: work.cap() }
+    }
+
+    /// The records of the units in their order, with these columns.
+    fn batches<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        units: Vec<(usize, Unit)>,
+        fields: Vec<FieldRef>,
+    ) -> Outcome<impl Iterator<Item = Outcome<Columns>> + Send + use<'scope>> {
+        let (reading, tally) = (Arc::clone(self.reading), Arc::clone(self.tally));
+        let work = move |(number, unit): (usize, Unit), emit: &Emit<Columns>| {
+            let each = |columns: Vec<ArrayRef>, rows: usize| emit.send((columns, rows));
+            reading.read(&unit, &fields, |count| tally.set(number, count), each)?;
+            tally.unit_done();
+            Ok(())
+        };
+        ordered(scope, self.query.threads, PIECES, units.into_iter().map(Ok), work)
+    }
+
+    /// The records in the order asked for, cut to offset and limit, with the columns asked for.
+    fn sorted<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Outcome<impl Iterator<Item = Outcome<Columns>> + Send + use<'scope>> {
+        let (query, work) = (self.query, self.query.work);
+        query.attempt.control.enter(Stage::Sorting);
+        let mut names: Vec<&str> = Vec::new();
+        for name in work.fields.iter().chain(work.sort.iter().map(|key| &key.column)) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let fields: Vec<FieldRef> =
+            names.iter().map(|name| self.scan.field(name).cloned()).collect::<Outcome<_>>()?;
+        let schema = Arc::new(Schema::new(fields.clone()));
+        let units: Vec<(usize, Unit)> = self.scan.units.iter().copied().enumerate().collect();
+        // Writing what was sorted is as much work again.
+        self.tally.expect(units.len(), units.len());
+        let of = Arc::clone(&schema);
+        let batches = self.batches(scope, units, fields)?.map(move |batch| {
+            let (columns, rows) = batch?;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(Arc::clone(&of), columns, &options).map_err(defect)
+        });
+        let order = Sort {
+            attempt: &query.attempt,
+            schema: Arc::clone(&schema),
+            keys: &work.sort,
+            needed: work.offset.saturating_add(work.cap()),
+            threads: query.threads,
+            memory: query.sort_memory,
+            spill_dir: &query.spill_dir,
+        };
+        let sorted = sort::sort(scope, &order, batches)?;
+        query.attempt.control.enter(Stage::Writing);
+        let total: u64 = (0..self.scan.units.len()).filter_map(|unit| self.tally.matched(unit)).sum();
+        query.tell_found(total);
+        let places: Vec<usize> =
+            work.fields.iter().filter_map(|field| names.iter().position(|name| name == field)).collect();
+        let tally = Arc::clone(self.tally);
+        let expected = total.saturating_sub(work.offset).min(work.cap());
+        let mut written = 0;
+        let columns = sorted.map(move |batch| {
+            let batch = batch?;
+            written += batch.num_rows() as u64;
+            tally.sorted_written(written, expected);
+            let columns = places.iter().map(|place| Arc::clone(batch.column(*place))).collect();
+            Ok((columns, batch.num_rows()))
+        });
+        Ok(TrimmedBatches { batches: columns, skip: work.offset, take: work.cap() })
+    }
+}
+
+/// Batches of which records are left out at the start and the end.
+struct TrimmedBatches<I> {
+    batches: I,
+    skip: u64,
+    take: u64,
+}
+
+impl<I: Iterator<Item = Outcome<Columns>>> Iterator for TrimmedBatches<I> {
+    type Item = Outcome<Columns>;
+
+    fn next(&mut self) -> Option<Outcome<Columns>> {
+        while self.take > 0 {
+            let (columns, rows) = match self.batches.next()? {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            let first = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
+            self.skip -= first as u64;
+            let length = usize::try_from(self.take).unwrap_or(usize::MAX).min(rows - first);
+            self.take -= length as u64;
+            if length == rows {
+                return Some(Ok((columns, rows)));
+            }
+            if length > 0 {
+                let columns = columns.iter().map(|column| column.slice(first, length)).collect();
+                return Some(Ok((columns, length)));
+            }
+        }
+        None
+    }
+}
+
+/// What is known of each unit, and how much is done.
+struct Tally {
+    attempt: Arc<Attempt>,
+    matched: Vec<AtomicU64>,
+    done: AtomicU64,
+    total: AtomicU64,
+    /// Of the total, the part that is done when sorted records are written.
+    after: AtomicU64,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Tally {
+    fn new(attempt: &Arc<Attempt>, units: usize) -> Self {
+        Self {
+            attempt: Arc::clone(attempt),
+            matched: (0..units).map(|_| AtomicU64::new(UNKNOWN)).collect(),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            after: AtomicU64::new(0),
+        }
+    }
+
+    fn expect(&self, units: usize, after: usize) {
+        self.total.store((units + after) as u64, Ordering::Relaxed);
+        self.after.store(after as u64, Ordering::Relaxed);
+        self.attempt.control.set_work(0, (units + after) as u64);
+    }
+
+    fn set(&self, unit: usize, matched: u64) {
+        self.matched[unit].store(matched, Ordering::Relaxed);
+    }
+
+    fn matched(&self, unit: usize) -> Option<u64> {
+        Some(self.matched[unit].load(Ordering::Relaxed)).filter(|matched| *matched != UNKNOWN)
+    }
+
+    fn unit_done(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.attempt.control.set_work(done, self.total.load(Ordering::Relaxed));
+    }
+
+    fn sorted_written(&self, written: u64, expected: u64) {
+        let (total, after) = (self.total.load(Ordering::Relaxed), self.after.load(Ordering::Relaxed));
+        let part = u128::from(after) * u128::from(written.min(expected)) / u128::from(expected.max(1));
+        self.attempt.control.set_work(total - after + part as u64, total);
+    }
+}

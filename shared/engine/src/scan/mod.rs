@@ -1,0 +1,228 @@
+//! Reading a data set: its files' columns brought together, and its records cut into numbered units.
+
+mod file;
+mod prune;
+mod unit;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use arrow_schema::{Field, FieldRef};
+use willcall_core::{catalog::Dataset, job::ProblemType, query::Filter};
+
+pub(crate) use self::{
+    file::{OpenFile, SharedFile, load},
+    unit::{Reading, Unit},
+};
+use crate::{
+    attempt::Attempt,
+    failure::{Outcome, fatal},
+    schema::{column_type, plain_field},
+    snapshot::Snapshot,
+};
+
+/// Files whose footers are kept; of more, each is read again when its turn comes.
+const KEPT_OPEN: usize = 32;
+
+/// The decoded bytes that a unit should have: small enough to hold its text whole, large enough to be worth a
+/// reader of its own.
+const UNIT_BYTES: u64 = 8 << 20;
+
+/// The most records of a unit.
+const UNIT_ROWS: u64 = 64 << 10;
+
+/// The decoded bytes that a batch should have.
+const BATCH_BYTES: u64 = 2 << 20;
+
+/// The most records of a batch.
+const BATCH_ROWS: u64 = 8192;
+
+/// A data set as one job reads it.
+pub(crate) struct Scan {
+    pub(crate) snapshot: Snapshot,
+    /// All columns, in plain types.
+    pub(crate) fields: Vec<FieldRef>,
+    /// All records, in the order of the data set.
+    pub(crate) units: Vec<Unit>,
+    open: Vec<Mutex<Weak<OpenFile>>>,
+    kept: Vec<Arc<OpenFile>>,
+}
+
+impl Scan {
+    /// Reads all footers, and checks the columns in use against what the job was accepted for.
+    pub(crate) fn plan(
+        attempt: &Attempt,
+        snapshot: Snapshot,
+        dataset: &Dataset,
+        used: &[&str],
+    ) -> Outcome<Self> {
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut units = Vec::new();
+        let mut open = Vec::new();
+        let mut kept = Vec::new();
+        for (index, entry) in snapshot.files.iter().enumerate() {
+            attempt.check()?;
+            let file = Arc::new(OpenFile::new(entry, snapshot.open(entry)?)?);
+            unify(&mut fields, &file)?;
+            units.extend(cut(index, &file, used));
+            open.push(Mutex::new(Arc::downgrade(&file)));
+            if snapshot.files.len() <= KEPT_OPEN {
+                kept.push(file);
+            }
+        }
+        for name in used {
+            let now = fields.iter().find(|field| field.name() == name).map(|f| column_type(f.data_type()));
+            if now.is_none() || now != dataset.column(name).map(|column| column.data_type.clone()) {
+                let detail = format!(
+                    "the data set changed since the job was accepted: its column {name:?} is not the same"
+                );
+                return Err(fatal(ProblemType::Conflict, detail));
+            }
+        }
+        Ok(Self { snapshot, fields, units, open, kept })
+    }
+
+    /// All records of the data set.
+    pub(crate) fn records(&self) -> u64 {
+        self.units.iter().map(|unit| unit.rows).sum()
+    }
+
+    /// The column of that name.
+    pub(crate) fn field(&self, name: &str) -> Outcome<&FieldRef> {
+        self.fields.iter().find(|field| field.name() == name).ok_or_else(|| {
+            fatal(ProblemType::Internal, format!("the column {name:?} was not checked before it was read"))
+        })
+    }
+
+    /// The file of that number, opened again if it is not open.
+    pub(crate) fn file(&self, index: usize) -> Outcome<Arc<OpenFile>> {
+        let mut held = self.open[index].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = held.upgrade() {
+            return Ok(file);
+        }
+        let entry = &self.snapshot.files[index];
+        let file = Arc::new(OpenFile::new(entry, self.snapshot.open(entry)?)?);
+        *held = Arc::downgrade(&file);
+        Ok(file)
+    }
+
+    /// Fails unless the files kept open are still what they were.
+    pub(crate) fn check(&self) -> Outcome<()> {
+        self.kept.iter().try_for_each(|file| file.check())
+    }
+}
+
+/// Adds a file's columns to those of the files before it.
+fn unify(fields: &mut Vec<FieldRef>, file: &OpenFile) -> Outcome<()> {
+    let name = &file.entry.name;
+    let wrong = |detail: String| Err(fatal(ProblemType::EngineFailed, format!("{name}: {detail}")));
+    let own: Vec<FieldRef> = file.schema().fields().iter().map(plain_field).collect();
+    let mut seen = HashSet::new();
+    if let Some(twice) = own.iter().find(|field| !seen.insert(field.name())) {
+        return wrong(format!("the column {:?} appears twice", twice.name()));
+    }
+    if fields.is_empty() {
+        *fields = own;
+        return Ok(());
+    }
+    for field in &own {
+        let Some(known) = fields.iter_mut().find(|known| known.name() == field.name()) else {
+            // Files before this one lack it.
+            fields.push(nullable(field));
+            continue;
+        };
+        if column_type(known.data_type()) != column_type(field.data_type()) {
+            return wrong(format!("the column {:?} has another type than in the files before", field.name()));
+        }
+        if field.is_nullable() {
+            *known = nullable(known);
+        }
+    }
+    for known in fields.iter_mut() {
+        if !own.iter().any(|field| field.name() == known.name()) {
+            *known = nullable(known);
+        }
+    }
+    Ok(())
+}
+
+fn nullable(field: &FieldRef) -> FieldRef {
+    if field.is_nullable() { Arc::clone(field) } else { Arc::new(Field::clone(field).with_nullable(true)) }
+}
+
+/// Cuts a file's row groups into units, by the size of the columns in use.
+fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for (row_group, metadata) in file.parquet().row_groups().iter().enumerate() {
+        let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
+        if rows == 0 {
+            continue;
+        }
+        let bytes: u64 = metadata
+            .columns()
+            .iter()
+            .filter(|column| {
+                let root = column.column_path().parts().first();
+                root.is_some_and(|root| used.contains(&root.as_str()))
+            })
+            .map(|column| {
+                // Dictionaries hide the size of what they decode to.
+                let encoded = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+                let decoded = column.unencoded_byte_array_data_bytes().and_then(|b| u64::try_from(b).ok());
+                encoded.max(decoded.unwrap_or(0))
+            })
+            .sum();
+        let row_bytes = (bytes / rows).max(1);
+        let unit_rows = (UNIT_BYTES / row_bytes).clamp(1024, UNIT_ROWS);
+        let batch_rows = (BATCH_BYTES / row_bytes).clamp(16, BATCH_ROWS);
+        // Units of one size, so that none is a small rest.
+        let pieces = rows.div_ceil(unit_rows);
+        for piece in 0..pieces {
+            let (start, end) = (rows * piece / pieces, rows * (piece + 1) / pieces);
+            units.push(Unit {
+                file: index,
+                row_group,
+                start,
+                rows: end - start,
+                batch_rows: batch_rows as usize,
+            });
+        }
+    }
+    units
+}
+
+/// The columns that a filter looks at.
+pub(crate) fn filter_columns(filter: &Filter) -> Vec<&str> {
+    fn operand<'a>(operand: &'a willcall_core::query::Operand, into: &mut Vec<&'a str>) {
+        use willcall_core::query::Operand;
+        match operand {
+            Operand::Column(name) | Operand::Call(_, name) => into.push(name),
+            Operand::Element => {}
+        }
+    }
+    fn walk<'a>(filter: &'a Filter, into: &mut Vec<&'a str>) {
+        match filter {
+            Filter::And(all) | Filter::Or(all) => all.iter().for_each(|filter| walk(filter, into)),
+            Filter::Not(inner) | Filter::IsNotTrue(inner) => walk(inner, into),
+            Filter::Compare { left, .. } => operand(left, into),
+            Filter::CompareOperands { left, right, .. } => {
+                operand(left, into);
+                operand(right, into);
+            }
+            Filter::In { operand: of, .. } | Filter::Text { operand: of, .. } | Filter::IsNull(of) => {
+                operand(of, into);
+            }
+            Filter::AnyElement { column, condition } => {
+                into.push(column);
+                walk(condition, into);
+            }
+        }
+    }
+    let mut columns = Vec::new();
+    walk(filter, &mut columns);
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}

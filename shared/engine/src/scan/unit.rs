@@ -1,0 +1,192 @@
+//! A unit: a range of one row group's records, selected by the filter and decoded batch by batch.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::{ArrowError, FieldRef};
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+        },
+    },
+    errors::ParquetError,
+};
+use willcall_core::query::Filter;
+
+use super::{OpenFile, Scan, prune::may_match};
+use crate::{
+    attempt::Attempt,
+    failure::{Outcome, defect},
+    filter,
+    ordered::panicked,
+    schema::adapt,
+};
+
+/// A range of one row group's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) file: usize,
+    pub(crate) row_group: usize,
+    /// The first record, counted from the row group's first.
+    pub(crate) start: u64,
+    pub(crate) rows: u64,
+    pub(crate) batch_rows: usize,
+}
+
+/// What is read of each unit.
+pub(crate) struct Reading {
+    pub(crate) scan: Arc<Scan>,
+    pub(crate) attempt: Arc<Attempt>,
+    pub(crate) filter: Option<Filter>,
+    filter_columns: Vec<String>,
+}
+
+impl Reading {
+    pub(crate) fn new(scan: Arc<Scan>, attempt: Arc<Attempt>, filter: Option<Filter>) -> Self {
+        let filter_columns = filter.iter().flat_map(super::filter_columns).map(str::to_owned).collect();
+        Self { scan, attempt, filter, filter_columns }
+    }
+
+    /// How many records of the unit the filter keeps, reading the filter's columns alone.
+    pub(crate) fn count(&self, unit: &Unit) -> Outcome<u64> {
+        match &self.filter {
+            None => Ok(unit.rows),
+            Some(filter) => Ok(self.select(&*self.scan.file(unit.file)?, unit, filter)?.0),
+        }
+    }
+
+    /// Hands on the unit's records that the filter keeps, with the columns in the order of `fields`. Answers how
+    /// many there were; `counted` is told as soon as that is known, before any is handed on.
+    pub(crate) fn read(
+        &self,
+        unit: &Unit,
+        fields: &[FieldRef],
+        counted: impl FnOnce(u64),
+        mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
+    ) -> Outcome<u64> {
+        let file = self.scan.file(unit.file)?;
+        let (count, selection) = match &self.filter {
+            Some(filter) => {
+                let (count, selection) = self.select(&file, unit, filter)?;
+                counted(count);
+                if count == 0 {
+                    return Ok(0);
+                }
+                (count, selection)
+            }
+            None => {
+                counted(unit.rows);
+                (unit.rows, whole(unit))
+            }
+        };
+        let reader = reader(&file, unit, fields.iter().map(|field| field.name().as_str()), selection)?;
+        for batch in reader {
+            self.attempt.check()?;
+            let batch = batch.map_err(|error| file.failure(error))?;
+            let columns = fields
+                .iter()
+                .map(|field| adapt(batch.column_by_name(field.name()), field.data_type(), batch.num_rows()))
+                .collect::<Result<_, _>>()
+                .map_err(|error| file.failure(error))?;
+            each(columns, batch.num_rows())?;
+        }
+        file.check()?;
+        Ok(count)
+    }
+
+    /// The records of the unit that the filter keeps, as a selection within its row group.
+    fn select(&self, file: &OpenFile, unit: &Unit, filter: &Filter) -> Outcome<(u64, RowSelection)> {
+        if !may_match(filter, file, unit.row_group) {
+            return Ok((0, RowSelection::default()));
+        }
+        let columns = self.filter_columns.iter().map(String::as_str);
+        let mut masks = vec![];
+        if unit.start > 0 {
+            masks.push(BooleanArray::from(vec![false; unit.start as usize]));
+        }
+        let mut count = 0;
+        for batch in reader(file, unit, columns, whole(unit))? {
+            self.attempt.check()?;
+            let batch = batch.map_err(|error| file.failure(error))?;
+            let mask = self.mask(file, filter, &batch)?;
+            count += mask.true_count() as u64;
+            masks.push(mask);
+        }
+        file.check()?;
+        Ok((count, RowSelection::from_filters(&masks)))
+    }
+
+    fn mask(&self, file: &OpenFile, filter: &Filter, batch: &RecordBatch) -> Outcome<BooleanArray> {
+        let column = |name: &str| {
+            let field = self.scan.field(name).map_err(|_| format!("there is no column {name:?}"))?;
+            adapt(batch.column_by_name(name), field.data_type(), batch.num_rows())
+                .map_err(|error| error.to_string())
+        };
+        let mask = filter::evaluate(filter, batch.num_rows(), &column).map_err(|error| {
+            defect(format!("{}: the filter cannot be evaluated: {error}", file.entry.name))
+        })?;
+        Ok(filter::is_true(&mask))
+    }
+}
+
+/// All records of the unit.
+fn whole(unit: &Unit) -> RowSelection {
+    let mut selectors = Vec::new();
+    if unit.start > 0 {
+        selectors.push(RowSelector::skip(unit.start as usize));
+    }
+    selectors.push(RowSelector::select(unit.rows as usize));
+    RowSelection::from(selectors)
+}
+
+fn reader<'a>(
+    file: &OpenFile,
+    unit: &Unit,
+    columns: impl Iterator<Item = &'a str>,
+    selection: RowSelection,
+) -> Outcome<Guarded> {
+    let schema = file.schema();
+    let roots = columns.filter_map(|name| schema.index_of(name).ok());
+    let mask = ProjectionMask::roots(file.parquet().file_metadata().schema_descr(), roots);
+    let builder =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file.reader.clone(), file.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![unit.row_group])
+            .with_batch_size(unit.batch_rows)
+            .with_row_selection(selection);
+    let reader = guard(file, || builder.build())?;
+    Ok(Guarded { reader, file: file.entry.name.clone(), ended: false })
+}
+
+/// A reader whose panics are errors: the decoder does not withstand every damaged file.
+struct Guarded {
+    reader: ParquetRecordBatchReader,
+    file: String,
+    ended: bool,
+}
+
+impl Iterator for Guarded {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.reader.next()));
+        let next = next.unwrap_or_else(|panic| {
+            let error = format!("{}: {}", self.file, panicked(&*panic));
+            Some(Err(ArrowError::ParquetError(error)))
+        });
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+fn guard<T>(file: &OpenFile, work: impl FnOnce() -> parquet::errors::Result<T>) -> Outcome<T> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| file.failure(error)),
+        Err(panic) => Err(file.failure(ParquetError::General(panicked(&*panic).to_string()))),
+    }
+}

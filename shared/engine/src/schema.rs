@@ -1,0 +1,135 @@
+//! Arrow's types in the domain's words, and the plain types in which the engine works.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, TimeUnit as ArrowUnit};
+use willcall_core::catalog::{Column, ColumnType, TimeUnit};
+
+/// A field in the domain's words.
+pub(crate) fn column(field: &Field) -> Column {
+    Column {
+        name: field.name().clone(),
+        data_type: column_type(field.data_type()),
+        nullable: field.is_nullable(),
+    }
+}
+
+/// A type in the domain's words.
+pub(crate) fn column_type(data_type: &DataType) -> ColumnType {
+    let int = |bits, signed| ColumnType::Int { bits, signed };
+    match data_type {
+        DataType::Boolean => ColumnType::Boolean,
+        DataType::Int8 => int(8, true),
+        DataType::Int16 => int(16, true),
+        DataType::Int32 => int(32, true),
+        DataType::Int64 => int(64, true),
+        DataType::UInt8 => int(8, false),
+        DataType::UInt16 => int(16, false),
+        DataType::UInt32 => int(32, false),
+        DataType::UInt64 => int(64, false),
+        DataType::Float16 => ColumnType::Float { bits: 16 },
+        DataType::Float32 => ColumnType::Float { bits: 32 },
+        DataType::Float64 => ColumnType::Float { bits: 64 },
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => {
+            ColumnType::Decimal { precision: *precision, scale: *scale }
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            ColumnType::Binary
+        }
+        DataType::Date32 | DataType::Date64 => ColumnType::Date,
+        DataType::Time32(unit) | DataType::Time64(unit) => ColumnType::Time { unit: time_unit(*unit) },
+        DataType::Timestamp(unit, zone) => {
+            ColumnType::Timestamp { unit: time_unit(*unit), zone: zone.as_ref().map(|zone| zone.to_string()) }
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => ColumnType::List(Box::new(column_type(item.data_type()))),
+        DataType::Struct(fields) => ColumnType::Struct(fields.iter().map(|f| column(f)).collect()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => ColumnType::Map(
+                Box::new(column_type(fields[0].data_type())),
+                Box::new(column_type(fields[1].data_type())),
+            ),
+            other => ColumnType::Other(name(other)),
+        },
+        DataType::Dictionary(_, value) => column_type(value),
+        DataType::RunEndEncoded(_, value) => column_type(value.data_type()),
+        DataType::Null | DataType::Duration(_) | DataType::Interval(_) | DataType::Union(..) => {
+            ColumnType::Other(name(data_type))
+        }
+    }
+}
+
+fn name(data_type: &DataType) -> String {
+    data_type.to_string().to_lowercase()
+}
+
+fn time_unit(unit: ArrowUnit) -> TimeUnit {
+    match unit {
+        ArrowUnit::Second => TimeUnit::Second,
+        ArrowUnit::Millisecond => TimeUnit::Millisecond,
+        ArrowUnit::Microsecond => TimeUnit::Microsecond,
+        ArrowUnit::Nanosecond => TimeUnit::Nanosecond,
+    }
+}
+
+/// The type in which the engine works with such values: one kind of text, bytes and list, no dictionaries. Encoders
+/// and filters know these alone.
+pub(crate) fn plain(data_type: &DataType) -> DataType {
+    let item = |field: &FieldRef| plain_field(field);
+    match data_type {
+        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
+        DataType::Dictionary(_, value) => plain(value),
+        DataType::RunEndEncoded(_, value) => plain(value.data_type()),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => DataType::List(item(field)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(item).collect::<Fields>()),
+        DataType::Map(field, sorted) => DataType::Map(item(field), *sorted),
+        other => other.clone(),
+    }
+}
+
+/// The field in the type in which the engine works.
+pub(crate) fn plain_field(field: &FieldRef) -> FieldRef {
+    let data_type = plain(field.data_type());
+    if &data_type == field.data_type() {
+        Arc::clone(field)
+    } else {
+        Arc::new(
+            Field::new(field.name(), data_type, field.is_nullable()).with_metadata(field.metadata().clone()),
+        )
+    }
+}
+
+/// The schema in the types in which the engine works.
+pub(crate) fn plain_schema(schema: &Schema) -> Schema {
+    let fields: Fields = schema.fields().iter().map(plain_field).collect();
+    Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+/// The values in the type asked for; nulls where there are none.
+pub(crate) fn adapt(
+    array: Option<&ArrayRef>,
+    data_type: &DataType,
+    rows: usize,
+) -> Result<ArrayRef, ArrowError> {
+    match array {
+        None => Ok(new_null_array(data_type, rows)),
+        Some(array) if array.data_type() == data_type => Ok(Arc::clone(array)),
+        Some(array) => {
+            let options = arrow_cast::CastOptions { safe: false, ..Default::default() };
+            arrow_cast::cast_with_options(array, data_type, &options)
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! x
+pub(super) fn paths() -> utoipa::openapi::Paths {
+    utoipa::openapi::Paths::new()
+}

@@ -1,0 +1,4 @@
+//! Stub.
+pub(super) fn components() -> utoipa::openapi::Components {
+    utoipa::openapi::Components::new()
+}

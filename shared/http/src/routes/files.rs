@@ -1,0 +1,150 @@
+//! Signed links of a host that serves its own files: no token, but a signature that was made for one file.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{RawQuery, Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use willcall_core::{
+    Error,
+    job::ProblemType,
+    ports::{Clock, SignedFile, SignedFileError, SignedFiles},
+};
+
+use super::{not_modified, set};
+use crate::{
+    conditional::{Verdict, http_date, judge, range_applies},
+    problem::Failure,
+    range::{self, Asked},
+};
+
+const PREFIX: &str = "/v1/files/";
+/// What stays as it is in `filename*` (RFC 8187 §3.2.1).
+const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+#[derive(Clone)]
+struct Files {
+    files: Arc<dyn SignedFiles>,
+    clock: Arc<dyn Clock>,
+}
+
+pub(super) fn routes(files: Arc<dyn SignedFiles>, clock: Arc<dyn Clock>) -> Router {
+    Router::new().route("/v1/files/{*key}", get(file)).with_state(Files { files, clock })
+}
+
+async fn file(
+    State(api): State<Files>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Failure> {
+    let key = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+    let opened = api.files.open(key, query.as_deref().unwrap_or_default(), api.clock.now()).await;
+    let file = opened.map_err(refused)?;
+    Ok(serve(file, request.method(), request.headers()))
+}
+
+fn refused(error: SignedFileError) -> Failure {
+    match error {
+        SignedFileError::Invalid => {
+            let detail = "the link is not valid: it was changed, or is not of this service";
+            Failure::new(ProblemType::Forbidden, detail)
+        }
+        SignedFileError::Expired => {
+            let detail = "the link has expired: get another from the job or its /download";
+            Failure::new(ProblemType::Expired, detail)
+        }
+        SignedFileError::Missing => {
+            let detail = "the file is gone: its job was deleted, or its result has expired";
+            Failure::new(ProblemType::NotFound, detail)
+        }
+        SignedFileError::Unavailable(source) => Error::Unavailable(source).into(),
+    }
+}
+
+fn serve(file: SignedFile, method: &Method, headers: &HeaderMap) -> Response {
+    let (size, modified) = (file.head.size, file.head.modified);
+    let etag = format!("\"{}\"", file.head.etag);
+    match judge(headers, &etag, Some(modified)) {
+        Verdict::NotModified => return not_modified(&etag),
+        Verdict::Failed => {
+            let detail = "the file is another than If-Match or If-Unmodified-Since asks for";
+            let failure = Failure::new(ProblemType::Conflict, detail);
+            return failure.status(StatusCode::PRECONDITION_FAILED).into_response();
+        }
+        Verdict::Proceed => {}
+    }
+    // Only GET has ranges (RFC 9110 §14.2).
+    let partial = method == Method::GET && range_applies(headers, &etag, modified);
+    let asked = if partial { range::asked(headers, size) } else { Asked::Whole };
+    let part = match &asked {
+        Asked::Whole => 0..size,
+        Asked::Part(part) => part.clone(),
+        Asked::Unsatisfiable => {
+            let detail = format!("the file has {size} bytes: the range begins past its end");
+            return Failure::new(ProblemType::InvalidRequest, detail)
+                .status(StatusCode::RANGE_NOT_SATISFIABLE)
+                .header(header::CONTENT_RANGE, format!("bytes */{size}"))
+                .into_response();
+        }
+    };
+    let length = part.end - part.start;
+    let content_range = format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1));
+    let body = match method {
+        &Method::HEAD => Body::empty(),
+        _ => Body::from_stream(file.body.stream(part)),
+    };
+    let mut response = body.into_response();
+    if matches!(asked, Asked::Part(_)) {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        set(&mut response, header::CONTENT_RANGE, content_range);
+    }
+    set(&mut response, header::CONTENT_TYPE, &file.media_type);
+    set(&mut response, header::CONTENT_LENGTH, length.to_string());
+    set(&mut response, header::CONTENT_DISPOSITION, disposition(&file.file_name));
+    set(&mut response, header::ETAG, etag);
+    set(&mut response, header::LAST_MODIFIED, http_date(modified));
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    response
+}
+
+/// Names the file twice (RFC 6266): in ASCII for old clients, exactly for the others.
+fn disposition(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') { c } else { '_' })
+        .collect();
+    let exact = utf8_percent_encode(name, ATTR_CHAR);
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_cannot_break_out_of_the_header() {
+        assert_eq!(disposition("a.csv"), "attachment; filename=\"a.csv\"; filename*=UTF-8''a.csv");
+        assert_eq!(
+            disposition("é\"\r\n/x.csv"),
+            "attachment; filename=\"_____x.csv\"; filename*=UTF-8''%C3%A9%22%0D%0A%2Fx.csv"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! Following one job.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{RawQuery, State},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderMap, StatusCode, header};
+use willcall_core::usecases::jobs;
+
+use super::{Api, Path, json, not_modified, set};
+use crate::{
+    auth::Authenticated,
+    conditional::{Verdict, judge},
+    problem::Failure,
+    wire::{
+        job::{JobResource, retry_after},
+        params::Params,
+    },
+};
+
+/// The longest that a client may ask to wait, in seconds; hosts may bound it further.
+pub(crate) const MAX_WAIT: u64 = 60;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/v1/jobs/{id}", get(job_status))
+}
+
+async fn job_status(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let mut params = Params::parse(raw.as_deref())?;
+    let wait = params.whole("wait").unwrap_or(0);
+    if wait > MAX_WAIT {
+        params.wrong("wait", format!("must be 0 to {MAX_WAIT} seconds, not {wait}"));
+    }
+    params.finish(&["wait"])?;
+    let view = jobs::status(&api.app, &caller, path.job()?, Duration::from_secs(wait)).await?;
+
+    // Weak: the link is another at each read, and the tag does not cover it.
+    let etag = format!("W/\"{}\"", view.etag());
+    let mut response = match judge(&headers, &etag, None) {
+        Verdict::NotModified => not_modified(&etag),
+        // A weak tag fails every `If-Match`, which is for requests that change something.
+        Verdict::Proceed | Verdict::Failed => json(StatusCode::OK, &JobResource::of(&view))?,
+    };
+    set(&mut response, header::ETAG, &etag);
+    if let Some(seconds) = retry_after(&view) {
+        set(&mut response, header::RETRY_AFTER, seconds.to_string());
+    }
+    Ok(response)
+}

@@ -1,0 +1,199 @@
+//! The routers that hosts serve, put together from the routes of each concern.
+
+mod account;
+mod datasets;
+mod files;
+mod jobs;
+mod list;
+mod pages;
+mod records;
+mod results;
+mod site;
+mod submit;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, RawPathParams},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use serde::Serialize;
+use tower_http::cors::{Any, CorsLayer};
+use willcall_core::{
+    Error, JobId,
+    job::ProblemType,
+    ports::{Clock, SignedFiles},
+    usecases::App,
+};
+
+use crate::{observe::observe, problem::Failure};
+
+/// What every handler has at hand.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) app: Arc<App>,
+}
+
+impl Api {
+    fn new(app: App) -> Self {
+        Self { app: Arc::new(app) }
+    }
+
+    pub(crate) fn public_url(&self) -> &str {
+        &self.app.settings.public_url
+    }
+}
+
+/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, records.
+pub fn submit_routes(app: App) -> Router {
+    let url = app.settings.public_url.clone();
+    finish(submit_of(Api::new(app)), &url)
+}
+
+/// Everything that reads state: jobs, lists, data sets, the account, and the pages about the service.
+pub fn status_routes(app: App) -> Router {
+    let url = app.settings.public_url.clone();
+    finish(status_of(Api::new(app)), &url)
+}
+
+/// Everything that reads results: download, result, pages, manifest.
+pub fn download_routes(app: App) -> Router {
+    let url = app.settings.public_url.clone();
+    finish(download_of(Api::new(app)), &url)
+}
+
+/// The files behind the signed links of a host that serves its own. `public_url` is for links to problem types.
+pub fn file_routes(files: Arc<dyn SignedFiles>, clock: Arc<dyn Clock>, public_url: &str) -> Router {
+    finish(files::routes(files, clock), public_url)
+}
+
+/// Everything at once, for a host that is one process. `files` is for hosts that serve their own signed links.
+pub fn all_routes(app: App, files: Option<Arc<dyn SignedFiles>>) -> Router {
+    let url = app.settings.public_url.clone();
+    let clock = app.clock.clone();
+    let api = Api::new(app);
+    let mut router = submit_of(api.clone()).merge(status_of(api.clone())).merge(download_of(api));
+    if let Some(files) = files {
+        router = router.merge(files::routes(files, clock));
+    }
+    finish(router, &url)
+}
+
+fn submit_of(api: Api) -> Router {
+    submit::routes().merge(records::routes()).with_state(api)
+}
+
+fn status_of(api: Api) -> Router {
+    jobs::routes()
+        .merge(list::routes())
+        .merge(datasets::routes())
+        .merge(account::routes())
+        .merge(site::routes())
+        .with_state(api)
+}
+
+fn download_of(api: Api) -> Router {
+    results::routes().merge(pages::routes()).with_state(api)
+}
+
+/// What surrounds every router: answers for what is not there, browsers of other sites, ids, the log.
+fn finish(router: Router, public_url: &str) -> Router {
+    let public_url: Arc<str> = public_url.into();
+    router
+        .fallback(async || Failure::from(Error::NotFound("resource: GET /docs lists those there are")))
+        .method_not_allowed_fallback(async |method: Method| {
+            Failure::new(ProblemType::MethodNotAllowed, format!("{method} is not among the methods in Allow"))
+        })
+        .layer(from_fn_with_state(public_url, observe))
+        .layer(cors())
+}
+
+/// Any site may call: a token is given by hand with each request, never by the browser.
+fn cors() -> CorsLayer {
+    let exposed = [
+        "etag",
+        "link",
+        "location",
+        "content-location",
+        "content-disposition",
+        "content-range",
+        "accept-ranges",
+        "retry-after",
+        "preference-applied",
+        "ratelimit",
+        "ratelimit-policy",
+        "repr-digest",
+        "total-count",
+        "willcall-job-id",
+        "willcall-truncated",
+        "x-request-id",
+    ];
+    let allowed = [
+        "authorization",
+        "x-api-key",
+        "content-type",
+        "prefer",
+        "idempotency-key",
+        "range",
+        "if-range",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "x-request-id",
+    ];
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(allowed.map(HeaderName::from_static))
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(std::time::Duration::from_secs(3600))
+}
+
+/// The parameters of the path as they are called in the route, decoded.
+pub(crate) struct Path(Vec<(String, String)>);
+
+impl Path {
+    fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+    }
+
+    /// The job of the path. What cannot be a job's id is no job.
+    pub(crate) fn job(&self) -> Result<JobId, Failure> {
+        self.get("id").parse().map_err(|_| Error::NotFound("job").into())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        // Only a path that is not UTF-8 is refused, and nothing has such a name.
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Failure::from(Error::NotFound("resource")))?;
+        Ok(Self(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Failure> {
+    let bytes = serde_json::to_vec(body).map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok((status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// Sets a header; a value that cannot be one is left out.
+pub(crate) fn set(response: &mut Response, name: HeaderName, value: impl AsRef<str>) {
+    if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// 304 with the tag that still holds.
+pub(crate) fn not_modified(etag: &str) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    set(&mut response, header::ETAG, etag);
+    response
+}

@@ -1,0 +1,176 @@
+//! Collecting a result: the file, its bytes inline, its manifest.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use serde_json::json as object;
+use willcall_core::{
+    Error,
+    job::{ProblemType, ResultSummary},
+    usecases::{
+        JobView,
+        results::{self, Download, ResultBody},
+        view::file_name,
+    },
+};
+
+use super::{Api, Path, json, not_modified, set};
+use crate::{
+    accept,
+    auth::Authenticated,
+    conditional::{Verdict, http_date, judge},
+    problem::Failure,
+    wire::{manifest::ManifestResource, params::Params},
+};
+
+const WILLCALL_JOB_ID: HeaderName = HeaderName::from_static("willcall-job-id");
+const WILLCALL_TRUNCATED: HeaderName = HeaderName::from_static("willcall-truncated");
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/jobs/{id}/download", get(download).head(head_download))
+        .route("/v1/jobs/{id}/result", get(result))
+        .route("/v1/jobs/{id}/manifest", get(manifest))
+}
+
+async fn download(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let redirect = download_params(raw.as_deref(), &headers)?;
+    let found = results::download(&api.app, &caller, path.job()?).await?;
+    let mut response = if redirect {
+        elsewhere(&found, StatusCode::TEMPORARY_REDIRECT)
+    } else {
+        let body = object!({ "url": found.link.url, "expires": found.link.expires });
+        json(StatusCode::OK, &body)?
+    };
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    Ok(response)
+}
+
+/// Answers what the file is without a redirect: a signed link may be for `GET` alone.
+async fn head_download(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    download_params(raw.as_deref(), &headers)?;
+    let found = results::download(&api.app, &caller, path.job()?).await?;
+    let mut response = StatusCode::OK.into_response();
+    describe(&mut response, &found.view, &found.result);
+    set(&mut response, header::ETAG, format!("\"{}\"", found.head.etag));
+    set(&mut response, header::CONTENT_LENGTH, found.head.size.to_string());
+    set(&mut response, header::LAST_MODIFIED, http_date(found.head.modified));
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    Ok(response)
+}
+
+fn download_params(raw: Option<&str>, headers: &HeaderMap) -> Result<bool, Failure> {
+    let mut params = Params::parse(raw)?;
+    let redirect = params.flag("redirect").unwrap_or(true);
+    params.finish(&["redirect"])?;
+    if accept::only(headers, "application/zip") {
+        let detail = "a zip of the result is not served by this version: accept the file itself";
+        return Err(Failure::new(ProblemType::UnsupportedFormat, detail).status(StatusCode::NOT_ACCEPTABLE));
+    }
+    Ok(redirect)
+}
+
+/// A redirect to a link signed just now, which must not be kept.
+fn elsewhere(found: &Download, status: StatusCode) -> Response {
+    let mut response = status.into_response();
+    set(&mut response, header::LOCATION, &found.link.url);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, WILLCALL_JOB_ID, found.view.job.id.to_string());
+    response
+}
+
+async fn result(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    let body = results::result(&api.app, &caller, path.job()?).await?;
+    Ok(result_response(body, &headers, StatusCode::TEMPORARY_REDIRECT))
+}
+
+/// The stored bytes, or where they are. The same answer serves a synchronous request.
+pub(super) fn result_response(body: ResultBody, headers: &HeaderMap, redirect: StatusCode) -> Response {
+    match body {
+        ResultBody::Elsewhere(found) => elsewhere(&found, redirect),
+        ResultBody::Inline { view, result, stream } => {
+            let etag = format!("\"{}\"", result.sha256);
+            let mut response = match judge(headers, &etag, view.job.finished) {
+                Verdict::NotModified => return not_modified(&etag),
+                Verdict::Failed => return Failure::from(precondition()).into_response(),
+                Verdict::Proceed => Body::from_stream(stream).into_response(),
+            };
+            describe(&mut response, &view, &result);
+            set(&mut response, header::ETAG, etag);
+            set(&mut response, header::CONTENT_LENGTH, result.bytes.to_string());
+            if let Some(finished) = view.job.finished {
+                set(&mut response, header::LAST_MODIFIED, http_date(finished));
+            }
+            response
+        }
+    }
+}
+
+fn precondition() -> Error {
+    Error::Conflict("the result is another than If-Match or If-Unmodified-Since asks for".into())
+}
+
+/// What the headers tell of a result, however it is collected.
+fn describe(response: &mut Response, view: &JobView, result: &ResultSummary) {
+    let output = view.output();
+    set(response, header::CONTENT_TYPE, output.media_type());
+    // The name is of letters, digits, `.`, `-` and `_` alone.
+    let name = file_name(&view.job, output);
+    set(response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
+    set(response, WILLCALL_JOB_ID, view.job.id.to_string());
+    if let Some(found) = view.job.progress.records_found {
+        set(response, TOTAL_COUNT, found.to_string());
+    }
+    if let Some(truncated) = &result.truncated {
+        let text = format!("{}; limit={}", truncated.reason.as_str(), truncated.limit);
+        set(response, WILLCALL_TRUNCATED, text);
+    }
+    if let Some(bytes) = unhex(&result.sha256) {
+        set(response, REPR_DIGEST, format!("sha-256=:{}:", BASE64_STANDARD.encode(bytes)));
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = (0..text.len()).step_by(2).map(|at| text.get(at..at + 2));
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
+}
+
+async fn manifest(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    let manifest = results::manifest(&api.app, &caller, path.job()?).await?;
+    let resource = ManifestResource::of(&manifest).map_err(|error| Error::Internal(Box::new(error)))?;
+    json(StatusCode::OK, &resource)
+}

@@ -1,0 +1,112 @@
+//! Routes that write: submit, cancel, change, delete.
+
+use axum::{
+    Router,
+    extract::{RawQuery, Request, State},
+    response::{IntoResponse, Response},
+    routing::{patch, post},
+};
+use http::{StatusCode, header};
+use willcall_core::usecases::{
+    JobView,
+    jobs::{self, Amendment},
+    submit::submit,
+};
+
+use super::{Api, Path, json, set};
+use crate::{
+    auth::Authenticated,
+    problem::Failure,
+    wire::{
+        body::read_object,
+        job::{self, JobResource, retry_after},
+        members::Members,
+        params::Params,
+        query::{self, Endpoint},
+    },
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/jobs", post(submit_job))
+        .route("/v1/jobs/{id}/cancel", post(cancel_job))
+        .route("/v1/jobs/{id}", patch(change_job).delete(delete_job))
+}
+
+/// A job that was begun: where to follow it, and when.
+pub(super) fn accepted(view: &JobView) -> Result<Response, Failure> {
+    let mut response = json(StatusCode::ACCEPTED, &JobResource::of(view))?;
+    let link = job::link(view);
+    set(&mut response, header::LOCATION, &link);
+    set(&mut response, header::CONTENT_LOCATION, &link);
+    if let Some(seconds) = retry_after(view) {
+        set(&mut response, header::RETRY_AFTER, seconds.to_string());
+    }
+    Ok(response)
+}
+
+async fn submit_job(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    RawQuery(raw): RawQuery,
+    request: Request,
+) -> Result<Response, Failure> {
+    let mut params = Params::parse(raw.as_deref())?;
+    let body = read_object(request).await?;
+    if params.flag("dry_run") == Some(true) {
+        params.wrong("dry_run", "is not supported by this version: leave it out");
+    }
+    let query = query::read(body, params, Endpoint::Jobs)?;
+    let view = submit(&api.app, &caller, query.draft, query.original)
+        .await
+        .map_err(|error| query.places.explain(error))?;
+    accepted(&view)
+}
+
+async fn cancel_job(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    let view = jobs::cancel(&api.app, &caller, path.job()?).await?;
+    accepted(&view)
+}
+
+async fn change_job(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+    request: Request,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    let body = read_object(request).await?;
+    let mut errors = Vec::new();
+    let mut members = Members::new(body, &mut errors);
+    let named = members.has("name");
+    let name = members.text("name");
+    let change = Amendment {
+        name: named.then_some(name),
+        labels: members.text_map("labels"),
+        expires: members.timestamp("expires"),
+    };
+    members.finish(&["name", "labels", "expires"]);
+    if !errors.is_empty() {
+        return Err(Failure::invalid(errors));
+    }
+    let view = jobs::amend(&api.app, &caller, path.job()?, change).await?;
+    json(StatusCode::OK, &JobResource::of(&view))
+}
+
+async fn delete_job(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    path: Path,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    jobs::delete(&api.app, &caller, path.job()?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,71 @@
+//! Request bodies: one JSON object of at most 1 MiB.
+
+use axum::{body::Body, extract::Request};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, header};
+use serde_json::{Map, Value};
+use willcall_core::{Error, job::ProblemType, usecases::limits::MAX_BODY};
+
+use super::{json, members::kind_of};
+use crate::problem::Failure;
+
+/// The members of the request's body. No body at all is an object without members.
+pub(crate) async fn read_object(request: Request) -> Result<Map<String, Value>, Failure> {
+    let (parts, body) = request.into_parts();
+    let bytes = read(&parts.headers, body).await?;
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    check_media_type(&parts.headers)?;
+    match json::parse(&bytes).map_err(Failure::invalid)? {
+        Value::Object(members) => Ok(members),
+        other => Err(Failure::at("#", format!("the body must be an object, not {}", kind_of(&other)))),
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    let too_large = || Failure::from(Error::TooLarge { what: "the request's body", limit: MAX_BODY });
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Failure::at("#", "the body broke off"))?;
+        if bytes.len() as u64 + chunk.len() as u64 > MAX_BODY {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let unsupported = |detail: String| Err(Failure::new(ProblemType::UnsupportedFormat, detail));
+    let text = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let Some(text) = text else {
+        return unsupported("the body has no Content-Type: send application/json".into());
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_json = media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"));
+    if !is_json {
+        return unsupported(format!("the body is {media_type:?}: send application/json"));
+    }
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.eq_ignore_ascii_case("charset").then(|| value.trim_matches('"'))
+    });
+    if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
+        return unsupported("the body must be UTF-8: leave charset out".into());
+    }
+    let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    if coding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        return unsupported("the body must not be compressed: leave Content-Encoding out".into());
+    }
+    Ok(())
+}

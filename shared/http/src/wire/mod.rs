@@ -1,0 +1,11 @@
+//! What travels: requests as clients write them, resources as they are answered.
+
+pub(crate) mod account;
+pub(crate) mod body;
+pub(crate) mod dataset;
+pub(crate) mod job;
+pub(crate) mod json;
+pub(crate) mod manifest;
+pub(crate) mod members;
+pub(crate) mod params;
+pub(crate) mod query;

@@ -1,0 +1,330 @@
+//! A query as clients write it: members of a body, parameters of a query string, or both, read into one draft.
+
+use serde_json::{Map, Value};
+use willcall_core::{
+    Error, FieldError,
+    query::nearest,
+    usecases::{CsvDraft, ParquetDraft, QueryDraft},
+};
+
+use super::{
+    members::Members,
+    params::{Params, split_list, wrong},
+};
+use crate::problem::Failure;
+
+/// The members of a query in a body.
+pub(crate) const MEMBERS: [&str; 17] = [
+    "kind",
+    "dataset",
+    "filter",
+    "query",
+    "fields",
+    "view",
+    "sort",
+    "limit",
+    "offset",
+    "format",
+    "async_format",
+    "compression",
+    "csv",
+    "parquet",
+    "page_size",
+    "name",
+    "labels",
+];
+const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
+const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
+/// Members that the contract has and this version does not serve.
+pub(crate) const UNSUPPORTED: [&str; 6] =
+    ["sql", "parameters", "reuse", "max_age", "notification_url", "notification_method"];
+/// Kinds that the contract has and this version does not serve.
+const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
+/// How a parameter's text becomes a member.
+#[derive(Clone, Copy)]
+enum As {
+    Text,
+    Whole,
+    Flag,
+    List,
+}
+
+/// Every reserved parameter of a query: its name, the member that it stands for, and how it is read.
+const PARAMS: [(&str, &str, As); 18] = [
+    ("filter", "filter", As::Text),
+    ("query", "query", As::Text),
+    ("fields", "fields", As::List),
+    ("view", "view", As::Text),
+    ("sort", "sort", As::List),
+    ("limit", "limit", As::Whole),
+    ("offset", "offset", As::Whole),
+    ("format", "format", As::Text),
+    ("async_format", "async_format", As::Text),
+    ("compression", "compression", As::Text),
+    ("page_size", "page_size", As::Whole),
+    ("name", "name", As::Text),
+    ("csv.delimiter", "csv/delimiter", As::Text),
+    ("csv.null", "csv/null", As::Text),
+    ("csv.header", "csv/header", As::Flag),
+    ("csv.spreadsheet_safe", "csv/spreadsheet_safe", As::Flag),
+    ("parquet.compression", "parquet/compression", As::Text),
+    ("parquet.row_group_size", "parquet/row_group_size", As::Whole),
+];
+
+/// Where a query is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Endpoint<'a> {
+    /// `/v1/jobs`, where the query names its kind and data set.
+    Jobs,
+    /// The records of this data set.
+    Records(&'a str),
+}
+
+/// A query that was read.
+pub(crate) struct QueryRequest {
+    /// For the use case.
+    pub(crate) draft: QueryDraft,
+    /// In the client's own words.
+    pub(crate) original: Value,
+    /// Where each of its members came from.
+    pub(crate) places: Places,
+}
+
+/// Which members came by the query string, so that errors point there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    given: Vec<(String, String)>,
+    conditions: Vec<String>,
+}
+
+impl Places {
+    fn at(&self, error: FieldError) -> FieldError {
+        let Some(path) = error.pointer.strip_prefix("#/") else { return error };
+        if self.conditions.iter().any(|name| name == path) {
+            let known = PARAMS.iter().map(|(name, ..)| *name).chain(["async"]);
+            let detail = match nearest(path, known).filter(|_| !error.detail.contains("did you mean")) {
+                Some(near) => format!("{}; did you mean the parameter {near:?}?", error.detail),
+                None => error.detail,
+            };
+            return wrong(path, detail);
+        }
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let param = self.given.iter().find(|(_, member)| within(path, member) || within(member, path));
+        match param {
+            Some((name, _)) => wrong(name, error.detail),
+            None => error,
+        }
+    }
+
+    /// The errors, those of members that came by the query string pointing there.
+    pub(crate) fn translate(&self, errors: Vec<FieldError>) -> Vec<FieldError> {
+        errors.into_iter().map(|error| self.at(error)).collect()
+    }
+
+    /// An error of the use case in terms of the request.
+    pub(crate) fn explain(&self, error: Error) -> Failure {
+        match error {
+            Error::Invalid(errors) => Failure::invalid(self.translate(errors)),
+            other => other.into(),
+        }
+    }
+}
+
+/// Reads a query from the members of a body and what is left of a query string.
+pub(crate) fn read(
+    body: Map<String, Value>,
+    mut params: Params,
+    endpoint: Endpoint<'_>,
+) -> Result<QueryRequest, Failure> {
+    let mut merged = body;
+    let mut places = Places::default();
+    let conditions = merge(&mut merged, &mut params, endpoint, &mut places);
+    let mut errors = params.take_errors();
+
+    let mut members = Members::new(merged.clone(), &mut errors);
+    let mut draft = draft(&mut members, endpoint);
+    members.finish(&MEMBERS);
+    if !errors.is_empty() {
+        return Err(Failure::invalid(places.translate(errors)));
+    }
+    let original = original(merged, endpoint, &conditions);
+    draft.params = conditions;
+    Ok(QueryRequest { draft, original, places })
+}
+
+/// Puts the reserved parameters among the members, and answers the conditions on columns that are left.
+fn merge(
+    members: &mut Map<String, Value>,
+    params: &mut Params,
+    endpoint: Endpoint<'_>,
+    places: &mut Places,
+) -> Vec<(String, String)> {
+    let own: &[(&str, &str, As)] = match endpoint {
+        Endpoint::Jobs => &[("kind", "kind", As::Text), ("dataset", "dataset", As::Text)],
+        Endpoint::Records(_) => &[],
+    };
+    for (name, path, read) in own.iter().chain(&PARAMS).copied() {
+        if !params.has(name) {
+            continue;
+        }
+        let value = match read {
+            As::Text => params.text(name).map(Value::from),
+            As::Whole => params.whole(name).map(Value::from),
+            As::Flag => params.flag(name).map(Value::from),
+            As::List => params.text(name).map(|text| split_list(&text).into()),
+        };
+        if let Some(value) = value {
+            places.given.push((name.to_owned(), path.to_owned()));
+            put(members, params, name, path, value);
+        }
+    }
+    let labels = match endpoint {
+        Endpoint::Jobs => params.prefixed("label."),
+        // Here `label.gte` is a condition on a column.
+        Endpoint::Records(_) => Vec::new(),
+    };
+    for (key, value) in labels {
+        let name = format!("label.{key}");
+        let path = format!("labels/{}", super::json::escape(&key));
+        places.given.push((name.clone(), path));
+        match members.entry("labels").or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(labels) if !labels.contains_key(&key) => {
+                labels.insert(key, value.into());
+            }
+            _ => params.wrong(&name, "is given in the body as well"),
+        }
+    }
+    for name in UNSUPPORTED {
+        if params.text(name).is_some() {
+            params.wrong(name, "is not supported by this version: leave it out");
+        }
+    }
+    let conditions = params.take_left();
+    places.conditions = conditions.iter().map(|(name, _)| name.clone()).collect();
+    conditions
+}
+
+fn put(members: &mut Map<String, Value>, params: &mut Params, name: &str, path: &str, value: Value) {
+    let target = match path.split_once('/') {
+        None => Some((members, path)),
+        Some((outer, inner)) => match members.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(nested) => Some((nested, inner)),
+            _ => None,
+        },
+    };
+    match target {
+        Some((members, key)) if !members.contains_key(key) => {
+            members.insert(key.to_owned(), value);
+        }
+        _ => params.wrong(name, "is given in the body as well"),
+    }
+}
+
+fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
+    kind(members, endpoint);
+    let dataset = dataset(members, endpoint);
+    let format = format(members);
+    members.unsupported(&UNSUPPORTED);
+    QueryDraft {
+        dataset,
+        filter: members.text("filter"),
+        query: members.text("query"),
+        params: Vec::new(),
+        fields: members.texts("fields"),
+        view: members.text("view"),
+        sort: members.texts("sort").unwrap_or_default(),
+        limit: members.whole("limit"),
+        offset: members.whole("offset").unwrap_or(0),
+        format,
+        compression: members.text("compression"),
+        csv: members.object("csv").map(csv),
+        parquet: members.object("parquet").map(parquet),
+        page_size: members.whole("page_size"),
+        name: members.text("name"),
+        labels: members.text_map("labels").unwrap_or_default(),
+    }
+}
+
+fn kind(members: &mut Members<'_>, endpoint: Endpoint<'_>) {
+    let given = members.has("kind");
+    match (members.text("kind").as_deref(), endpoint) {
+        (Some("query"), _) | (None, Endpoint::Records(_)) => {}
+        // One that is there and no string was noted when it was read.
+        (None, Endpoint::Jobs) if given => {}
+        (None, Endpoint::Jobs) => members.wrong("kind", "is missing: write \"query\""),
+        (Some(kind), _) if UNSERVED_KINDS.contains(&kind) => {
+            members.wrong("kind", format!("{kind:?} is not served by this version: only \"query\" is"));
+        }
+        (Some(kind), _) => members.wrong("kind", format!("{kind:?} is not a kind of job: write \"query\"")),
+    }
+}
+
+fn dataset(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> String {
+    let given = members.has("dataset");
+    match (members.text("dataset"), endpoint) {
+        (Some(dataset), Endpoint::Jobs) => dataset,
+        (None, Endpoint::Jobs) => {
+            if !given {
+                members.wrong("dataset", "is missing: name the data set");
+            }
+            String::new()
+        }
+        (Some(other), Endpoint::Records(dataset)) if other != dataset => {
+            members.wrong("dataset", format!("is {other:?}, and the path says {dataset:?}: leave it out"));
+            other
+        }
+        (_, Endpoint::Records(dataset)) => dataset.to_owned(),
+    }
+}
+
+fn format(members: &mut Members<'_>) -> Option<String> {
+    match (members.text("format"), members.text("async_format")) {
+        (Some(format), Some(alias)) if format != alias => {
+            members.wrong("async_format", "is another name for format, and they differ: leave one out");
+            Some(format)
+        }
+        (format, alias) => format.or(alias),
+    }
+}
+
+fn csv(mut members: Members<'_>) -> CsvDraft {
+    let draft = CsvDraft {
+        delimiter: members.text("delimiter"),
+        null: members.text("null"),
+        header: members.flag("header"),
+        spreadsheet_safe: members.flag("spreadsheet_safe"),
+    };
+    members.finish(&CSV_MEMBERS);
+    draft
+}
+
+fn parquet(mut members: Members<'_>) -> ParquetDraft {
+    let draft = ParquetDraft {
+        compression: members.text("compression"),
+        row_group_size: members.whole("row_group_size"),
+    };
+    members.finish(&PARQUET_MEMBERS);
+    draft
+}
+
+/// The request to be shown back: what the client wrote, conditions on columns as a list of their own.
+fn original(members: Map<String, Value>, endpoint: Endpoint<'_>, conditions: &[(String, String)]) -> Value {
+    let mut original = match endpoint {
+        Endpoint::Jobs => members,
+        Endpoint::Records(dataset) => {
+            let mut all = Map::new();
+            all.insert("kind".into(), "query".into());
+            all.insert("dataset".into(), dataset.into());
+            all.extend(members.into_iter().filter(|(name, _)| name != "kind" && name != "dataset"));
+            all
+        }
+    };
+    if !conditions.is_empty() {
+        let conditions: Vec<String> =
+            conditions.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        original.insert("conditions".into(), conditions.into());
+    }
+    Value::Object(original)
+}
