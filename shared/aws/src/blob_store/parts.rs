@@ -8,10 +8,11 @@ pub(super) const MOST_PARTS: i32 = 10_000;
 const IN_FLIGHT: usize = 32 * MIB;
 
 /// The size of a part, by its number, which begins at 1. Small results need little memory, and 10,000 parts make
-/// 5 TiB: in the first half a part grows by 8 MiB every 500, up to 80 MiB and 215 GiB in all; then it doubles every 1,000.
+/// 5 TiB: in the first half a part grows by 8 MiB every 500, up to 80 MiB and
+/// 214 GiB in all; then one is 176 MiB, and doubles every 1,000.
 pub(super) fn part_size(number: i32) -> usize {
     let index = usize::try_from(number.clamp(1, MOST_PARTS) - 1).unwrap_or(0);
-    if index < 5_000 { 8 * MIB * (index / 500 + 1) } else { 160 * MIB << ((index - 5_000) / 1_000) }
+    if index < 5_000 { 8 * MIB * (index / 500 + 1) } else { (176 * MIB) << ((index - 5_000) / 1_000) }
 }
 
 /// How many parts of that size may be on their way at once.
