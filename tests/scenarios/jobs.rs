@@ -78,7 +78,7 @@ async fn status_is_conditional_and_paced() -> Result<()> {
 
 #[tokio::test]
 async fn cancel_stops_the_work_and_purges() -> Result<()> {
-    let host = Host::with_numbers(3_000_000).await?;
+    let host = Host::with_numbers(1_000_000).await?;
     let client = host.client();
     let job = client.submit(json!({"dataset": "numbers", "sort": ["mixed"], "format": "json"})).await?;
     client.until(&job, "processing").await?;

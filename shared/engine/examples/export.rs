@@ -1,6 +1,7 @@
 //! Exports a Parquet file or directory and tells what it took: a measuring tool, run with `--release`.
 //!
 //! `export SOURCE FORMAT DIRECTORY [--sort a,-b] [--limit N] [--offset N] [--gzip|--zstd] [--threads N]`
+#![allow(clippy::print_stdout, reason = "a program that tells what it measured")]
 
 use std::{
     fs::{self, File},

@@ -142,7 +142,7 @@ impl Engine {
 
     /// Ends when the attempt has stood still for too long.
     async fn watch(&self, attempt: &Attempt) -> ExecuteError {
-        let mut ticks = interval(self.patience / 12);
+        let mut ticks = interval((self.patience / 12).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut last, mut moved) = (attempt.beats(), Instant::now());
         loop {

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn an_error_comes_in_its_place_and_ends_it() {
         let (pieces, error) = run(4, 500, Some(30));
-        assert_eq!(pieces.last(), Some(&2901));
+        assert_eq!(pieces.last(), Some(&2900));
         assert!(error.is_some());
     }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use willcall_core::{
     JobRef,
     job::ProblemType,
-    ports::{BlobError, BlobKey, BlobStore},
+    ports::{BlobError, BlobKey, BlobStore, PutNew},
 };
 
 use crate::failure::{self, Outcome, changed, fatal, fatal_from};
@@ -117,7 +117,10 @@ impl Snapshot {
             })?;
             let bytes = serde_json::to_vec(&listed).map_err(failure::defect)?;
             // Another attempt may have been faster: the stored list is the one that counts.
-            blobs.put_new(&key, "application/json", Bytes::from(bytes)).await.map_err(failure::blob)?;
+            let kept = blobs.put_new(&key, "application/json", Bytes::from(bytes)).await;
+            if kept.map_err(failure::blob)? == PutNew::Created {
+                return Ok(listed);
+            }
         }
         let missing = || failure::blob(BlobError::Missing(key.to_string()));
         let head = blobs.head(&key).await.map_err(failure::blob)?.ok_or_else(missing)?;

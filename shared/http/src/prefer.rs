@@ -53,7 +53,7 @@ mod tests {
         let seconds = |s| Some(Duration::from_secs(s));
         assert_eq!(read(&["respond-async, wait=10"]), Prefer { respond_async: true, wait: seconds(10) });
         assert_eq!(read(&["Wait = \"7\"; x=y", "wait=9"]), Prefer { respond_async: false, wait: seconds(7) });
-        assert_eq!(read(&["handling=lenient", "RESPOND-ASYNC"]).respond_async, true);
+        assert!(read(&["handling=lenient", "RESPOND-ASYNC"]).respond_async);
         assert_eq!(read(&["wait=soon, wait=-1, wait"]), Prefer::default());
     }
 }

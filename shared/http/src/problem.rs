@@ -19,6 +19,9 @@ const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
 /// How long to wait before asking again for a result that is being made.
 const NOT_READY_RETRY: Duration = Duration::from_secs(2);
 
+/// The most errors that one problem lists: a hostile body must not earn an answer larger than itself.
+const MAX_ERRORS: usize = 100;
+
 /// What went wrong (RFC 9457). `type` tells programs, `detail` tells people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
@@ -202,12 +205,13 @@ impl From<Error> for Failure {
             ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
         };
         match error {
-            Error::Invalid(errors) => {
+            Error::Invalid(mut errors) => {
                 let detail = match errors.as_slice() {
                     [one] => format!("{}: {}", one.pointer, one.detail),
                     many => format!("{} things are wrong with the request: see errors", many.len()),
                 };
                 let mut failure = Self::new(InvalidRequest, detail);
+                errors.truncate(MAX_ERRORS);
                 failure.0.errors = errors;
                 failure
             }

@@ -154,6 +154,26 @@ pub(super) async fn a_stale_attempt_is_refused(harness: &impl JobStoreHarness) {
     assert_eq!(done.result.unwrap().attempt, 2);
 }
 
+pub(super) async fn an_orphan_is_claimed_at_once_and_counts_as_lost(harness: &impl JobStoreHarness) {
+    let (store, job) = (harness.store(), job("acme"));
+    store.insert(&job, MANY).await.unwrap();
+    let free = store.transition(&job.reference(), &Transition::Orphan, START).await;
+    assert!(matches!(free, Err(TransitionError::Refused(Refused::State(JobState::Accepted)))));
+    for lost in 1..=3 {
+        store.transition(&job.reference(), &claim(), START).await.unwrap();
+        let orphan = store.transition(&job.reference(), &Transition::Orphan, START).await.unwrap();
+        assert_eq!((orphan.state, orphan.lost, orphan.leased_until), (JobState::Accepted, lost, None));
+        assert!(orphan.due_at.is_some(), "the sweeper finds it should its message be lost");
+    }
+    let last = store.transition(&job.reference(), &claim(), START).await.unwrap();
+    assert_eq!((last.attempt, last.lost), (4, 3));
+    let stale = store.transition(&job.reference(), &complete(3), START).await;
+    assert!(matches!(stale, Err(TransitionError::Refused(Refused::StaleAttempt))));
+    store.transition(&job.reference(), &Transition::Orphan, START).await.unwrap();
+    let given_up = store.transition(&job.reference(), &claim(), START).await;
+    assert!(matches!(given_up, Err(TransitionError::Refused(Refused::Exhausted))));
+}
+
 pub(super) async fn cancel_or_complete_wins_never_both(harness: &impl JobStoreHarness) {
     for _ in 0..20 {
         let (store, job) = (harness.store(), job("acme"));

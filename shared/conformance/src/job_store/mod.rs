@@ -32,6 +32,7 @@ crate::suite! {
         a_refused_transition_changes_nothing,
         of_many_claims_one_wins,
         a_stale_attempt_is_refused,
+        an_orphan_is_claimed_at_once_and_counts_as_lost,
         cancel_or_complete_wins_never_both,
         concurrent_changes_lose_none,
         a_deleted_job_is_gone_everywhere,

@@ -22,6 +22,7 @@ use willcall_core::{
     },
 };
 
+pub(crate) use self::files::make_directory;
 pub use self::link::LinkKeyError;
 use self::{
     files::{Staged, blob_error, head_of},

@@ -4,6 +4,7 @@ mod open;
 mod writer;
 
 use std::{
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -32,6 +33,8 @@ pub struct Database {
     writer: Writer,
     readers: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    /// Given back when nobody uses the database any more.
+    lock: Option<File>,
 }
 
 /// A command was not done.
@@ -110,6 +113,12 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 impl Database {
+    /// Keeps a lock for as long as the database is open.
+    pub(crate) fn holding(mut self, lock: File) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
     /// Runs `work` in the next group of writes and answers once the group is committed. `work` is all or nothing: where
     /// it fails, nothing of it is kept and its neighbours in the group are not touched.
     pub(crate) async fn write<T, E>(

@@ -72,6 +72,7 @@ impl Database {
             writer,
             readers: Arc::new(Mutex::new(readers)),
             permits: Arc::new(Semaphore::new(READERS)),
+            lock: None,
         })
     }
 }

@@ -18,10 +18,13 @@ const GROUP: usize = 256;
 /// Tells the caller the outcome; `Err` where the group was not committed though the command itself ran.
 type Answer = Box<dyn FnOnce(Result<(), rusqlite::Error>) + Send>;
 
+/// Does the work within its savepoint, and tells whether to keep it and how to answer.
+type Run = Box<dyn FnOnce(&Connection) -> (bool, Answer) + Send>;
+
 /// One write that waits for its turn.
 pub(super) struct Command {
     durability: Durability,
-    run: Box<dyn FnOnce(&Connection) -> (bool, Answer) + Send>,
+    run: Run,
 }
 
 impl Command {

@@ -1,5 +1,5 @@
-//! The queue of one box: which jobs have a message is durable, who has received one is not, because whoever did died
-//! with the process.
+//! The queue of one box: which jobs have a message outlives the process, who has received one does not, because
+//! whoever did died with it.
 
 mod waiting;
 
@@ -84,52 +84,51 @@ impl SqliteJobQueue {
     }
 
     /// The message has done its work.
-    pub async fn acknowledge(&self, message: &Message) -> Result<(), QueueError> {
-        let answer = {
-            // Memory and the line of writes change under one lock, so both have the same order.
-            let mut waiting = self.waiting();
-            let gone = waiting.acknowledge(&message.job, message.receipt, self.clock.now());
-            self.arrived.notify_one();
-            if !gone {
-                return Ok(());
-            }
+    pub fn acknowledge(&self, message: &Message) {
+        // Memory and the line of writes change under one lock, so both have the same order.
+        let mut waiting = self.waiting();
+        let gone = waiting.acknowledge(&message.job, message.receipt, self.clock.now());
+        self.arrived.notify_one();
+        if gone {
             let job = message.job.clone();
-            let work = move |connection: &rusqlite::Connection| {
+            self.write(move |connection| {
                 connection
                     .prepare_cached("DELETE FROM messages WHERE account = ?1 AND job = ?2")?
-                    .execute(params![job.account.as_str(), job.job.to_string()])?;
-                Ok(())
-            };
-            self.database.submit(Durability::Process, work, |()| ())
-        };
-        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+                    .execute(params![job.account.as_str(), job.job.to_string()])
+            });
+        }
     }
 
     /// The message has not done its work: it comes again once `delay` has passed.
-    pub async fn release(&self, message: &Message, delay: Duration) -> Result<(), QueueError> {
-        let answer = {
-            let (mut waiting, now) = (self.waiting(), self.clock.now());
-            let Some(visible) = waiting.release(&message.job, message.receipt, now.plus(delay), now) else {
-                return Ok(());
-            };
+    pub fn release(&self, message: &Message, delay: Duration) {
+        let (mut waiting, now) = (self.waiting(), self.clock.now());
+        if let Some(visible) = waiting.release(&message.job, message.receipt, now.plus(delay), now) {
             self.arrived.notify_one();
-            self.write(&message.job, visible)
-        };
-        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+            self.keep(&message.job, visible);
+        }
     }
 
-    fn write(&self, job: &JobRef, visible: Timestamp) -> Answer {
+    fn keep(&self, job: &JobRef, visible: Timestamp) {
         let job = job.clone();
-        let work = move |connection: &rusqlite::Connection| {
+        self.write(move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO messages (account, job, visible_at) VALUES (?1, ?2, ?3)
                         ON CONFLICT (account, job) DO UPDATE SET visible_at = excluded.visible_at",
                 )?
-                .execute(params![job.account.as_str(), job.job.to_string(), visible.as_millis()])?;
-            Ok(())
-        };
-        self.database.submit(Durability::Process, work, |()| ())
+                .execute(params![job.account.as_str(), job.job.to_string(), visible.as_millis()])
+        });
+    }
+
+    /// Puts a write in line and does not wait for it, as it may be behind a sync of the disk. What this process
+    /// receives is decided in memory; should a write be lost, the next start gives every accepted job a message and
+    /// drops those of jobs that have ended.
+    fn write(&self, work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<usize> + Send + 'static) {
+        let _unawaited = self.database.submit(
+            Durability::Process,
+            move |connection| Ok::<_, Failed<Never>>(work(connection)?),
+            |_| (),
+        );
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -137,22 +136,18 @@ impl SqliteJobQueue {
     }
 }
 
-type Answer = tokio::sync::oneshot::Receiver<Result<(), Failed<Never>>>;
-
 /// How long a waiting worker sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl JobQueue for SqliteJobQueue {
     async fn send(&self, job: &JobRef, delay: Duration) -> Result<(), QueueError> {
-        let answer = {
-            let (mut waiting, now) = (self.waiting(), self.clock.now());
-            let visible = now.plus(delay);
-            waiting.add(job, visible, now);
-            self.arrived.notify_one();
-            self.write(job, visible)
-        };
-        answer.await.unwrap_or(Err(Failed::Stopped)).map_err(failed)
+        let (mut waiting, now) = (self.waiting(), self.clock.now());
+        let visible = now.plus(delay);
+        waiting.add(job, visible, now);
+        self.arrived.notify_one();
+        self.keep(job, visible);
+        Ok(())
     }
 }
 

@@ -84,3 +84,36 @@ fn narrowest(filter: &JobFilter) -> &'static str {
             WHERE account = ?1 AND id < ?2 ORDER BY id DESC"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use willcall_core::job::JobState;
+
+    use super::*;
+
+    /// A scan or a sort would make a list slower with every job there is.
+    #[test]
+    fn every_list_walks_an_index_in_its_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../migrations/1.sql")).unwrap();
+        let any = JobFilter::default;
+        for filter in [
+            any(),
+            JobFilter { state: Some(JobState::Failed), ..any() },
+            JobFilter { dataset: Some("x".into()), ..any() },
+            JobFilter { name: Some("x".into()), ..any() },
+            JobFilter { labels: BTreeMap::from([("k".into(), "v".into())]), ..any() },
+        ] {
+            let mut statement =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", narrowest(&filter))).unwrap();
+            let count = statement.parameter_count();
+            let rows = statement
+                .query_map(rusqlite::params_from_iter(vec!["x"; count]), |row| row.get::<_, String>(3))
+                .unwrap();
+            let plan: Vec<String> = rows.map(|row| row.unwrap()).collect();
+            assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+        }
+    }
+}

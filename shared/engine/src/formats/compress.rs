@@ -9,11 +9,8 @@ use willcall_core::format::Compression;
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
-/// The piece as one member or frame; nothing stays nothing.
+/// The piece as one member or frame.
 pub(crate) fn compress(compression: Compression, piece: &[u8]) -> io::Result<Vec<u8>> {
-    if piece.is_empty() {
-        return Ok(Vec::new());
-    }
     match compression {
         Compression::None => Ok(piece.to_vec()),
         Compression::Gzip => {

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn floats_are_written_shortest() {
         for (value, expected) in
-            [(1.0, "1.0"), (0.1, "0.1"), (-0.0, "-0.0"), (1e300, "1e300"), (5e-324, "5e-324")]
+            [(1.0, "1.0"), (0.1, "0.1"), (-0.0, "-0.0"), (1e300, "1e+300"), (5e-324, "5e-324")]
         {
             let mut out = Vec::new();
             write_float(value, &mut out);

@@ -180,14 +180,26 @@ impl<'a> Bound<'a> {
 impl Values<'_> {
     /// Whether JSON writes the values as they stand: numbers and booleans.
     pub(super) fn is_bare(&self) -> bool {
-        match self {
-            Self::Null | Self::Boolean(_) => true,
-            Self::Int8(_) | Self::Int16(_) | Self::Int32(_) | Self::Int64(_) => true,
-            Self::UInt8(_) | Self::UInt16(_) | Self::UInt32(_) | Self::UInt64(_) => true,
-            Self::Float16(_) | Self::Float32(_) | Self::Float64(_) => true,
-            Self::Decimal32(..) | Self::Decimal64(..) | Self::Decimal128(..) | Self::Decimal256(..) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Null
+                | Self::Boolean(_)
+                | Self::Int8(_)
+                | Self::Int16(_)
+                | Self::Int32(_)
+                | Self::Int64(_)
+                | Self::UInt8(_)
+                | Self::UInt16(_)
+                | Self::UInt32(_)
+                | Self::UInt64(_)
+                | Self::Float16(_)
+                | Self::Float32(_)
+                | Self::Float64(_)
+                | Self::Decimal32(..)
+                | Self::Decimal64(..)
+                | Self::Decimal128(..)
+                | Self::Decimal256(..)
+        )
     }
 
     /// Whether the values hold values.

@@ -2,10 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread::{self, Scope},
 };
 
@@ -17,7 +14,7 @@ use willcall_core::{
     job::{Stage, Truncation, TruncationReason, kinds::QueryWork},
 };
 
-use super::text;
+use super::{tally::Tally, text};
 use crate::{
     attempt::Attempt,
     failure::{Outcome, defect},
@@ -359,54 +356,5 @@ impl<I: Iterator<Item = Outcome<Columns>>> Iterator for TrimmedBatches<I> {
             }
         }
         None
-    }
-}
-
-/// What is known of each unit, and how much is done.
-struct Tally {
-    attempt: Arc<Attempt>,
-    matched: Vec<AtomicU64>,
-    done: AtomicU64,
-    total: AtomicU64,
-    /// Of the total, the part that is done when sorted records are written.
-    after: AtomicU64,
-}
-
-const UNKNOWN: u64 = u64::MAX;
-
-impl Tally {
-    fn new(attempt: &Arc<Attempt>, units: usize) -> Self {
-        Self {
-            attempt: Arc::clone(attempt),
-            matched: (0..units).map(|_| AtomicU64::new(UNKNOWN)).collect(),
-            done: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-            after: AtomicU64::new(0),
-        }
-    }
-
-    fn expect(&self, units: usize, after: usize) {
-        self.total.store((units + after) as u64, Ordering::Relaxed);
-        self.after.store(after as u64, Ordering::Relaxed);
-        self.attempt.control.set_work(0, (units + after) as u64);
-    }
-
-    fn set(&self, unit: usize, matched: u64) {
-        self.matched[unit].store(matched, Ordering::Relaxed);
-    }
-
-    fn matched(&self, unit: usize) -> Option<u64> {
-        Some(self.matched[unit].load(Ordering::Relaxed)).filter(|matched| *matched != UNKNOWN)
-    }
-
-    fn unit_done(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.attempt.control.set_work(done, self.total.load(Ordering::Relaxed));
-    }
-
-    fn sorted_written(&self, written: u64, expected: u64) {
-        let (total, after) = (self.total.load(Ordering::Relaxed), self.after.load(Ordering::Relaxed));
-        let part = u128::from(after) * u128::from(written.min(expected)) / u128::from(expected.max(1));
-        self.attempt.control.set_work(total - after + part as u64, total);
     }
 }

@@ -46,14 +46,20 @@ where
 {
     let (before, after) = frame(layout.output, layout.fields.iter().map(|field| field.name().as_str()));
     let compression = layout.output.compression;
-    let around = |piece: &[u8]| compress(compression, piece).map_err(defect);
+    let around = |piece: &[u8]| match piece {
+        [] => Ok(Vec::new()),
+        _ => compress(compression, piece).map_err(defect),
+    };
     sink.write(&around(&before)?)?;
     let told = match compression {
         Compression::None => plain(attempt, layout, records, sink)?,
         _ => compressed(scope, attempt, layout, records, sink)?,
     };
     if told.records == 0 {
-        sink.page(sink.position(), 0)?;
+        // An empty member too: a file of no bytes at all is no gzip.
+        let page = compress(compression, b"").map_err(defect)?;
+        sink.page(sink.position(), page.len() as u64)?;
+        sink.write(&page)?;
     }
     sink.write(&around(after)?)?;
     Ok(told)

@@ -72,7 +72,7 @@ where
     let collector = Collector {
         batches,
         // One run is collected or sorted on each thread; sorting takes as much again for keys and order.
-        limit: (sort.memory / (2 * sort.threads.max(1))).max(1 << 20),
+        limit: (sort.memory / (2 * sort.threads.max(1))).max(64 << 10),
         runs: 0,
         ended: false,
     };

@@ -17,7 +17,7 @@ use willcall_core::{
     ports::{Clock, SignedFile, SignedFileError, SignedFiles},
 };
 
-use super::{not_modified, set};
+use super::{not_modified, results::precondition_failed, set};
 use crate::{
     conditional::{Verdict, http_date, judge, range_applies},
     problem::Failure,
@@ -84,11 +84,7 @@ fn serve(file: SignedFile, method: &Method, headers: &HeaderMap) -> Response {
     let etag = format!("\"{}\"", file.head.etag);
     match judge(headers, &etag, Some(modified)) {
         Verdict::NotModified => return not_modified(&etag),
-        Verdict::Failed => {
-            let detail = "the file is another than If-Match or If-Unmodified-Since asks for";
-            let failure = Failure::new(ProblemType::Conflict, detail);
-            return failure.status(StatusCode::PRECONDITION_FAILED).into_response();
-        }
+        Verdict::Failed => return precondition_failed().into_response(),
         Verdict::Proceed => {}
     }
     // Only GET has ranges (RFC 9110 §14.2).

@@ -11,6 +11,8 @@ mod results;
 mod site;
 mod submit;
 
+pub(crate) use jobs::MAX_WAIT;
+
 use std::sync::Arc;
 
 use axum::{

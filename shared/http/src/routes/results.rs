@@ -120,7 +120,7 @@ pub(super) fn result_response(body: ResultBody, headers: &HeaderMap, redirect: S
             let etag = format!("\"{}\"", result.sha256);
             let mut response = match judge(headers, &etag, view.job.finished) {
                 Verdict::NotModified => return not_modified(&etag),
-                Verdict::Failed => return Failure::from(precondition()).into_response(),
+                Verdict::Failed => return precondition_failed().into_response(),
                 Verdict::Proceed => Body::from_stream(stream).into_response(),
             };
             describe(&mut response, &view, &result);
@@ -134,8 +134,10 @@ pub(super) fn result_response(body: ResultBody, headers: &HeaderMap, redirect: S
     }
 }
 
-fn precondition() -> Error {
-    Error::Conflict("the result is another than If-Match or If-Unmodified-Since asks for".into())
+/// 412: what is there is not what the client asks about.
+pub(super) fn precondition_failed() -> Failure {
+    let detail = "the file is another than If-Match or If-Unmodified-Since asks for";
+    Failure::new(ProblemType::Conflict, detail).status(StatusCode::PRECONDITION_FAILED)
 }
 
 /// What the headers tell of a result, however it is collected.

@@ -264,7 +264,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
         }
         Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
         Outcome::Stopped(Stop::Lost) => {
-            remove_attempt(app, job, attempt).await;
+            remove_overtaken(app, job).await;
             return Disposition::Done;
         }
         Outcome::Retry(problem) => Transition::Retry { attempt, problem },
@@ -289,9 +289,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => {
             tracing::info!(job.id = %job.id, job.attempt = attempt, "attempt came too late");
-            if delivered {
-                remove_attempt(app, job, attempt).await;
-            }
+            remove_overtaken(app, job).await;
             Disposition::Done
         }
         // The lease runs out, and another attempt follows. The files stay: the transition may have been made.
@@ -307,11 +305,29 @@ fn backoff(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6))
 }
 
+/// Removes what an attempt wrote that another attempt or the client overtook: its own files where the job goes on
+/// without it, everything where the job has ended without a result.
+async fn remove_overtaken(app: &App, job: &Job) {
+    let over = match app.jobs.get(&job.reference()).await {
+        Ok(Some(found)) => found.state.is_terminal() && found.result.is_none(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    if over {
+        remove_files(app, job, BlobPrefix::Results(job.reference())).await;
+    } else {
+        remove_attempt(app, job, job.attempt).await;
+    }
+}
+
 /// Removes an attempt's files. What cannot be removed now goes with the job.
 async fn remove_attempt(app: &App, job: &Job, attempt: u32) {
-    let prefix = BlobPrefix::Attempt { job: job.reference(), attempt };
+    remove_files(app, job, BlobPrefix::Attempt { job: job.reference(), attempt }).await;
+}
+
+async fn remove_files(app: &App, job: &Job, prefix: BlobPrefix) {
     if let Err(error) = app.blobs.delete_prefix(&prefix).await {
-        tracing::warn!(job.id = %job.id, job.attempt = attempt, error = chain(&error), "failed to remove files");
+        tracing::warn!(job.id = %job.id, job.attempt = job.attempt, error = chain(&error), "failed to remove files");
     }
 }
 

@@ -1,0 +1,198 @@
+//! Fetching a result by signed links, resumed where it broke off, and checked against the manifest.
+
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom, Write},
+    time::Duration,
+};
+
+use axum::body::Body;
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use sha2::{Digest, Sha256};
+use tokio::time::{sleep, timeout};
+
+use super::{Answer, Client, Repeat, job_path, wire};
+use crate::{
+    failure::{Exit, Failure},
+    progress::Reporter,
+};
+
+/// How often a download may break off without any new bytes in between.
+const MAX_BREAKS: u32 = 5;
+/// How long the next bytes may take.
+const STALL: Duration = Duration::from_secs(60);
+
+/// A result that is whole and right.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// What has been written so far.
+struct Partial<'a> {
+    file: &'a mut File,
+    written: u64,
+    hash: Sha256,
+    etag: Option<HeaderValue>,
+}
+
+/// How one try ended.
+enum Try {
+    /// The answer was read to its end.
+    Ended,
+    /// It broke off; another may go on from there.
+    Broke(String),
+}
+
+impl Client {
+    /// Writes the result of a completed job to `file`, which is empty, and checks it against the manifest.
+    pub(crate) async fn fetch(
+        &self,
+        job: &str,
+        file: &mut File,
+        reporter: &mut Reporter,
+    ) -> Result<Fetched, Failure> {
+        let manifest = self.manifest(job).await?;
+        let [expected] = manifest.read.files.as_slice() else {
+            let count = manifest.read.files.len();
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("the result of job {job} has {count} files, not one"),
+            )
+            .advice("this version of willcall fetches results of one file: use a newer one"));
+        };
+        let mut partial = Partial { file, written: 0, hash: Sha256::new(), etag: None };
+        let mut breaks = 0;
+        loop {
+            let before = partial.written;
+            match self.try_fetch(job, &mut partial, expected, reporter).await? {
+                Try::Ended => break,
+                Try::Broke(why) => {
+                    breaks = if partial.written > before { 1 } else { breaks + 1 };
+                    if breaks >= MAX_BREAKS {
+                        return Err(Failure::new(
+                            Exit::Unavailable,
+                            format!("the download broke off: {why}"),
+                        )
+                        .advice(format!("try again: willcall download {job}")));
+                    }
+                    sleep(Duration::from_millis(200) * 2_u32.pow(breaks)).await;
+                }
+            }
+        }
+        let sha256 = hex::encode(partial.hash.finalize());
+        check(job, expected, partial.written, &sha256)?;
+        Ok(Fetched { bytes: partial.written, sha256 })
+    }
+
+    /// One link, from where the last one ended. The link is signed anew each time.
+    async fn try_fetch(
+        &self,
+        job: &str,
+        partial: &mut Partial<'_>,
+        expected: &wire::File,
+        reporter: &mut Reporter,
+    ) -> Result<Try, Failure> {
+        let path = job_path(job, "/download?redirect=false");
+        let link: Answer<wire::Link> = self.json(Method::GET, &path, None, Repeat::WhenLost).await?;
+        let answer = match self.open_link(&link.read.url, partial.conditions()).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Try::Broke(error.to_string())),
+        };
+        match answer.status() {
+            StatusCode::OK => partial.begin(&answer)?,
+            StatusCode::PARTIAL_CONTENT if partial.goes_on(&answer) => {}
+            // Another range than the one that was asked for, or none: from the start, then.
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                partial.rewind()?;
+                return Ok(Try::Broke(format!("the server answered {}", answer.status())));
+            }
+            status => return Ok(Try::Broke(format!("the server answered {status}"))),
+        }
+        let mut stream = answer.into_body().into_data_stream();
+        loop {
+            let chunk = match timeout(STALL, stream.next()).await {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(None) => return Ok(Try::Ended),
+                Ok(Some(Err(error))) => return Ok(Try::Broke(error.to_string())),
+                Err(_) => return Ok(Try::Broke(format!("no bytes for {} s", STALL.as_secs()))),
+            };
+            partial.append(&chunk)?;
+            reporter.received(partial.written, expected.bytes);
+            // More than there can be: the check that follows says so.
+            if partial.written > expected.bytes {
+                return Ok(Try::Ended);
+            }
+        }
+    }
+}
+
+fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(), Failure> {
+    if bytes == expected.bytes && sha256 == expected.sha256 {
+        return Ok(());
+    }
+    let failure =
+        Failure::new(Exit::Corrupt, format!("the result of job {job} is not what its manifest says"));
+    let failure = if bytes == expected.bytes {
+        failure.detail(format!("SHA-256 {sha256}, not {}", expected.sha256))
+    } else if bytes > expected.bytes {
+        failure.detail(format!("more than the {} bytes that it must have", expected.bytes))
+    } else {
+        failure.detail(format!("{bytes} bytes, not {}", expected.bytes))
+    };
+    Err(failure
+        .advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
+}
+
+fn unwritable(error: &std::io::Error) -> Failure {
+    Failure::caused(Exit::Failed, "cannot write the result", error).advice("is there room on the disk?")
+}
+
+impl Partial<'_> {
+    /// Asks for what is missing, of the very same file.
+    fn conditions(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let (Some(etag), true) = (&self.etag, self.written > 0)
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", self.written))
+        {
+            headers.insert(header::RANGE, range);
+            headers.insert(header::IF_RANGE, etag.clone());
+        }
+        headers
+    }
+
+    fn begin(&mut self, answer: &Response<Body>) -> Result<(), Failure> {
+        self.rewind()?;
+        // A weak tag does not stand for the bytes: `If-Range` must not carry it.
+        let etag = answer.headers().get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
+        self.etag = etag.cloned();
+        Ok(())
+    }
+
+    fn goes_on(&self, answer: &Response<Body>) -> bool {
+        let range = answer.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+        let start =
+            range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+        start == Some(self.written)
+    }
+
+    fn rewind(&mut self) -> Result<(), Failure> {
+        if self.written > 0 {
+            self.file.set_len(0).map_err(|error| unwritable(&error))?;
+            self.file.seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
+        }
+        self.written = 0;
+        self.hash = Sha256::new();
+        self.etag = None;
+        Ok(())
+    }
+
+    fn append(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(chunk).map_err(|error| unwritable(&error))?;
+        self.hash.update(chunk);
+        self.written += chunk.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! What the command reads of a server's answers. Unknown members and states are let through: the server may be newer.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// An answer as it came, and what the command reads of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer<T> {
+    pub(crate) json: Value,
+    pub(crate) read: T,
+}
+
+impl<T: DeserializeOwned> Answer<T> {
+    pub(crate) fn of(json: Value) -> Result<Self, serde_json::Error> {
+        Ok(Self { read: T::deserialize(&json)?, json })
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) job_id: String,
+    pub(crate) link: String,
+    pub(crate) name: Option<String>,
+    pub(crate) dataset: Option<String>,
+    pub(crate) state: String,
+    pub(crate) format: String,
+    pub(crate) compression: String,
+    pub(crate) created: String,
+    pub(crate) expires: Option<String>,
+    pub(crate) duration: String,
+    pub(crate) progress: Progress,
+    pub(crate) result: Option<Summary>,
+    pub(crate) error: Option<Problem>,
+}
+
+impl Job {
+    /// Whether nothing more happens to it by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        !matches!(self.state.as_str(), "open" | "accepted" | "processing")
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) stage: String,
+    pub(crate) records_found: Option<u64>,
+    pub(crate) records_requested: Option<u64>,
+    pub(crate) records_written: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) percent: f64,
+    pub(crate) queue_position: Option<u64>,
+}
+
+/// What a job delivered.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+    pub(crate) truncated: Option<Truncation>,
+}
+
+/// What cut a result short.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Truncation {
+    pub(crate) reason: String,
+    pub(crate) limit: u64,
+}
+
+/// A problem document.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(default)]
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) errors: Vec<FieldProblem>,
+    #[serde(default)]
+    pub(crate) request_id: Option<String>,
+}
+
+/// One thing wrong with a request.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FieldProblem {
+    pub(crate) detail: String,
+    pub(crate) pointer: String,
+}
+
+/// A part of the list of jobs.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct JobList {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// What a result consists of.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) files: Vec<File>,
+}
+
+/// One file of a result.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct File {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// A link to a result.
+#[derive(Clone, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) url: String,
+}
+
+/// The data sets.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct DatasetList {
+    pub(crate) datasets: Vec<Dataset>,
+}
+
+/// A data set.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Dataset {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: String,
+    #[serde(default)]
+    pub(crate) columns: Vec<Column>,
+    #[serde(default)]
+    pub(crate) views: Vec<View>,
+    pub(crate) records: Option<u64>,
+    #[serde(default)]
+    pub(crate) updated: Option<String>,
+}
+
+/// A column of a data set.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) data_type: String,
+    #[serde(default)]
+    pub(crate) nullable: bool,
+}
+
+/// A named set of columns.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: String,
+    pub(crate) fields: Vec<String>,
+}

@@ -1,0 +1,90 @@
+//! `download`: fetches a job's result and checks it.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{Session, Work, get::finish};
+use crate::{
+    args::Global,
+    client::{Answer, Client, Fetched, job_failed, wire},
+    failure::{Exit, Failure},
+    progress::Reporter,
+    target::Target,
+};
+
+/// Fetch and verify a job's result.
+#[derive(Args)]
+pub(crate) struct DownloadArgs {
+    /// The job's id
+    job: String,
+    /// Where the result goes; - is stdout. What is there is replaced [default: by the job's name, not replaced]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Wait until the job has ended
+    #[arg(long)]
+    wait: bool,
+    /// Wait no longer than this; the job goes on
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    timeout: Option<u64>,
+    /// Say nothing of progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) async fn run(global: &Global, args: DownloadArgs) -> Result<(), Failure> {
+    let began = Instant::now();
+    let session = Session::open(global, if args.wait { Work::Here } else { Work::No }).await?;
+    let mut reporter = Reporter::new(args.quiet);
+    let collected = collect(&session.client, &args, &mut reporter).await;
+    reporter.finish();
+    session.close().await;
+    let (job, fetched, target) = collected?;
+    finish(global, &job, &fetched, target, args.quiet, began.elapsed())
+}
+
+async fn collect(
+    client: &Client,
+    args: &DownloadArgs,
+    reporter: &mut Reporter,
+) -> Result<(Answer<wire::Job>, Fetched, Target), Failure> {
+    let named = args.output.as_deref().map(Target::named).transpose()?;
+    let mut job = client.status(&args.job, Duration::ZERO).await?;
+    if args.wait && !job.read.has_ended() {
+        job = client.follow(&args.job, args.timeout.map(Duration::from_secs), reporter).await?;
+    }
+    if !job.read.has_ended() {
+        let words = format!("job {} is {}: it has no result yet", job.read.job_id, job.read.state);
+        return Err(Failure::new(Exit::Failed, words).advice("wait for it with --wait"));
+    }
+    if job.read.state != "completed" {
+        return Err(job_failed(&job));
+    }
+    let mut target = match named {
+        Some(target) => target,
+        None => Target::unnamed(&file_name(&job.read))?,
+    };
+    let fetched = client.fetch(&job.read.job_id, target.file(), reporter).await?;
+    Ok((job, fetched, target))
+}
+
+/// A name that is safe on every system, whatever the job is called.
+fn file_name(job: &wire::Job) -> String {
+    let called = job.name.as_deref().or(job.dataset.as_deref()).unwrap_or("result");
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let stem: String = called.chars().map(safe).take(100).collect();
+    let stem = match stem.trim_matches(['.', '-']) {
+        "" => "result",
+        stem => stem,
+    };
+    let suffix = match job.compression.as_str() {
+        "gzip" => ".gz",
+        "zstd" => ".zst",
+        _ => "",
+    };
+    let format: String = job.format.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{stem}.{format}{suffix}")
+}

@@ -1,0 +1,192 @@
+//! One box: the adapters over a data directory, wired to use cases, routes, engine and workers.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use willcall_core::{
+    JobRef,
+    ports::{Accounts, CatalogSource, Clock, DatasetInspector, SignedFiles, SystemClock},
+    usecases::{
+        App, Settings,
+        accounts::Registry,
+        sweep::sweep,
+        work::{Disposition, LeaseSettings, Worker, work},
+    },
+};
+use willcall_embedded::{
+    Database, Embedded, EmbeddedConfig, FileCatalog, Handled, OpenError, SqliteAccounts, SqliteJobQueue,
+    run_sweeper, run_workers,
+};
+use willcall_engine::{Engine, EngineConfig, ParquetInspector};
+
+use crate::{
+    args::Global,
+    failure::{Exit, Failure, chain},
+};
+
+/// Where the server listens unless told otherwise; also the base of links that no server has made.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8787";
+/// The file in the data directory that says where its server is.
+const ADDRESS_FILE: &str = "address";
+/// How many lost workers a job survives. On one box they are lost when the process is killed, which is not the job's
+/// fault.
+const MAX_LOST: u32 = 10;
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How long workers may take to hand their jobs back. The engine stops within a second or so.
+const HAND_BACK: Duration = Duration::from_secs(15);
+
+/// The wired parts of one box.
+pub(crate) struct Host {
+    pub(crate) app: App,
+    files: Arc<dyn SignedFiles>,
+    queue: SqliteJobQueue,
+    data_dir: PathBuf,
+}
+
+impl Host {
+    /// Opens the data directory, which is this process's alone from now on, and the catalog.
+    pub(crate) async fn open(global: &Global, public_url: &str) -> Result<Self, Failure> {
+        let catalog = open_catalog(global).await?;
+        let data_dir = std::path::absolute(&global.data_dir).unwrap_or_else(|_| global.data_dir.clone());
+        let embedded = Embedded::open(&data_dir, EmbeddedConfig::default())
+            .await
+            .map_err(|error| not_opened(&data_dir, &error))?;
+        let parts = embedded.app_parts();
+        let app = App {
+            jobs: parts.jobs,
+            queue: parts.queue,
+            blobs: parts.blobs,
+            accounts: parts.accounts,
+            catalog,
+            signals: parts.signals,
+            clock: Arc::new(SystemClock),
+            settings: Settings {
+                public_url: public_url.to_owned(),
+                max_wait: Duration::from_secs(60),
+                default_sync_wait: Duration::from_secs(50),
+                max_sync_wait: Duration::from_secs(50),
+                inline_limit: None,
+            },
+        };
+        Ok(Self { app, files: parts.files, queue: embedded.queue(), data_dir })
+    }
+
+    /// The whole API.
+    pub(crate) fn routes(&self) -> Router {
+        willcall_http::all_routes(self.app.clone(), Some(Arc::clone(&self.files)))
+    }
+
+    /// Does the jobs' work until `shutdown`, with `workers` jobs at a time. Returns once all are handed back.
+    pub(crate) async fn work(&self, workers: usize, shutdown: CancellationToken) {
+        let worker = Worker {
+            app: self.app.clone(),
+            executor: Arc::new(Engine::new(EngineConfig::new(self.data_dir.join("spill")))),
+            lease: LeaseSettings { max_lost: MAX_LOST, ..LeaseSettings::default() },
+        };
+        let handler = move |job: JobRef, shutdown: CancellationToken| {
+            let worker = worker.clone();
+            async move {
+                match work(&worker, &job, &shutdown).await {
+                    Disposition::Done => Handled::Done,
+                    Disposition::RetryAfter(after) => Handled::RetryAfter(after),
+                    Disposition::Leave => Handled::Leave,
+                }
+            }
+        };
+        run_workers(self.queue.clone(), workers, handler, shutdown, HAND_BACK).await;
+    }
+
+    /// Sweeps until `shutdown`.
+    pub(crate) async fn sweep(&self, shutdown: CancellationToken) {
+        let app = self.app.clone();
+        let once = move || {
+            let app = app.clone();
+            async move {
+                match sweep(&app).await {
+                    Ok(swept) if swept == Default::default() => {}
+                    Ok(swept) => tracing::info!(?swept, "swept"),
+                    Err(error) => tracing::error!(error = chain(&error), "failed to sweep"),
+                }
+            }
+        };
+        run_sweeper(SWEEP_EVERY, once, shutdown).await;
+    }
+
+    /// Leaves word in the data directory of where its server is.
+    pub(crate) fn leave_address(&self, url: &str) {
+        // Only hints depend on it.
+        let _ = std::fs::write(self.data_dir.join(ADDRESS_FILE), format!("{url}\n"));
+    }
+
+    /// Takes that word back.
+    pub(crate) fn remove_address(&self) {
+        let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
+    }
+}
+
+/// What accounts and tokens are kept with. It works beside a running server: the database takes a second process,
+/// and jobs and results are left alone.
+pub(crate) async fn open_registry(global: &Global) -> Result<Registry, Failure> {
+    let catalog = open_catalog(global).await?;
+    let data_dir = &global.data_dir;
+    make_private(data_dir).map_err(|error| {
+        Failure::caused(Exit::Failed, format!("cannot use {}", data_dir.display()), &error)
+    })?;
+    let path = data_dir.join("willcall.db");
+    let opened = tokio::task::spawn_blocking(move || Database::open(&path)).await;
+    let database = opened
+        .map_err(|error| Failure::caused(Exit::Failed, "cannot open the database", &error))?
+        .map_err(|error| Failure::new(Exit::Failed, chain(&error)))?;
+    let accounts: Arc<dyn Accounts> = Arc::new(SqliteAccounts::new(Arc::new(database)));
+    Ok(Registry { accounts, catalog, clock: Arc::new(SystemClock) })
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// Where the catalog is: as told, else here, else the example.
+pub(crate) fn catalog_path(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(path) = &global.catalog {
+        return Ok(path.clone());
+    }
+    let usual = ["willcall.toml", "examples/willcall.toml"];
+    usual.into_iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no catalog: neither willcall.toml nor examples/willcall.toml is here")
+            .advice("name one with --catalog, or a server with --server; examples/willcall.toml shows how one is written")
+    })
+}
+
+async fn open_catalog(global: &Global) -> Result<Arc<dyn CatalogSource>, Failure> {
+    let path = catalog_path(global)?;
+    let inspector: Arc<dyn DatasetInspector> = Arc::new(ParquetInspector);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    match FileCatalog::open(&path, inspector, clock).await {
+        Ok(catalog) => Ok(Arc::new(catalog)),
+        Err(error) => {
+            Err(Failure::new(Exit::Usage, chain(&error))
+                .advice("`willcall catalog check` names every problem"))
+        }
+    }
+}
+
+fn not_opened(data_dir: &Path, error: &OpenError) -> Failure {
+    let OpenError::InUse { .. } = error else { return Failure::new(Exit::Failed, chain(error)) };
+    let failure =
+        Failure::new(Exit::Unavailable, format!("{} is in use by another willcall", data_dir.display()));
+    match std::fs::read_to_string(data_dir.join(ADDRESS_FILE)) {
+        Ok(url) => failure.advice(format!("ask its server, with a token of it: --server {}", url.trim())),
+        Err(_) => {
+            failure.advice("wait until it has ended, ask its server with --server, or use another --data-dir")
+        }
+    }
+}

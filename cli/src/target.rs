@@ -1,0 +1,205 @@
+//! Where a result goes: a file that appears whole and checked, or a stream that gets it after the check.
+
+use std::{
+    fs::{self, File},
+    io::{self, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::failure::{Exit, Failure};
+
+/// A place for a result, reserved before the job is submitted, so that what cannot be written is known at once.
+pub(crate) struct Target {
+    temp: NamedTempFile,
+    goal: Goal,
+}
+
+enum Goal {
+    /// The temporary file takes this name.
+    File(PathBuf),
+    /// As [`Goal::File`], unless there is something of that name.
+    NewFile(PathBuf),
+    /// What is in it is copied to something that is no file: a pipe, a device.
+    Stream(PathBuf),
+    /// It is copied to stdout.
+    Stdout,
+}
+
+impl Target {
+    /// What the user named: a path, or `-` for stdout.
+    pub(crate) fn named(path: &Path) -> Result<Self, Failure> {
+        if path.as_os_str() == "-" {
+            return Ok(Self { temp: spool()?, goal: Goal::Stdout });
+        }
+        // A link is written through, not replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                Err(Failure::new(Exit::Usage, format!("{} is a directory", path.display()))
+                    .advice("name a file in it"))
+            }
+            Ok(found) if !found.is_file() => Ok(Self { temp: spool()?, goal: Goal::Stream(path) }),
+            Ok(found) if found.permissions().readonly() => {
+                Err(Failure::new(Exit::Failed, format!("{} may not be written", path.display())))
+            }
+            _ => Ok(Self { temp: beside(&path)?, goal: Goal::File(path) }),
+        }
+    }
+
+    /// A name that the user did not choose: what is there is not replaced.
+    pub(crate) fn unnamed(name: &str) -> Result<Self, Failure> {
+        let path = PathBuf::from(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(taken(&path));
+        }
+        Ok(Self { temp: beside(&path)?, goal: Goal::NewFile(path) })
+    }
+
+    /// Where the result is written until it is checked.
+    pub(crate) fn file(&mut self) -> &mut File {
+        self.temp.as_file_mut()
+    }
+
+    /// Lets the result appear. Not called, nothing remains.
+    pub(crate) fn publish(mut self) -> Result<(), Failure> {
+        let path = match &self.goal {
+            Goal::Stdout => return copy(self.file(), &mut io::stdout().lock(), Path::new("stdout")),
+            Goal::Stream(path) => {
+                let path = path.clone();
+                let opened = File::options().write(true).open(&path);
+                let mut stream = opened.map_err(|error| unwritable(&path, &error))?;
+                return copy(self.file(), &mut stream, &path);
+            }
+            Goal::File(path) | Goal::NewFile(path) => path.clone(),
+        };
+        self.temp.as_file().sync_all().map_err(|error| unwritable(&path, &error))?;
+        let kept = match &self.goal {
+            Goal::NewFile(_) => self.temp.persist_noclobber(&path),
+            _ => self.temp.persist(&path),
+        };
+        match kept {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&path)),
+            Err(error) => Err(unwritable(&path, &error.error)),
+        }
+    }
+
+    /// Where the result goes, in words.
+    pub(crate) fn describe(&self) -> String {
+        match &self.goal {
+            Goal::Stdout => "stdout".into(),
+            Goal::File(path) | Goal::NewFile(path) | Goal::Stream(path) => path.display().to_string(),
+        }
+    }
+
+    /// Whether stdout belongs to the result.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.goal, Goal::Stdout)
+    }
+}
+
+fn taken(path: &Path) -> Failure {
+    Failure::new(Exit::Failed, format!("{} is there already", path.display()))
+        .advice("name the file with -o: that one is replaced")
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::caused(Exit::Failed, format!("cannot write {}", path.display()), error)
+}
+
+/// A temporary file in the same directory, so that it can take the name in one step.
+fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = Builder::new();
+    builder.prefix(".willcall-").suffix(".part");
+    // As any new file: what the umask leaves of it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory).map_err(|error| unwritable(path, &error))
+}
+
+fn spool() -> Result<NamedTempFile, Failure> {
+    NamedTempFile::new()
+        .map_err(|error| Failure::caused(Exit::Failed, "cannot write a temporary file", &error))
+}
+
+/// A reader that has had enough (`| head`) is no failure.
+fn copy(from: &mut File, to: &mut impl Write, path: &Path) -> Result<(), Failure> {
+    let copied = from.seek(SeekFrom::Start(0)).and_then(|_| io::copy(from, to)).and_then(|_| to.flush());
+    match copied {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.csv");
+        fs::write(&path, "old").unwrap();
+        let mut given_up = Target::named(&path).unwrap();
+        given_up.file().write_all(b"half").unwrap();
+        drop(given_up);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let mut target = Target::named(&path).unwrap();
+        target.file().write_all(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        target.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(directory.path()), ["x.csv"]);
+    }
+
+    #[test]
+    fn a_link_is_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut target = Target::named(&link).unwrap();
+        target.file().write_all(b"new").unwrap();
+        target.publish().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        let mut target = Target::named(Path::new("/dev/null")).unwrap();
+        target.file().write_all(b"x").unwrap();
+        target.publish().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Target::named(directory.path()).err().unwrap().exit, Exit::Usage);
+        let nowhere = directory.path().join("missing/x.csv");
+        assert_eq!(Target::named(&nowhere).err().unwrap().exit, Exit::Failed);
+    }
+
+    #[test]
+    fn a_name_nobody_chose_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.csv");
+        let target = Target::unnamed(path.to_str().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        assert!(target.publish().is_err());
+        assert!(Target::unnamed(path.to_str().unwrap()).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+}

@@ -1,0 +1,248 @@
+//! Opens a data directory: everything in it belongs to this process alone until it is dropped.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::params;
+use willcall_core::{
+    Timestamp,
+    job::Transition,
+    ports::{
+        Accounts, BlobStore, Clock, JobQueue, JobStore, QueueError, Signals, SignedFiles, StoreError,
+        SystemClock,
+    },
+};
+
+use crate::{
+    DirBlobStore, InProcessSignals, OpenBlobStoreError, OpenDatabaseError, SqliteAccounts, SqliteJobQueue,
+    SqliteJobStore,
+    blob_store::make_directory,
+    database::{Database, Durability, Failed, Never},
+    job_store::{read_job, reference, update_job},
+};
+
+/// What the host needs to know beside the directory.
+#[derive(Clone)]
+pub struct EmbeddedConfig {
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock) }
+    }
+}
+
+/// The adapters of one box over one data directory.
+pub struct Embedded {
+    jobs: SqliteJobStore,
+    queue: SqliteJobQueue,
+    blobs: DirBlobStore,
+    accounts: SqliteAccounts,
+    signals: InProcessSignals,
+    recovered: Recovered,
+}
+
+/// The adapters as use cases take them.
+#[derive(Clone)]
+pub struct AppParts {
+    /// The jobs.
+    pub jobs: Arc<dyn JobStore>,
+    /// The queue, to send to.
+    pub queue: Arc<dyn JobQueue>,
+    /// The results.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The results, by signed link.
+    pub files: Arc<dyn SignedFiles>,
+    /// The accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// What wakes those who wait for a job.
+    pub signals: Arc<dyn Signals>,
+}
+
+/// What a start found to be taken up again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Jobs that the last process held when it died.
+    pub orphans: u64,
+    /// Accepted jobs, those among them, that had no message.
+    pub resent: u64,
+}
+
+/// The data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{}: is in use by another willcall; stop it, or use another data directory", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It cannot be made or written.
+    #[error("{}: cannot be used as data directory", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenDatabaseError),
+    /// Its results cannot be opened.
+    #[error(transparent)]
+    Blobs(#[from] OpenBlobStoreError),
+    /// What the database holds cannot be taken up.
+    #[error("{}: what the last run left cannot be taken up", path.display())]
+    Recover {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The messages cannot be read.
+    #[error("{}: the queue cannot be read", path.display())]
+    Queue {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: QueueError,
+    },
+}
+
+impl Embedded {
+    /// Takes the directory for this process, making it where there is none, and takes up what the last process left: jobs
+    /// that it held can be claimed at once, and every accepted job has its message.
+    pub async fn open(path: &Path, config: EmbeddedConfig) -> Result<Self, OpenError> {
+        let owned = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || open_files(&owned)).await;
+        let (database, blobs) = opened.unwrap_or_else(|stopped| {
+            Err(OpenError::Directory { path: path.to_owned(), source: io::Error::other(stopped) })
+        })?;
+        let recovered = recover(&database, config.clock.now())
+            .await
+            .map_err(|source| OpenError::Recover { path: path.to_owned(), source })?;
+        if recovered != Recovered::default() {
+            tracing::info!(
+                orphans = recovered.orphans,
+                resent = recovered.resent,
+                "took up what the last run left"
+            );
+        }
+        let queue = SqliteJobQueue::open(Arc::clone(&database), config.clock)
+            .await
+            .map_err(|source| OpenError::Queue { path: path.to_owned(), source })?;
+        let signals = InProcessSignals::default();
+        Ok(Self {
+            jobs: SqliteJobStore::new(Arc::clone(&database), signals.clone()),
+            accounts: SqliteAccounts::new(database),
+            queue,
+            blobs,
+            signals,
+            recovered,
+        })
+    }
+
+    /// The adapters as use cases take them.
+    pub fn app_parts(&self) -> AppParts {
+        AppParts {
+            jobs: Arc::new(self.jobs.clone()),
+            queue: Arc::new(self.queue.clone()),
+            blobs: Arc::new(self.blobs.clone()),
+            files: Arc::new(self.blobs.clone()),
+            accounts: Arc::new(self.accounts.clone()),
+            signals: Arc::new(self.signals.clone()),
+        }
+    }
+
+    /// The queue, to receive from: what [`run_workers`](crate::run_workers) takes.
+    pub fn queue(&self) -> SqliteJobQueue {
+        self.queue.clone()
+    }
+
+    /// What this start took up.
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+}
+
+fn open_files(path: &Path) -> Result<(Arc<Database>, DirBlobStore), OpenError> {
+    let failed = |source| OpenError::Directory { path: path.to_owned(), source };
+    make_directory(path).map_err(failed)?;
+    let lock = lock(path)?;
+    let database = Database::open(&path.join("willcall.db"))?.holding(lock);
+    let blobs = DirBlobStore::open(&path.join("blobs"), &path.join("link.key"))?;
+    Ok((Arc::new(database), blobs))
+}
+
+/// The lock goes with the process, however it ends.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Directory { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.join("willcall.lock"))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// No other process can hold a lease on these jobs, so nobody need wait until it has run out.
+async fn recover(database: &Database, now: Timestamp) -> Result<Recovered, StoreError> {
+    let recovered = database.write(Durability::Machine, move |connection| {
+        let mut held = Vec::new();
+        {
+            let mut statement =
+                connection.prepare("SELECT account, id FROM jobs WHERE state = 'processing'")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                held.push(reference::<Never>(row, 0, 1)?);
+            }
+        }
+        let mut recovered = Recovered::default();
+        for job in held {
+            let before = match read_job::<Never>(connection, &job) {
+                Ok(Some(before)) => before,
+                Ok(None) => continue,
+                // One record that cannot be read must not keep the others from being served.
+                Err(Failed::Unreadable(error)) => {
+                    tracing::error!(job.id = %job.job, error = %error, "a job cannot be read");
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            if let Ok(after) = before.apply(&Transition::Orphan, now) {
+                update_job(connection, &before, &after)?;
+                recovered.orphans += 1;
+            }
+        }
+        connection.execute(
+            "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM jobs
+                WHERE jobs.account = messages.account AND jobs.id = messages.job AND jobs.open = 1)",
+            [],
+        )?;
+        let resent = connection.execute(
+            "INSERT OR IGNORE INTO messages (account, job, visible_at)
+                SELECT account, id, ?1 FROM jobs WHERE state = 'accepted' ORDER BY id",
+            params![now.as_millis()],
+        )?;
+        recovered.resent = resent as u64;
+        Ok(recovered)
+    });
+    recovered.await.map_err(Failed::<Never>::store)
+}

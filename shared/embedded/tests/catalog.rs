@@ -1,0 +1,201 @@
+//! The catalog of one box follows its file and its data sets, and does not fall with them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use willcall_conformance::samples::START;
+use willcall_core::{
+    catalog::{CatalogFileError, Column, ColumnType, DatasetFacts, DatasetSource},
+    ports::{CatalogSource, DatasetInspector, InspectError, ManualClock},
+};
+use willcall_embedded::FileCatalog;
+
+/// A version, and the columns unless the files cannot be read.
+type FakeSet = (u32, Result<Vec<&'static str>, ()>);
+
+/// Data sets by the last part of their location: the version and the columns, or that they cannot be read.
+#[derive(Default)]
+struct FakeInspector {
+    sets: Mutex<BTreeMap<String, FakeSet>>,
+    versions: AtomicUsize,
+    inspections: AtomicUsize,
+}
+
+impl FakeInspector {
+    fn set(&self, name: &str, version: u32, columns: Result<Vec<&'static str>, ()>) {
+        self.sets.lock().unwrap().insert(name.into(), (version, columns));
+    }
+
+    fn find(&self, source: &DatasetSource) -> Result<FakeSet, InspectError> {
+        let name = source.location.rsplit('/').next().unwrap();
+        let found = self.sets.lock().unwrap().get(name).cloned();
+        found.ok_or_else(|| InspectError::Missing { location: source.location.clone() })
+    }
+}
+
+#[async_trait]
+impl DatasetInspector for FakeInspector {
+    async fn version(&self, source: &DatasetSource) -> Result<String, InspectError> {
+        self.versions.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        Ok(self.find(source)?.0.to_string())
+    }
+
+    async fn inspect(&self, source: &DatasetSource) -> Result<DatasetFacts, InspectError> {
+        self.inspections.fetch_add(1, Ordering::SeqCst);
+        let (version, columns) = self.find(source)?;
+        let columns = columns.map_err(|()| InspectError::Unreadable {
+            location: source.location.clone(),
+            source: "the footer is torn".into(),
+        })?;
+        let column = |name: &str| Column { name: name.into(), data_type: ColumnType::Text, nullable: true };
+        Ok(DatasetFacts {
+            columns: columns.into_iter().map(column).collect(),
+            records: Some(1),
+            bytes: 1,
+            files: 1,
+            version: version.to_string(),
+            updated: None,
+        })
+    }
+}
+
+struct Set {
+    _dir: TempDir,
+    path: PathBuf,
+    inspector: Arc<FakeInspector>,
+    clock: Arc<ManualClock>,
+}
+
+const TWO: &str =
+    "[datasets.a]\npath = 'a'\n[datasets.a.views.v]\nfields = ['x']\n[datasets.b]\npath = 'b'\n";
+
+fn set(text: &str) -> Set {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("willcall.toml");
+    fs::write(&path, text).unwrap();
+    let inspector = Arc::new(FakeInspector::default());
+    inspector.set("a", 1, Ok(vec!["x", "y"]));
+    inspector.set("b", 1, Ok(vec!["z"]));
+    Set { _dir: dir, path, inspector, clock: Arc::new(ManualClock::new(START)) }
+}
+
+impl Set {
+    async fn open(&self) -> Result<FileCatalog, CatalogFileError> {
+        FileCatalog::open(&self.path, Arc::clone(&self.inspector) as _, Arc::clone(&self.clock) as _).await
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn inspections(&self) -> usize {
+        self.inspector.inspections.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_not_read_again() {
+    let set = set(TWO);
+    let catalog = set.open().await.unwrap();
+    let first = catalog.catalog().await.unwrap();
+    assert_eq!(first.datasets["a"].views["v"].fields, ["x"]);
+    set.pass(5);
+    assert!(Arc::ptr_eq(&first, &catalog.catalog().await.unwrap()));
+    assert_eq!(set.inspections(), 2);
+    set.inspector.set("a", 2, Ok(vec!["x", "new"]));
+    assert!(Arc::ptr_eq(&first, &catalog.catalog().await.unwrap()), "within the second nothing is looked at");
+    set.pass(1);
+    let second = catalog.catalog().await.unwrap();
+    assert!(second.datasets["a"].column("new").is_some());
+    assert_eq!(set.inspections(), 3, "only what changed is read");
+}
+
+#[tokio::test]
+async fn many_who_ask_share_one_look() {
+    let set = set(TWO);
+    let catalog = Arc::new(set.open().await.unwrap());
+    set.pass(2);
+    let before = set.inspector.versions.load(Ordering::SeqCst);
+    let asks = (0..32).map(|_| {
+        let catalog = Arc::clone(&catalog);
+        tokio::spawn(async move { catalog.catalog().await.is_ok() })
+    });
+    assert!(futures::future::join_all(asks).await.into_iter().all(|ok| ok.unwrap()));
+    assert_eq!(set.inspector.versions.load(Ordering::SeqCst) - before, 2, "one look at two data sets");
+}
+
+#[tokio::test]
+async fn a_data_set_that_cannot_be_read_leaves_the_others() {
+    let set = set(TWO);
+    set.inspector.set("a", 1, Err(()));
+    let catalog = set.open().await.unwrap();
+    let names =
+        |catalog: &willcall_core::catalog::Catalog| catalog.datasets.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["b"]);
+    let problems = catalog.problems();
+    assert_eq!((problems.len(), problems[0].place.as_str()), (1, "datasets.a"));
+    assert!(problems[0].detail.contains("the footer is torn"), "{problems:?}");
+    set.inspector.set("a", 1, Ok(vec!["x"]));
+    set.pass(11);
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["a", "b"], "mended without a new version");
+    assert!(catalog.problems().is_empty());
+    set.inspector.sets.lock().unwrap().remove("b");
+    set.pass(2);
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["a"]);
+    assert!(catalog.problems()[0].detail.contains("no Parquet file here"));
+}
+
+#[tokio::test]
+async fn a_view_of_a_missing_column_is_left_out_and_told() {
+    let text = TWO.replace("['x']", "['x', 'nope']") + "[datasets.b.views.w]\nfields = ['z']\n";
+    let set = set(&text);
+    let catalog = set.open().await.unwrap();
+    let found = catalog.catalog().await.unwrap();
+    assert!(found.datasets["a"].views.is_empty() && found.datasets["b"].views.contains_key("w"));
+    let problem = &catalog.problems()[0];
+    assert_eq!(problem.place, "datasets.a.views.v");
+    assert!(problem.detail.contains("no column \"nope\""), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_last_good_catalog_but_stops_a_start() {
+    let set = set(TWO);
+    let catalog = set.open().await.unwrap();
+    let good = catalog.catalog().await.unwrap();
+    for broken in ["[[", "[datasets.c]\npth = 'x'"] {
+        fs::write(&set.path, broken).unwrap();
+        set.pass(2);
+        assert_eq!(catalog.catalog().await.unwrap(), good);
+        assert!(catalog.problems()[0].detail.contains("the last good catalog is used"));
+        assert!(set.open().await.is_err());
+    }
+    fs::remove_file(&set.path).unwrap();
+    set.pass(2);
+    assert_eq!(catalog.catalog().await.unwrap(), good);
+    fs::write(&set.path, "[datasets.b]\npath = 'b'\n").unwrap();
+    set.pass(2);
+    assert_eq!(catalog.catalog().await.unwrap().datasets.len(), 1);
+    assert!(catalog.problems().is_empty());
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_does_not_freeze_the_catalog() {
+    let set = set(TWO);
+    let catalog = set.open().await.unwrap();
+    set.clock.set(START.minus(Duration::from_secs(86_400)));
+    set.inspector.set("b", 2, Ok(vec!["after"]));
+    assert!(catalog.catalog().await.unwrap().datasets["b"].column("after").is_some());
+}

@@ -1,0 +1,131 @@
+//! Signed links of a host that serves its own files.
+
+use std::{ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use willcall_conformance::samples::START;
+use willcall_core::{
+    Timestamp,
+    ports::{BlobHead, BlobStream, SignedFile, SignedFileBody, SignedFileError, SignedFiles},
+};
+
+use crate::world::World;
+
+const BYTES: &[u8] = b"0123456789";
+const PATH: &str = "/v1/files/results/a%20b/result.csv?sig=good";
+
+/// Leads to one file, or fails as its query says.
+struct OneFile;
+
+struct Body(Bytes);
+
+impl SignedFileBody for Body {
+    fn stream(self: Box<Self>, range: Range<u64>) -> BlobStream {
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        stream::iter([Ok(self.0.slice(range))]).boxed()
+    }
+}
+
+#[async_trait]
+impl SignedFiles for OneFile {
+    async fn open(&self, key: &str, query: &str, now: Timestamp) -> Result<SignedFile, SignedFileError> {
+        assert_eq!(now, START);
+        match (key, query) {
+            ("results/a%20b/result.csv", "sig=good") => {}
+            (_, "sig=old") => return Err(SignedFileError::Expired),
+            (_, "sig=gone") => return Err(SignedFileError::Missing),
+            (_, "sig=down") => return Err(SignedFileError::Unavailable("secret disk".into())),
+            _ => return Err(SignedFileError::Invalid),
+        }
+        Ok(SignedFile {
+            head: BlobHead { size: BYTES.len() as u64, etag: "tag".into(), modified: START },
+            file_name: "late.csv".into(),
+            media_type: "text/csv; charset=utf-8".into(),
+            body: Box::new(Body(Bytes::from_static(BYTES))),
+        })
+    }
+}
+
+async fn world() -> World {
+    let mut world = World::new().await;
+    world.files = Some(Arc::new(OneFile));
+    world
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_whole_file_without_a_token() {
+    let world = world().await;
+    let headers = [("authorization", "Bearer nobody")];
+    let answer = world.ask("GET", PATH, &headers, "").await.expect(200);
+    assert_eq!(answer.bytes, BYTES);
+    for (name, value) in [
+        ("content-length", "10"),
+        ("content-type", "text/csv; charset=utf-8"),
+        ("content-disposition", "attachment; filename=\"late.csv\"; filename*=UTF-8''late.csv"),
+        ("etag", "\"tag\""),
+        ("accept-ranges", "bytes"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    let head = world.ask("HEAD", PATH, &[], "").await.expect(200);
+    assert!(head.bytes.is_empty());
+    for name in ["content-length", "content-type", "etag", "last-modified"] {
+        assert_eq!(head.header(name), answer.header(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn parts_are_served_while_the_file_is_the_same() {
+    let world = world().await;
+    let modified = world.get(PATH).await.header("last-modified").to_owned();
+    for (headers, status, content_range, bytes) in [
+        (vec![("range", "bytes=2-4")], 206, "bytes 2-4/10", &b"234"[..]),
+        (vec![("range", "bytes=-3")], 206, "bytes 7-9/10", b"789"),
+        (vec![("range", "bytes=8-"), ("if-range", "\"tag\"")], 206, "bytes 8-9/10", b"89"),
+        (vec![("range", "bytes=8-"), ("if-range", &modified)], 206, "bytes 8-9/10", b"89"),
+        (vec![("range", "bytes=8-"), ("if-range", "\"other\"")], 200, "", BYTES),
+        (vec![("range", "bytes=1-2,4-5")], 200, "", BYTES),
+        (vec![("range", "nonsense")], 200, "", BYTES),
+    ] {
+        let answer = world.ask("GET", PATH, &headers, "").await.expect(status);
+        assert_eq!(answer.header("content-range"), content_range, "{headers:?}");
+        assert_eq!(answer.bytes, bytes, "{headers:?}");
+        assert_eq!(answer.header("content-length"), bytes.len().to_string());
+    }
+    let answer = world.ask("GET", PATH, &[("range", "bytes=10-")], "").await;
+    answer.problem(416, "invalid-request");
+    assert_eq!(answer.header("content-range"), "bytes */10");
+    let head = world.ask("HEAD", PATH, &[("range", "bytes=2-4")], "").await.expect(200);
+    assert_eq!(head.header("content-length"), "10");
+}
+
+#[tokio::test]
+async fn what_the_client_has_is_not_sent_again() {
+    let world = world().await;
+    let modified = world.get(PATH).await.header("last-modified").to_owned();
+    for header in [("if-none-match", "\"tag\""), ("if-modified-since", modified.as_str())] {
+        let answer = world.ask("GET", PATH, &[header], "").await.expect(304);
+        assert!(answer.bytes.is_empty() && answer.header("etag") == "\"tag\"");
+    }
+    world.ask("GET", PATH, &[("if-match", "\"x\"")], "").await.problem(412, "conflict");
+}
+
+#[tokio::test]
+async fn links_that_do_not_work_say_why() {
+    let world = world().await;
+    for (path, status, slug) in [
+        ("/v1/files/results/a%20b/result.csv?sig=bad", 403, "forbidden"),
+        ("/v1/files/results/a%20b/result.csv", 403, "forbidden"),
+        ("/v1/files/results/../../etc/passwd?sig=good", 403, "forbidden"),
+        ("/v1/files/results/%2e%2e%2fetc/passwd?sig=good", 403, "forbidden"),
+        ("/v1/files/x?sig=old", 410, "expired"),
+        ("/v1/files/x?sig=gone", 404, "not-found"),
+        ("/v1/files/x?sig=down", 503, "unavailable"),
+    ] {
+        let text = world.get(path).await.problem(status, slug);
+        assert!(!text.contains("sig=") && !text.contains("secret"), "{text}");
+    }
+}

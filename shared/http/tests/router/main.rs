@@ -1,0 +1,12 @@
+//! Every route over the fakes: the good case, bad input, other accounts, scopes, ends and faults.
+
+#![expect(clippy::unwrap_used, reason = "a test: what it does not expect must end it")]
+
+mod auth;
+mod collect;
+mod files;
+mod follow;
+mod records;
+mod site;
+mod submit;
+mod world;

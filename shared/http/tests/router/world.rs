@@ -1,0 +1,264 @@
+//! A host in memory, and requests to it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use willcall_conformance::{
+    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
+    MemorySignals, Script, samples::START,
+};
+use willcall_core::{
+    Timestamp,
+    account::{Plan, Scope},
+    catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource, View},
+    ports::{ManualClock, SignedFiles},
+    usecases::{
+        App, Settings,
+        accounts::{create_token, put_account},
+        work::{LeaseSettings, Worker, work},
+    },
+};
+
+pub(crate) const URL: &str = "https://api.example.com";
+
+/// A host with two accounts: `acme` on a plan that reads `flights`, and `other`.
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) jobs: MemoryJobStore,
+    pub(crate) queue: MemoryJobQueue,
+    pub(crate) blobs: MemoryBlobStore,
+    pub(crate) executor: FakeExecutor,
+    pub(crate) token: String,
+    pub(crate) reader: String,
+    pub(crate) other: String,
+    pub(crate) files: Option<Arc<dyn SignedFiles>>,
+}
+
+/// What a request was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("not JSON: {:?}", self.bytes))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Holds that this is a problem of that status and type, and answers its whole text.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, slug: &str) -> String {
+        assert_eq!(self.status, status, "{:?}", self.bytes);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let document = self.json();
+        assert_eq!(document["type"], format!("{URL}/problems/{slug}"));
+        assert_eq!(document["status"], status);
+        assert_eq!(document["request_id"], self.header("x-request-id"));
+        assert!(document["instance"].as_str().unwrap().starts_with('/'));
+        document.to_string()
+    }
+
+    /// Where the errors of an invalid request point.
+    #[track_caller]
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        self.problem(400, "invalid-request");
+        let document = self.json();
+        let errors = document["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{:?}", self.bytes);
+        self
+    }
+}
+
+fn column(name: &str, data_type: ColumnType) -> Column {
+    Column { name: name.into(), data_type, nullable: true }
+}
+
+fn dataset(name: &str) -> Arc<Dataset> {
+    let view = View { description: "delays".into(), fields: vec!["carrier".into(), "dep_delay".into()] };
+    Arc::new(Dataset {
+        name: name.into(),
+        description: "departures".into(),
+        source: DatasetSource { location: "/secret/place/flights.parquet".into() },
+        views: BTreeMap::from([("delays".to_owned(), view)]),
+        facts: DatasetFacts {
+            columns: vec![
+                column("carrier", ColumnType::Text),
+                column("flight", ColumnType::Int { bits: 64, signed: true }),
+                column("dep_delay", ColumnType::Float { bits: 64 }),
+                column("name", ColumnType::Text),
+            ],
+            records: Some(3),
+            bytes: 100,
+            files: 1,
+            version: "v1".into(),
+            updated: Some(START),
+        },
+    })
+}
+
+fn catalog() -> Catalog {
+    let mut free = Plan::default_named("free");
+    free.max_open_jobs = 3;
+    free.datasets = Some(["flights".to_owned()].into());
+    Catalog {
+        hash: "0".repeat(64),
+        datasets: BTreeMap::from([
+            ("flights".to_owned(), dataset("flights")),
+            ("secret".to_owned(), dataset("secret")),
+        ]),
+        plans: BTreeMap::from([("free".to_owned(), free)]),
+        default_plan: "free".into(),
+    }
+}
+
+impl World {
+    /// A world whose jobs deliver three records.
+    pub(crate) async fn new() -> Self {
+        let lines = ["1", "2", "3"].map(|n| format!("{{\"flight\":{n}}}")).to_vec();
+        Self::with([Script::Deliver(lines)]).await
+    }
+
+    pub(crate) async fn with(scripts: impl IntoIterator<Item = Script>) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let signals = MemorySignals::default();
+        let jobs = MemoryJobStore::new(signals.clone());
+        let queue = MemoryJobQueue::new(clock.clone());
+        let blobs = MemoryBlobStore::default();
+        let settings = Settings {
+            public_url: URL.into(),
+            max_wait: Duration::from_secs(60),
+            default_sync_wait: Duration::from_secs(50),
+            max_sync_wait: Duration::from_secs(50),
+            inline_limit: None,
+        };
+        let app = App {
+            jobs: Arc::new(jobs.clone()),
+            queue: Arc::new(queue.clone()),
+            blobs: Arc::new(blobs.clone()),
+            accounts: Arc::new(MemoryAccounts::default()),
+            catalog: Arc::new(FixedCatalog::new(catalog())),
+            signals: Arc::new(signals),
+            clock: clock.clone(),
+            settings,
+        };
+        let mut tokens = Vec::new();
+        for (account, scope) in [("acme", Scope::Submit), ("acme", Scope::Read), ("other", Scope::Submit)] {
+            let id = account.parse().unwrap();
+            let account = put_account(&app, id, "free").await.unwrap();
+            let lifetime = Some(Duration::from_secs(365 * 86_400));
+            let (token, _) = create_token(&app, &account.id, scope, "test", lifetime).await.unwrap();
+            tokens.push(token.expose().to_owned());
+        }
+        let [token, reader, other] = <[String; 3]>::try_from(tokens).unwrap();
+        let executor = FakeExecutor::new(scripts);
+        Self { app, clock, jobs, queue, blobs, executor, token, reader, other, files: None }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        willcall_http::all_routes(self.app.clone(), self.files.clone())
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes }
+    }
+
+    /// A request of `acme` with more headers and a body, which is JSON where there is one.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
+        self.ask("GET", path, &[("authorization", &format!("Bearer {token}"))], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &[], body).await
+    }
+
+    /// Submits a job in `jsonl` and answers its id.
+    pub(crate) async fn submit(&self) -> String {
+        let body = r#"{"kind": "query", "dataset": "flights", "fields": ["flight"], "format": "jsonl"}"#;
+        let answer = self.post("/v1/jobs", body).await.expect(StatusCode::ACCEPTED.as_u16());
+        answer.json()["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Does all the work there is.
+    pub(crate) async fn work(&self) {
+        let worker = self.worker();
+        while let Some(job) = self.queue.receive() {
+            work(&worker, &job, &CancellationToken::new()).await;
+        }
+    }
+
+    /// Works in the background until dropped.
+    pub(crate) fn working(&self) -> tokio::task::JoinSet<()> {
+        let (worker, queue) = (self.worker(), self.queue.clone());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                match queue.receive() {
+                    Some(job) => drop(work(&worker, &job, &CancellationToken::new()).await),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        });
+        tasks
+    }
+
+    fn worker(&self) -> Worker {
+        Worker {
+            app: self.app.clone(),
+            executor: Arc::new(self.executor.clone()),
+            lease: LeaseSettings::default(),
+        }
+    }
+
+    /// A job that has completed.
+    pub(crate) async fn completed(&self) -> String {
+        let id = self.submit().await;
+        self.work().await;
+        id
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        willcall_core::ports::Clock::now(&*self.clock)
+    }
+}
