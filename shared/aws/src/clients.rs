@@ -78,10 +78,17 @@ fn timeouts((attempt, operation): (Duration, Duration)) -> TimeoutConfig {
         .build()
 }
 
-/// How long the upload of that many bytes may take, once and with all its tries: a slow line brings 1 MiB a second.
-pub(crate) fn upload_timeouts(bytes: usize) -> TimeoutConfig {
+/// For making one object of many parts: S3 takes minutes for the largest, and may send nothing meanwhile.
+pub(crate) fn assembly() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new()
+        .timeout_config(timeouts((Duration::from_secs(120), Duration::from_secs(300))))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// For the upload of that many bytes: a slow line brings 1 MiB a second.
+pub(crate) fn upload(bytes: usize) -> aws_sdk_s3::config::Builder {
     let attempt = BUCKET.0 + Duration::from_secs((bytes >> 20) as u64);
-    timeouts((attempt, attempt * 3))
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts((attempt, attempt * 3)))
 }
 
 fn tries(most: u32, first: Duration, longest: Duration) -> RetryConfig {

@@ -27,7 +27,7 @@ use willcall_core::{
 };
 
 use self::writer::S3BlobWriter;
-use crate::{Clients, backoff::Backoff, clients::upload_timeouts, failure::CallFailed};
+use crate::{Clients, backoff::Backoff, clients, failure::CallFailed};
 
 /// The blob store on S3. The bucket must not keep versions, and should remove unfinished uploads after a day: what
 /// a killed process left behind.
@@ -68,7 +68,7 @@ impl S3BlobStore {
         bytes: Bytes,
         if_none_match: Option<&str>,
     ) -> Result<PutNew, BlobError> {
-        let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(upload_timeouts(bytes.len()));
+        let config = clients::upload(bytes.len());
         let mut backoff = Backoff::default();
         loop {
             let put = self
@@ -81,7 +81,7 @@ impl S3BlobStore {
                 .set_if_none_match(if_none_match.map(str::to_owned))
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
-                .config_override(timeouts.clone());
+                .config_override(config.clone());
             let Err(error) = put.send().await else { return Ok(PutNew::Created) };
             match error.code() {
                 Some("PreconditionFailed") if if_none_match.is_some() => return Ok(PutNew::Exists),

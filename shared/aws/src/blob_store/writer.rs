@@ -16,7 +16,7 @@ use super::{
     parts::{MOST_PARTS, part_size, parts_in_flight},
     unavailable,
 };
-use crate::{backoff::write_id, clients::upload_timeouts};
+use crate::{backoff::write_id, clients};
 
 /// The metadata that tells whose upload an object came from.
 const WRITE: &str = "willcall-write";
@@ -142,7 +142,7 @@ impl S3BlobStore {
         number: i32,
         bytes: Bytes,
     ) -> Result<CompletedPart, BlobError> {
-        let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(upload_timeouts(bytes.len()));
+        let config = clients::upload(bytes.len());
         let sent = self
             .client
             .upload_part()
@@ -153,7 +153,7 @@ impl S3BlobStore {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(bytes))
             .customize()
-            .config_override(timeouts)
+            .config_override(config)
             .send()
             .await
             .map_err(|error| unavailable("UploadPart", error))?;
@@ -175,6 +175,8 @@ impl S3BlobStore {
             .key(key)
             .upload_id(&upload.id)
             .multipart_upload(parts)
+            .customize()
+            .config_override(clients::assembly())
             .send()
             .await;
         let Err(error) = completed else { return Ok(()) };

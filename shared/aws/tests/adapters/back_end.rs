@@ -46,6 +46,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The environment of a function that works here.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("WILLCALL_TABLE", self.name.clone()),
+            ("WILLCALL_BUCKET", self.name.clone()),
+            ("WILLCALL_QUEUE_URL", self.queue_url.clone()),
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", back_end().port)),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ]
+    }
+
     pub(crate) async fn new() -> Self {
         Self::through(None).await
     }
@@ -171,6 +184,7 @@ fn read_port(directory: &Path) -> Option<u16> {
     TcpStream::connect(("127.0.0.1", port)).ok().map(|_| port)
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process, and ends when no test uses it")]
 fn launch(directory: &Path) -> u16 {
     const MISSING: &str = "the emulator of AWS is missing: set WILLCALL_TEST_PYTHON to a Python that has \
         tests/requirements.txt installed, as `make test` does";

@@ -32,7 +32,7 @@ impl Place {
         left
     }
 
-    fn blobs(&self) -> Arc<dyn BlobStore> {
+    pub(crate) fn blobs(&self) -> Arc<dyn BlobStore> {
         Arc::new(S3BlobStore::new(&self.clients, &self.name))
     }
 }
