@@ -17,7 +17,7 @@ use crate::{
     dynamo::{Answer, If, Table, Write},
 };
 
-/// Places of the job and of its slot among the writes.
+/// Where the job comes among the writes, before its place.
 const JOB_WRITE: usize = 0;
 
 pub(super) async fn insert(table: &Table, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {

@@ -135,10 +135,14 @@ async fn the_lost_answer_of_the_last_step_does_not_lose_the_blob() {
     let (network, place) = faulty().await;
     let (store, key) = (place.blobs(), key());
     network.address("POST", "uploadId=", 1, Fault::AnswerLost);
+    // The emulator forgives; S3 forgets an upload that it has finished.
+    const GONE: &str = "<Error><Code>NoSuchUpload</Code></Error>";
+    network.address("POST", "uploadId=", 1, Fault::Answer(404, GONE));
     let mut writer = store.writer(&key, MEDIA).await.unwrap();
     writer.write(bytes(9 * MIB)).await.unwrap();
     let head = writer.finish().await.unwrap();
     assert_eq!(head.size, 9 * MIB as u64);
+    assert_eq!(network.count("POST"), 3, "begun, and finished twice");
     assert_eq!(store.head(&key).await.unwrap(), Some(head));
 }
 

@@ -76,8 +76,8 @@ async fn a_place_that_another_has_meanwhile_is_not_given_back() {
     slot.insert(SORT_KEY.to_owned(), Place::s("SLOT#0"));
     slot.insert("job".to_owned(), Place::s("another"));
     place.put(slot).await;
-    let ended = store.transition(&mine.reference(), &Transition::Cancel, START).await;
-    assert!(matches!(ended, Err(TransitionError::Store(StoreError::Unavailable(_)))), "{ended:?}");
+    let ended = store.transition(&mine.reference(), &Transition::Cancel, START).await.unwrap();
+    assert!(ended.state.is_terminal(), "the job ends all the same");
     assert_eq!(place.slots("acme").await["SLOT#0"], "another");
 }
 
