@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) enum Exit {
     /// The job failed or was cancelled, or something else went wrong.
     Failed = 1,
-    /// The command line or the request is wrong.
+    /// The command line, the request or the catalog is wrong.
     Usage = 2,
     /// There is no such job, data set or token, or its result has expired.
     NotFound = 3,
@@ -29,7 +29,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    the job failed or was cancelled, or something else went wrong
-  2    the command line or the request is wrong
+  2    the command line, the request or the catalog is wrong
   3    there is no such job, data set or token, or its result has expired
   4    no token, or one that does not work or does not allow this
   5    the server or the data directory cannot be reached or is busy, or the time given ran out
@@ -40,6 +40,11 @@ Exit codes:
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
+    words: Box<Words>,
+}
+
+#[derive(Debug)]
+struct Words {
     message: String,
     details: Vec<String>,
     advice: Option<String>,
@@ -48,7 +53,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), details: Vec::new(), advice: None, document: None }
+        let words = Words { message: message.into(), details: Vec::new(), advice: None, document: None };
+        Self { exit, words: Box::new(words) }
     }
 
     /// A failure with everything that caused it, in one line.
@@ -62,19 +68,19 @@ impl Failure {
 
     /// One of several things that are wrong.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.details.push(detail.into());
+        self.words.details.push(detail.into());
         self
     }
 
     /// What to do about it.
     pub(crate) fn advice(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
+        self.words.advice = Some(advice.into());
         self
     }
 
     /// The problem document that says it to programs.
     pub(crate) fn document(mut self, document: Value) -> Self {
-        self.document = Some(document);
+        self.words.document = Some(document);
         self
     }
 
@@ -83,11 +89,11 @@ impl Failure {
         if json {
             crate::output::note(self.to_json().to_string());
         } else {
-            crate::output::note(format!("error: {}", self.message));
-            for detail in &self.details {
+            crate::output::note(format!("error: {}", self.words.message));
+            for detail in &self.words.details {
                 crate::output::note(format!("  {detail}"));
             }
-            if let Some(advice) = &self.advice {
+            if let Some(advice) = &self.words.advice {
                 crate::output::note(format!("hint: {advice}"));
             }
         }
@@ -95,12 +101,13 @@ impl Failure {
     }
 
     fn to_json(&self) -> Value {
-        let mut value = self.document.clone().unwrap_or_else(|| json!({ "detail": self.message }));
+        let mut value =
+            self.words.document.clone().unwrap_or_else(|| json!({ "detail": self.words.message }));
         if let Value::Object(members) = &mut value {
-            if self.document.is_none() && !self.details.is_empty() {
-                members.insert("errors".into(), json!(self.details));
+            if self.words.document.is_none() && !self.words.details.is_empty() {
+                members.insert("errors".into(), json!(self.words.details));
             }
-            if let Some(advice) = &self.advice {
+            if let Some(advice) = &self.words.advice {
                 members.insert("hint".into(), json!(advice));
             }
             members.insert("exit_code".into(), json!(self.exit as u8));

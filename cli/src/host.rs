@@ -33,6 +33,8 @@ use crate::{
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8787";
 /// The file in the data directory that says where its server is.
 const ADDRESS_FILE: &str = "address";
+/// Where sorts put aside what does not fit into memory, in the data directory.
+const SPILL_DIR: &str = "spill";
 /// How many lost workers a job survives. On one box they are lost when the process is killed, which is not the job's
 /// fault.
 const MAX_LOST: u32 = 10;
@@ -56,6 +58,8 @@ impl Host {
         let embedded = Embedded::open(&data_dir, EmbeddedConfig::default())
             .await
             .map_err(|error| not_opened(&data_dir, &error))?;
+        // What the sorts of a dead process put aside; where it cannot be removed, new ones do not mind it.
+        let _ = std::fs::remove_dir_all(data_dir.join(SPILL_DIR));
         let parts = embedded.app_parts();
         let app = App {
             jobs: parts.jobs,
@@ -85,7 +89,7 @@ impl Host {
     pub(crate) async fn work(&self, workers: usize, shutdown: CancellationToken) {
         let worker = Worker {
             app: self.app.clone(),
-            executor: Arc::new(Engine::new(EngineConfig::new(self.data_dir.join("spill")))),
+            executor: Arc::new(Engine::new(EngineConfig::new(self.data_dir.join(SPILL_DIR)))),
             lease: LeaseSettings { max_lost: MAX_LOST, ..LeaseSettings::default() },
         };
         let handler = move |job: JobRef, shutdown: CancellationToken| {

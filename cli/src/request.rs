@@ -17,7 +17,7 @@ pub(crate) struct QueryArgs {
     /// Which records, Lucene-like: "origin:JFK AND dep_delay:[61 TO *]"
     #[arg(long, value_name = "LUCENE")]
     query: Option<String>,
-    /// Which records, one condition: origin=JFK, dep_delay.gt=60, name.contains=steel [repeatable]
+    /// Which records, one condition: origin=JFK, dep_delay.gt=60, name.contains=steel (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
     /// The columns, in order: carrier,flight,dep_delay
@@ -65,7 +65,7 @@ pub(crate) struct QueryArgs {
     /// What you call the job
     #[arg(long)]
     name: Option<String>,
-    /// A mark of your own on the job [repeatable]
+    /// A mark of your own on the job (repeatable)
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
 }

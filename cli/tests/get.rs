@@ -1,5 +1,7 @@
 //! `willcall get` and the other commands in one process.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where anything goes wrong")]
+
 mod common;
 
 use std::fs;

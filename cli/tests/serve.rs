@@ -1,5 +1,7 @@
 //! `willcall serve`, and the command as its client.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where anything goes wrong")]
+
 mod common;
 
 use std::{

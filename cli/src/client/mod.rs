@@ -242,8 +242,23 @@ impl Client {
             .map_err(|error| Failure::caused(Exit::Usage, "the request cannot be written", &error))
     }
 
-    /// Opens a signed link, without the token: the link is right by itself, and its host may be another's.
+    /// Opens a signed link, without the token: the link is right by itself, and its host may be another's. A server
+    /// that signs links of its own may not know how it is reached, behind a proxy or at an address that it no longer
+    /// has: then its link is tried where the server itself is.
     async fn open_link(&self, url: &str, headers: HeaderMap) -> Result<Response<Body>, TransportError> {
+        match self.follow_link(url, headers.clone()).await {
+            Err(TransportError::Connect(error)) => {
+                let path = url.find("/v1/files/").map(|at| &url[at..]);
+                match path.map(|path| format!("{}{path}", self.base)).filter(|here| here != url) {
+                    Some(here) => self.follow_link(&here, headers).await,
+                    None => Err(TransportError::Connect(error)),
+                }
+            }
+            answered => answered,
+        }
+    }
+
+    async fn follow_link(&self, url: &str, headers: HeaderMap) -> Result<Response<Body>, TransportError> {
         let broken = |error: http::Error| TransportError::Broken(Box::new(error));
         let mut request = Request::get(url).body(Bytes::new()).map_err(broken)?;
         *request.headers_mut() = headers;

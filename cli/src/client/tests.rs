@@ -9,13 +9,13 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::HeaderMap,
     response::IntoResponse,
     routing::{get, post},
 };
-use futures::stream;
+use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -23,6 +23,10 @@ use crate::progress::Reporter;
 
 const TOKEN: &str = "wc_secret";
 const JOB: &str = "0192f6a0-7c1e-7b3a-9f00-3d1c5a8e2b41";
+
+fn answered(value: Value) -> ([(&'static str, &'static str); 1], String) {
+    ([("content-type", "application/json")], value.to_string())
+}
 
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,9 +77,14 @@ async fn answer(State(files): State<Files>, headers: HeaderMap) -> impl IntoResp
     let (data, plain) = (data(), || [("etag", "\"tag\"".to_owned())]);
     match files.plan[number.min(files.plan.len() - 1)] {
         Answers::BreaksAfter(bytes) => {
-            let part = vec![Ok(data.slice(start..start + bytes)), Err(std::io::Error::other("cut"))];
+            let part = stream::iter([Ok(data.slice(start..start + bytes))]);
+            // Waiting once lets the part go out before the connection breaks.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut"))
+            });
             let length = ("content-length", (data.len() - start).to_string());
-            let body = Body::from_stream(stream::iter(part));
+            let body = Body::from_stream(part.chain(cut));
             match start {
                 0 => ([("etag", "\"tag\"".to_owned()), length], body).into_response(),
                 _ => {
@@ -108,12 +117,13 @@ async fn fetch(plan: &[Answers]) -> (Result<Fetched, Failure>, Vec<u8>, Vec<Head
     let manifest = json!({ "files": [{ "bytes": data().len(), "sha256": sha256 }] });
     let link = json!({ "url": format!("{elsewhere}/file?signature=x") });
     let authorised = |headers: &HeaderMap| headers["authorization"] == format!("Bearer {TOKEN}");
-    let api =
-        Router::new().route(&format!("/v1/jobs/{JOB}/manifest"), get(async move || Json(manifest))).route(
+    let api = Router::new()
+        .route(&format!("/v1/jobs/{JOB}/manifest"), get(async move || answered(manifest)))
+        .route(
             &format!("/v1/jobs/{JOB}/download"),
             get(async move |headers: HeaderMap| {
                 assert!(authorised(&headers));
-                Json(link)
+                answered(link)
             }),
         );
     let client = client(&serve(api).await);
@@ -133,6 +143,19 @@ async fn the_token_never_goes_to_the_host_of_a_link() {
     assert_eq!(bytes, data());
     assert_eq!(asked.len(), 1);
     assert!(asked[0].get("authorization").is_none());
+}
+
+#[tokio::test]
+async fn a_link_to_an_address_that_the_server_no_longer_has_is_tried_at_the_server() {
+    let file = async |headers: HeaderMap| {
+        assert!(headers.get("authorization").is_none());
+        "here"
+    };
+    let client = client(&serve(Router::new().route("/v1/files/a", get(file))).await);
+    let answer =
+        client.open_link("http://127.0.0.1:1/v1/files/a?signature=x", HeaderMap::new()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(client.open_link("http://127.0.0.1:1/other", HeaderMap::new()).await.is_err());
 }
 
 #[tokio::test]
@@ -175,7 +198,7 @@ async fn a_busy_server_is_asked_again_when_it_says_so() {
     let counted = Arc::clone(&calls);
     let handler = async move || match counted.fetch_add(1, Ordering::SeqCst) {
         0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "{}").into_response(),
-        _ => (StatusCode::ACCEPTED, Json(job("accepted"))).into_response(),
+        _ => (StatusCode::ACCEPTED, answered(job("accepted"))).into_response(),
     };
     let client = client(&serve(Router::new().route("/v1/jobs", post(handler))).await);
     let began = Instant::now();
@@ -212,9 +235,9 @@ fn job(state: &str) -> Value {
 async fn a_server_that_starts_anew_is_waited_for() {
     let calls = Arc::new(AtomicUsize::new(0));
     let handler = async move || match calls.fetch_add(1, Ordering::SeqCst) {
-        0 => Json(job("processing")).into_response(),
+        0 => answered(job("processing")).into_response(),
         1 => StatusCode::BAD_GATEWAY.into_response(),
-        _ => Json(job("completed")).into_response(),
+        _ => answered(job("completed")).into_response(),
     };
     let client = client(&serve(Router::new().route(&format!("/v1/jobs/{JOB}"), get(handler))).await);
     let job = client.follow(JOB, None, &mut Reporter::Silent).await.unwrap();
@@ -223,7 +246,7 @@ async fn a_server_that_starts_anew_is_waited_for() {
 
 #[tokio::test]
 async fn following_ends_when_the_time_given_is_over() {
-    let handler = async || Json(job("processing"));
+    let handler = async || answered(job("processing"));
     let client = client(&serve(Router::new().route(&format!("/v1/jobs/{JOB}"), get(handler))).await);
     let failure = client.follow(JOB, Some(Duration::ZERO), &mut Reporter::Silent).await.unwrap_err();
     assert_eq!(failure.exit, Exit::Unavailable);

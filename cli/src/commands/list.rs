@@ -27,7 +27,7 @@ pub(crate) struct ListArgs {
     /// Only those of this name
     #[arg(long)]
     name: Option<String>,
-    /// Only those with this label [repeatable]
+    /// Only those with this label (repeatable)
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
     /// Only those created after this moment: 2026-01-05T10:00:00Z

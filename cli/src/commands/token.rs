@@ -53,9 +53,20 @@ pub(crate) struct CreateArgs {
     /// What you call it
     #[arg(long, default_value = "")]
     name: String,
-    /// Days after which it stops working [default: never]
-    #[arg(long, value_name = "N")]
-    days: Option<u32>,
+    /// After how long it stops working: 90d, 12h, 30m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    expires: Option<Duration>,
+}
+
+/// A length of time as it is written: a number and a unit.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let units = [('d', 86_400), ('h', 3600), ('m', 60)];
+    let found = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let read = found.and_then(|(number, seconds)| number.parse::<u32>().ok().map(|n| (n, seconds)));
+    match read {
+        Some((number, seconds)) if number > 0 => Ok(Duration::from_secs(u64::from(number) * seconds)),
+        _ => Err("write it as days, hours or minutes: 90d, 12h, 30m".into()),
+    }
 }
 
 /// Tokens and accounts have no HTTP API: whoever has the data directory keeps them.
@@ -111,8 +122,7 @@ async fn create(global: &Global, registry: &Registry, args: CreateArgs) -> Resul
             put_account(registry, args.account.clone(), &plan).await?.plan
         }
     };
-    let lifetime = args.days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-    let (token, record) = create_token(registry, &args.account, args.scope, &args.name, lifetime).await?;
+    let (token, record) = create_token(registry, &args.account, args.scope, &args.name, args.expires).await?;
     if global.json {
         let mut said = describe(&record, registry);
         if let Value::Object(members) = &mut said {
@@ -174,4 +184,18 @@ fn describe(token: &TokenRecord, registry: &Registry) -> Value {
         "expires": token.expires,
         "revoked": token.revoked,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_a_number_and_a_unit() {
+        assert_eq!(lifetime("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        assert_eq!(lifetime("30m"), Ok(Duration::from_secs(1800)));
+        for wrong in ["", "d", "0d", "-1d", "1.5h", "90", "1w", "99999999999d", "1dd"] {
+            assert!(lifetime(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -170,8 +170,7 @@ fn launch(place: &Place) -> (Child, String) {
     let _ = fs::remove_file(&address);
     let log = File::options().create(true).append(true).open(place.path("log")).unwrap();
     let mut child = place
-        .command(&["serve", "--bind", "127.0.0.1:0", "--address-file"])
-        .arg(&address)
+        .command(&["serve", "--bind", "127.0.0.1:0", "--address-file", address.to_str().unwrap()])
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()

@@ -82,8 +82,11 @@ impl Executor for Engine {
         let attempt = Attempt::new(Arc::clone(&task.control));
         let _stop = StopOnDrop(Arc::clone(&attempt));
         let mut output = Output::new(&task);
+        // Not cut short by a cancel: a store that is left in the middle of a write may finish it after the job's files
+        // were removed, and leave it there. So it is with the end of the output below.
+        let snapshot = self.snapshot(&task, &attempt).await?;
         let result = {
-            let run = self.run(&task, &attempt, &mut output);
+            let run = self.run(&task, &attempt, snapshot, &mut output);
             tokio::select! {
                 biased;
                 () = task.control.cancelled() => Err(ExecuteError::Cancelled),
@@ -92,13 +95,7 @@ impl Executor for Engine {
             }
         };
         match result {
-            Ok(made) => {
-                tokio::select! {
-                    biased;
-                    () = task.control.cancelled() => Err(ExecuteError::Cancelled),
-                    finished = output.finish() => finished.map(|()| delivered(&task, made)),
-                }
-            }
+            Ok(made) => output.finish().await.map(|()| delivered(&task, made)),
             Err(error) => {
                 attempt.stop();
                 output.abort().await;
@@ -109,10 +106,21 @@ impl Executor for Engine {
 }
 
 impl Engine {
-    async fn run(&self, task: &Task, attempt: &Arc<Attempt>, output: &mut Output) -> Outcome<Made> {
+    async fn snapshot(&self, task: &Task, attempt: &Attempt) -> Outcome<Snapshot> {
         let location = PathBuf::from(&task.dataset.source.location);
-        let snapshot = Snapshot::of_job(&task.job, &task.dataset.name, &location, &task.blobs).await?;
-        attempt.beat();
+        tokio::select! {
+            error = self.watch(attempt) => Err(error),
+            snapshot = Snapshot::of_job(&task.job, &task.dataset.name, &location, &task.blobs) => snapshot,
+        }
+    }
+
+    async fn run(
+        &self,
+        task: &Task,
+        attempt: &Arc<Attempt>,
+        snapshot: Snapshot,
+        output: &mut Output,
+    ) -> Outcome<Made> {
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let (done, made) = oneshot::channel();
         let sink = Sink::new(Arc::clone(attempt), sender);

@@ -105,8 +105,10 @@ pub(super) async fn request_of(app: &App, job: &Job) -> Result<JobRequest, Error
 }
 
 /// The view of a job that was just read.
-pub(super) async fn view(app: &App, job: Job) -> Result<JobView, Error> {
+pub(super) async fn view(app: &App, mut job: Job) -> Result<JobView, Error> {
     let now = app.clock.now();
+    // The host may have another address now than at the insert, and links must work now.
+    job.public_url.clone_from(&app.settings.public_url);
     let request = request_of(app, &job).await?;
     let queue_position = match job.state {
         JobState::Accepted => app.jobs.queue_position(&job.reference()).await?,

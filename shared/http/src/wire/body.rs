@@ -1,6 +1,11 @@
 //! Request bodies: one JSON object of at most 1 MiB.
 
-use axum::{body::Body, extract::Request};
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::Request,
+};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
@@ -28,19 +33,39 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     let too_large = || Failure::from(Error::TooLarge { what: "the request's body", limit: MAX_BODY });
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut stream = body.into_data_stream();
     if length.is_some_and(|length| length > MAX_BODY) {
+        drain(&mut stream).await;
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    let mut stream = body.into_data_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Failure::at("#", "the body broke off"))?;
         if bytes.len() as u64 + chunk.len() as u64 > MAX_BODY {
+            drain(&mut stream).await;
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
+}
+
+/// Reads on for a while and throws it away: a client that is still sending when the connection closes never sees
+/// the answer.
+async fn drain(stream: &mut BodyDataStream) {
+    const MOST: u64 = 16 * MAX_BODY;
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let draining = async {
+        let mut left = MOST;
+        while let Some(Ok(chunk)) = stream.next().await {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than this does without.
+    let _ = tokio::time::timeout(PATIENCE, draining).await;
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {

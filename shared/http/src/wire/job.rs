@@ -61,7 +61,8 @@ pub struct JobResource {
     #[schema(required, format = "date-time")]
     pub expires: Option<String>,
     /// From `started` (or `created`) to `finished` or now (ISO 8601).
-    #[schema(format = "duration", example = "PT1.532S")]
+    // Not the format `duration`: that is RFC 3339's, which has no fractions of a second.
+    #[schema(pattern = r"^PT([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{3})?S)?$", example = "PT1.532S")]
     pub duration: String,
     /// How far it is.
     pub progress: ProgressResource,
