@@ -20,6 +20,8 @@ hosts='aws-.*|lambda_.*|rusqlite|willcall-embedded'
 links willcall-core "$engine|$hosts|axum.*|hyper.*|reqwest|willcall-http"
 links willcall-http "$engine|$hosts|reqwest"
 links willcall-embedded "$engine|aws-.*|lambda_.*|axum.*|willcall-http"
+links willcall-aws "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
+links willcall "aws-.*|lambda_.*|willcall-aws"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 

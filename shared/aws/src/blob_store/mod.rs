@@ -1,0 +1,211 @@
+//! Blobs in S3, under the names that [`BlobKey`] gives them.
+
+mod delete;
+mod parts;
+mod read;
+mod writer;
+
+use std::{ops::Range, time::SystemTime};
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::head_object::HeadObjectOutput,
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+    types::ChecksumAlgorithm,
+};
+use bytes::Bytes;
+use willcall_core::{
+    Timestamp,
+    error::Source,
+    ports::{
+        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
+        SignedLink,
+    },
+};
+
+use self::writer::S3BlobWriter;
+use crate::{Clients, backoff::Backoff, clients, failure::CallFailed};
+
+/// The blob store on S3. The bucket must not keep versions, and should remove unfinished uploads after a day: what
+/// a killed process left behind.
+#[derive(Debug, Clone)]
+pub struct S3BlobStore {
+    client: Client,
+    bucket: String,
+}
+
+/// S3 answered what it cannot have meant.
+#[derive(Debug, thiserror::Error)]
+enum Odd {
+    #[error("S3 told no {0}")]
+    Untold(&'static str),
+    #[error("the range {start}..{end} does not lie within the blob's {size} bytes")]
+    Range { start: u64, end: u64, size: u64 },
+    #[error("{kept} bytes are kept of the {written} that were written")]
+    Size { written: u64, kept: u64 },
+}
+
+impl From<Odd> for BlobError {
+    fn from(odd: Odd) -> Self {
+        Self::Unavailable(Box::new(odd))
+    }
+}
+
+impl S3BlobStore {
+    /// The blobs of that bucket.
+    pub fn new(clients: &Clients, bucket: impl Into<String>) -> Self {
+        Self { client: clients.s3.clone(), bucket: bucket.into() }
+    }
+
+    /// Puts a blob in one request, with a checksum that S3 verifies.
+    async fn put_object(
+        &self,
+        key: &str,
+        media_type: &str,
+        bytes: Bytes,
+        if_none_match: Option<&str>,
+    ) -> Result<PutNew, BlobError> {
+        let config = clients::upload(bytes.len());
+        let mut backoff = Backoff::default();
+        loop {
+            let put = self
+                .client
+                .put_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .content_type(media_type)
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
+                .set_if_none_match(if_none_match.map(str::to_owned))
+                .body(ByteStream::from(bytes.clone()))
+                .customize()
+                .config_override(config.clone());
+            let Err(error) = put.send().await else { return Ok(PutNew::Created) };
+            match error.code() {
+                Some("PreconditionFailed") if if_none_match.is_some() => return Ok(PutNew::Exists),
+                // Another puts the same blob just now: who was first is known in a moment.
+                Some("ConditionalRequestConflict") => {
+                    backoff.wait().await.map_err(|error| BlobError::Unavailable(Box::new(error)))?;
+                }
+                _ => return Err(unavailable("PutObject", error)),
+            }
+        }
+    }
+
+    async fn head_object(&self, key: &str) -> Result<Option<HeadObjectOutput>, BlobError> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(unavailable("HeadObject", error)),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for S3BlobStore {
+    async fn writer(&self, key: &BlobKey, media_type: &str) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(S3BlobWriter::new(self.clone(), key.to_string(), media_type.to_owned())))
+    }
+
+    async fn put(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<(), BlobError> {
+        self.put_object(&key.to_string(), media_type, bytes, None).await?;
+        Ok(())
+    }
+
+    async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
+        self.put_object(&key.to_string(), media_type, bytes, Some("*")).await
+    }
+
+    async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {
+        self.head_object(&key.to_string()).await?.as_ref().map(blob_head).transpose()
+    }
+
+    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, BlobError> {
+        self.read_range(&key.to_string(), range).await
+    }
+
+    async fn stream(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
+        self.open(&key.to_string(), range).await
+    }
+
+    async fn delete_prefix(&self, prefix: &BlobPrefix) -> Result<u64, BlobError> {
+        self.delete_all(&prefix.to_string()).await
+    }
+
+    async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError> {
+        let failed =
+            |error: Source| BlobError::Unavailable(Box::new(CallFailed::other("signing a link", error)));
+        let now = SystemTime::UNIX_EPOCH
+            + std::time::Duration::from_millis(u64::try_from(sign.now.as_millis()).unwrap_or(0));
+        let config = PresigningConfig::builder()
+            .start_time(now)
+            .expires_in(sign.lifetime)
+            .build()
+            .map_err(|error| failed(error.into()))?;
+        let signed = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .response_content_type(&sign.media_type)
+            .response_content_disposition(disposition(&sign.file_name))
+            .presigned(config)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        Ok(SignedLink { url: signed.uri().to_owned(), expires: sign.now.plus(sign.lifetime) })
+    }
+}
+
+/// RFC 6266: a name of ASCII for old clients, and beside it the whole one where that is not the same.
+fn disposition(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '%' | '/') { c } else { '_' }
+    };
+    let ascii: String = name.chars().map(plain).collect();
+    let mut header = format!("attachment; filename=\"{ascii}\"");
+    if ascii != name {
+        header.push_str("; filename*=UTF-8''");
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                header.push(char::from(byte));
+            } else {
+                header.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    header
+}
+
+fn blob_head(head: &HeadObjectOutput) -> Result<BlobHead, BlobError> {
+    let size = head.content_length().and_then(|size| u64::try_from(size).ok()).ok_or(Odd::Untold("size"))?;
+    let etag = head.e_tag().ok_or(Odd::Untold("entity tag"))?.trim_matches('"').to_owned();
+    let modified = head.last_modified().and_then(|time| time.to_millis().ok()).ok_or(Odd::Untold("time"))?;
+    Ok(BlobHead { size, etag, modified: Timestamp::from_millis(modified) })
+}
+
+fn unavailable<E>(operation: &'static str, error: E) -> BlobError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    BlobError::Unavailable(Box::new(CallFailed::new(operation, error)))
+}
+
+fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disposition;
+
+    #[test]
+    fn file_names_become_headers() {
+        assert_eq!(disposition("late departures.csv"), "attachment; filename=\"late departures.csv\"");
+        assert_eq!(
+            disposition("spä\"te\n.csv"),
+            "attachment; filename=\"sp__te_.csv\"; filename*=UTF-8''sp%C3%A4%22te%0A.csv"
+        );
+    }
+}

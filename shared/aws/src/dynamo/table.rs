@@ -1,0 +1,287 @@
+//! Calls of the table, with their failures sorted by what a store does next.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::ProvideErrorMetadata,
+    operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
+    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
+};
+use willcall_core::error::Source;
+
+use super::{Item, PARTITION_KEY, SORT_KEY};
+use crate::{Clients, failure::CallFailed};
+
+/// How a conditional write came out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It is written.
+    Written,
+    /// Nothing is written: the conditions of the writes at these places did not hold.
+    Refused(Vec<usize>),
+    /// Nothing is written: others wrote the same items at the same time, or there was too much at once.
+    Busy,
+}
+
+/// What must hold of an item for it to be written.
+#[derive(Debug, Clone)]
+pub(crate) enum If {
+    /// There is none of its key.
+    New,
+    /// There is one of its key.
+    There,
+    /// It has this number in this attribute.
+    Number(&'static str, u64),
+    /// It has this text in this attribute, or is not there.
+    TextOrGone(&'static str, String),
+    /// Nothing.
+    Always,
+}
+
+impl If {
+    /// The expression with its names and values.
+    fn parts(self) -> Option<(&'static str, HashMap<String, String>, Option<Item>)> {
+        let names = |name: &str| HashMap::from([("#a".to_owned(), name.to_owned())]);
+        let value = |value| Some(Item::from([(":v".to_owned(), value)]));
+        match self {
+            Self::New => Some(("attribute_not_exists(#a)", names(PARTITION_KEY), None)),
+            Self::There => Some(("attribute_exists(#a)", names(PARTITION_KEY), None)),
+            Self::Number(name, number) => {
+                Some(("#a = :v", names(name), value(AttributeValue::N(number.to_string()))))
+            }
+            Self::TextOrGone(name, text) => {
+                Some(("attribute_not_exists(#a) OR #a = :v", names(name), value(AttributeValue::S(text))))
+            }
+            Self::Always => None,
+        }
+    }
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    /// Puts the item in place of one of its key.
+    Put(Item, If),
+    /// Removes the item of the key.
+    Delete(Item, If),
+    /// Writes nothing, but stops the others unless the condition holds of the item of the key.
+    Check(Item, If),
+}
+
+/// The key of an item.
+pub(crate) fn key(partition: impl Into<String>, sort: impl Into<String>) -> Item {
+    Item::from([
+        (PARTITION_KEY.to_owned(), AttributeValue::S(partition.into())),
+        (SORT_KEY.to_owned(), AttributeValue::S(sort.into())),
+    ])
+}
+
+/// The table. Every read sees every earlier write.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    pub(crate) fn new(clients: &Clients, name: impl Into<String>) -> Self {
+        Self { client: clients.dynamodb.clone(), name: name.into() }
+    }
+
+    /// The item of the key.
+    pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, CallFailed> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        Ok(call.send().await.map_err(|error| CallFailed::new("GetItem", error))?.item)
+    }
+
+    /// A query of the items of a partition whose sort keys lie between two, both included.
+    pub(crate) fn between(&self, partition: &str, from: &str, to: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_names("#sk", SORT_KEY)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
+            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
+    }
+
+    /// A query of an index, which has no consistent reads.
+    pub(crate) fn index(&self, index: &str) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.name).index_name(index)
+    }
+
+    /// The sort keys of the partition that begin with `prefix`, less the prefix.
+    pub(crate) async fn sort_keys(&self, partition: &str, prefix: &str) -> Result<Vec<String>, Source> {
+        let query =
+            self.between(partition, prefix, &format!("{prefix}\u{10ffff}")).projection_expression("#sk");
+        let (mut keys, mut from) = (Vec::new(), None);
+        loop {
+            let page = query
+                .clone()
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| CallFailed::new("Query", error))?;
+            for item in page.items() {
+                let key = super::text(item, SORT_KEY)?;
+                keys.push(key.strip_prefix(prefix).unwrap_or(key).to_owned());
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Makes all of the writes or none.
+    pub(crate) async fn write(&self, writes: Vec<Write>) -> Result<Answer, CallFailed> {
+        match <[Write; 1]>::try_from(writes) {
+            Ok([Write::Put(item, condition)]) => self.put(item, condition).await,
+            Ok([Write::Delete(key, condition)]) => self.delete(key, condition).await,
+            Ok(writes @ [Write::Check(..)]) => self.transact(writes.into()).await,
+            Err(writes) => self.transact(writes).await,
+        }
+    }
+
+    async fn put(&self, item: Item, condition: If) -> Result<Answer, CallFailed> {
+        let (expression, names, values) = split(condition);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .set_condition_expression(expression)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values);
+        single("PutItem", put.send().await)
+    }
+
+    async fn delete(&self, key: Item, condition: If) -> Result<Answer, CallFailed> {
+        let (expression, names, values) = split(condition);
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .set_condition_expression(expression)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values);
+        single("DeleteItem", delete.send().await)
+    }
+
+    /// Sets an attribute to a number unless the item has it; [`Answer::Refused`] where there is no such item.
+    pub(crate) async fn set_once(&self, key: Item, name: &str, number: i64) -> Result<Answer, CallFailed> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .update_expression("SET #n = if_not_exists(#n, :n)")
+            .condition_expression("attribute_exists(#pk)")
+            .expression_attribute_names("#n", name)
+            .expression_attribute_names("#pk", PARTITION_KEY)
+            .expression_attribute_values(":n", AttributeValue::N(number.to_string()));
+        single("UpdateItem", update.send().await)
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Answer, CallFailed> {
+        const CALL: &str = "TransactWriteItems";
+        let items: Result<Vec<_>, _> = writes.into_iter().map(|write| self.transaction_item(write)).collect();
+        let items = items.map_err(|error| CallFailed::other(CALL, error))?;
+        let error = match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => return Ok(Answer::Written),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Answer::Busy),
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                let codes =
+                    cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None"));
+                let refused: Vec<usize> = codes
+                    .clone()
+                    .enumerate()
+                    .filter_map(|(place, code)| (code == "ConditionalCheckFailed").then_some(place))
+                    .collect();
+                if !refused.is_empty() {
+                    return Ok(Answer::Refused(refused));
+                }
+                let passing = |code| {
+                    matches!(
+                        code,
+                        "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"
+                    )
+                };
+                if codes.clone().any(passing) { Ok(Answer::Busy) } else { Err(CallFailed::new(CALL, error)) }
+            }
+            _ => Err(CallFailed::new(CALL, error)),
+        }
+    }
+
+    fn transaction_item(
+        &self,
+        write: Write,
+    ) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
+        let item = TransactWriteItem::builder();
+        Ok(match write {
+            Write::Put(put, condition) => {
+                let (expression, names, values) = split(condition);
+                let put = Put::builder()
+                    .table_name(&self.name)
+                    .set_item(Some(put))
+                    .set_condition_expression(expression)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values);
+                item.put(put.build()?)
+            }
+            Write::Delete(key, condition) => {
+                let (expression, names, values) = split(condition);
+                let delete = Delete::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(key))
+                    .set_condition_expression(expression)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values);
+                item.delete(delete.build()?)
+            }
+            Write::Check(key, condition) => {
+                let (expression, names, values) = split(condition);
+                let check = ConditionCheck::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(key))
+                    .set_condition_expression(expression)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values);
+                item.condition_check(check.build()?)
+            }
+        }
+        .build())
+    }
+}
+
+type Parts = (Option<String>, Option<HashMap<String, String>>, Option<Item>);
+
+fn split(condition: If) -> Parts {
+    match condition.parts() {
+        Some((expression, names, values)) => (Some(expression.to_owned()), Some(names), values),
+        None => (None, None, None),
+    }
+}
+
+/// Sorts the outcome of a write of one item.
+fn single<T, E>(call: &'static str, outcome: Result<T, E>) -> Result<Answer, CallFailed>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match outcome {
+        Ok(_) => Ok(Answer::Written),
+        Err(error) => match error.code() {
+            Some("ConditionalCheckFailedException") => Ok(Answer::Refused(vec![0])),
+            Some("TransactionConflictException") => Ok(Answer::Busy),
+            _ => Err(CallFailed::new(call, error)),
+        },
+    }
+}

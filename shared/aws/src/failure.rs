@@ -1,0 +1,29 @@
+//! What went wrong with a call, kept as the source of a port's error.
+
+use willcall_core::error::Source;
+
+/// A call of AWS failed after the SDK's own tries.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed{}", code.as_deref().map(|code| format!(" with {code}")).unwrap_or_default())]
+pub(crate) struct CallFailed {
+    operation: &'static str,
+    code: Option<String>,
+    #[source]
+    source: Source,
+}
+
+impl CallFailed {
+    /// Wraps the SDK's error, naming what was called and how AWS calls the failure.
+    pub(crate) fn new<E>(operation: &'static str, error: E) -> Self
+    where
+        E: aws_sdk_dynamodb::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let code = error.code().map(str::to_owned);
+        Self { operation, code, source: Box::new(error) }
+    }
+
+    /// For what failed before or after the call itself.
+    pub(crate) fn other(operation: &'static str, source: impl Into<Source>) -> Self {
+        Self { operation, code: None, source: source.into() }
+    }
+}

@@ -1,0 +1,82 @@
+//! Changes of a job: read it, judge the change on what was read, and write only if it still is what was read.
+
+use willcall_core::{
+    JobRef, Timestamp,
+    job::{Job, Transition},
+    ports::{StoreError, TransitionError},
+};
+
+use super::{
+    DynamoJobStore, exhausted,
+    item::{HOLDER, Stored, VERSION, job_key, slot_key},
+    unavailable,
+};
+use crate::{
+    backoff::{Backoff, write_id},
+    dynamo::{Answer, If, Write},
+};
+
+/// Where the place comes among the writes, after the job.
+const PLACE: usize = 1;
+
+impl DynamoJobStore {
+    pub(super) async fn change(
+        &self,
+        job: &JobRef,
+        transition: &Transition,
+        now: Timestamp,
+    ) -> Result<Job, TransitionError> {
+        let write = write_id().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let mut backoff = Backoff::default();
+        let mut place_is_ours = true;
+        loop {
+            let before = self.read(job).await?.ok_or(TransitionError::NotFound)?;
+            // The answer to an earlier try was lost: to judge the change anew would refuse it.
+            if before.write == write {
+                return Ok(before.job);
+            }
+            let after = before.job.apply(transition, now)?;
+            let freed = before.slot.filter(|_| after.state.is_terminal());
+            let slot = before.slot.filter(|_| freed.is_none());
+            let stored = Stored { job: after, slot, write: write.clone() };
+            let item = stored.to_item().map_err(|error| StoreError::Corrupt(Box::new(error)))?;
+            let mut writes = vec![Write::Put(item, If::Number(VERSION, before.job.version))];
+            writes.extend(freed.filter(|_| place_is_ours).map(|slot| free(job, slot)));
+            match self.table.write(writes).await.map_err(unavailable)? {
+                Answer::Written => return Ok(stored.job),
+                Answer::Refused(places) if places == [PLACE] => place_is_ours = lost_place(job),
+                Answer::Refused(_) | Answer::Busy => {}
+            }
+            backoff.wait().await.map_err(exhausted)?;
+        }
+    }
+
+    pub(super) async fn remove(&self, job: &JobRef) -> Result<bool, StoreError> {
+        let mut backoff = Backoff::default();
+        let (mut seen, mut place_is_ours) = (false, true);
+        loop {
+            // Gone after it was seen: by this very call, whose answer was lost, or by another's at the same time.
+            let Some(before) = self.read(job).await? else { return Ok(seen) };
+            seen = true;
+            let mut writes = vec![Write::Delete(job_key(job), If::Number(VERSION, before.job.version))];
+            writes.extend(before.slot.filter(|_| place_is_ours).map(|slot| free(job, slot)));
+            match self.table.write(writes).await.map_err(unavailable)? {
+                Answer::Written => return Ok(true),
+                Answer::Refused(places) if places == [PLACE] => place_is_ours = lost_place(job),
+                Answer::Refused(_) | Answer::Busy => {}
+            }
+            backoff.wait().await.map_err(exhausted)?;
+        }
+    }
+}
+
+/// Somebody meddled with the table; that must not keep the job from ending. Answers that the place is not the job's.
+fn lost_place(job: &JobRef) -> bool {
+    tracing::error!(job.id = %job.job, "the place of the job is held by another");
+    false
+}
+
+/// Gives a place back, if it is still the job's.
+fn free(job: &JobRef, slot: u32) -> Write {
+    Write::Delete(slot_key(&job.account, slot), If::TextOrGone(HOLDER, job.job.to_string()))
+}

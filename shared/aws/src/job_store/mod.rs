@@ -1,0 +1,104 @@
+//! Jobs in DynamoDB: an item of about 2 KB for each, and an item for the place of each open one.
+
+mod change;
+mod due;
+mod insert;
+mod item;
+mod list;
+
+use async_trait::async_trait;
+use willcall_core::{
+    AccountId, JobId, JobRef, Timestamp,
+    job::{Job, Transition},
+    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+};
+
+use self::item::{SLOT, Stored, job_key, partition};
+use crate::{
+    Clients,
+    backoff::Exhausted,
+    dynamo::{Table, Unreadable},
+    failure::CallFailed,
+};
+
+/// The job store on DynamoDB.
+///
+/// `max_open_jobs` of an insert bounds the places that it looks at, not a count: after a plan's limit was lowered,
+/// jobs that hold places above the new limit do not keep new ones from those below it, until they end.
+///
+/// [`due`](JobStore::due) reads an index that follows the table by some milliseconds.
+#[derive(Debug, Clone)]
+pub struct DynamoJobStore {
+    table: Table,
+}
+
+impl DynamoJobStore {
+    /// The jobs of that table.
+    pub fn new(clients: &Clients, table: impl Into<String>) -> Self {
+        Self { table: Table::new(clients, table) }
+    }
+
+    async fn read(&self, job: &JobRef) -> Result<Option<Stored>, StoreError> {
+        let item = self.table.get(job_key(job)).await.map_err(unavailable)?;
+        item.as_ref().map(Stored::from_item).transpose().map_err(corrupt)
+    }
+}
+
+#[async_trait]
+impl JobStore for DynamoJobStore {
+    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
+        insert::insert(&self.table, job, max_open_jobs).await
+    }
+
+    async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
+        Ok(self.read(job).await?.map(|stored| stored.job))
+    }
+
+    async fn list(
+        &self,
+        account: &AccountId,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        list::list(&self.table, account, filter, before, limit).await
+    }
+
+    async fn transition(
+        &self,
+        job: &JobRef,
+        transition: &Transition,
+        now: Timestamp,
+    ) -> Result<Job, TransitionError> {
+        self.change(job, transition, now).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
+        due::due(&self.table, now, limit).await
+    }
+
+    async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {
+        self.remove(job).await
+    }
+
+    async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError> {
+        let slots = self.table.sort_keys(&partition(account), SLOT).await.map_err(StoreError::Unavailable)?;
+        Ok(u32::try_from(slots.len()).unwrap_or(u32::MAX))
+    }
+
+    async fn queue_position(&self, _job: &JobRef) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+}
+
+fn unavailable(error: CallFailed) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}
+
+fn corrupt(error: Unreadable) -> StoreError {
+    StoreError::Corrupt(Box::new(error))
+}
+
+fn exhausted(error: Exhausted) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}

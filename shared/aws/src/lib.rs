@@ -1,0 +1,26 @@
+//! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results in S3.
+//!
+//! A host parses its [`AwsConfig`] once, makes its [`Clients`] once, and builds the adapters from both.
+//! `docs/data-model.md` shows the items of the table.
+
+mod accounts;
+mod backoff;
+mod blob_store;
+mod clients;
+mod config;
+mod dynamo;
+mod failure;
+mod job_queue;
+mod job_store;
+mod signals;
+
+pub use self::{
+    accounts::DynamoAccounts,
+    blob_store::S3BlobStore,
+    clients::Clients,
+    config::{AwsConfig, ConfigError},
+    dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, PARTITION_KEY, SORT_KEY, TTL},
+    job_queue::{MESSAGE_SCHEMA, MessageError, SqsJobQueue, parse_message},
+    job_store::DynamoJobStore,
+    signals::PollingSignals,
+};

@@ -1,0 +1,12 @@
+//! The adapters against an emulator of AWS: the suites of their ports, and what only AWS can do to them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
+
+mod back_end;
+mod blobs;
+mod conformance;
+mod environment;
+mod faults;
+mod faulty;
+mod jobs;
+mod signature;

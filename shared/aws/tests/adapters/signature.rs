@@ -1,0 +1,53 @@
+//! Checks presigned links as S3 does (Signature Version 4 in the query), because the emulator does not.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use willcall_core::Timestamp;
+
+use crate::back_end::{REGION, SECRET_KEY};
+
+/// Whether the link of a GET is signed by the test's key and works at `now`.
+pub(crate) fn is_valid(host: &str, path: &str, query: &str, now: Timestamp) -> bool {
+    let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let value = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let (Some(signature), Some(date), Some(seconds)) =
+        (value("X-Amz-Signature"), value("X-Amz-Date"), value("X-Amz-Expires"))
+    else {
+        return false;
+    };
+    let mut signed: Vec<String> = pairs
+        .iter()
+        .filter(|(name, _)| *name != "X-Amz-Signature")
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    signed.sort();
+    let request = format!("GET\n{path}\n{}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", signed.join("&"));
+    let scope = format!("{}/{REGION}/s3/aws4_request", &date[..8]);
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
+    let key = [&date[..8], REGION, "s3", "aws4_request"]
+        .iter()
+        .fold(format!("AWS4{SECRET_KEY}").into_bytes(), |key, part| hmac(&key, part.as_bytes()));
+    hex::encode(hmac(&key, to_sign.as_bytes())) == signature && works(date, seconds, now)
+}
+
+/// `date` is `20260105T100000Z`.
+fn works(date: &str, seconds: &str, now: Timestamp) -> bool {
+    let part = |range| &date[range];
+    let text = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4),
+        part(4..6),
+        part(6..8),
+        part(9..11),
+        part(11..13),
+        part(13..15)
+    );
+    let (Some(from), Ok(seconds)) = (Timestamp::parse(&text), seconds.parse()) else { return false };
+    now >= from && now < from.plus(std::time::Duration::from_secs(seconds))
+}
+
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}
