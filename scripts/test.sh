@@ -5,7 +5,6 @@ cd "$(dirname "$0")/.."
 venv=$1
 # Tests of the AWS adapters start an emulator with it.
 export WILLCALL_TEST_PYTHON=$venv/bin/python
-export WILLCALL_TEST_PYTHON=$venv/bin/python
 
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --locked
