@@ -70,7 +70,7 @@ impl Reporter {
             }
             Self::Lines(lines) => {
                 if lines.is_due(&progress.stage) {
-                    note(format!("{:.0}% {}", progress.percent, describe(progress)));
+                    note(format!("{}% {}", progress.percent.floor(), describe(progress)));
                 }
             }
             Self::Silent => {}

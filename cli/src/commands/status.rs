@@ -63,7 +63,7 @@ pub(super) fn describe(job: &wire::Job) -> String {
         ("name", job.name.as_deref().map(clean).unwrap_or_default()),
         ("data set", job.dataset.clone().unwrap_or_default()),
         ("state", job.state.clone()),
-        ("stage", format!("{} ({:.0}%)", progress.stage, progress.percent)),
+        ("stage", format!("{} ({}%)", progress.stage, progress.percent.floor())),
         ("found", found),
         ("written", HumanCount(progress.records_written).to_string()),
         (
