@@ -51,18 +51,21 @@ impl CsvEncoder {
 
     pub(super) fn encode(&self, columns: &[ArrayRef], rows: usize, chunk: &mut Chunk) -> Result<(), String> {
         let dirty = |bytes: &[u8]| self.needs_quotes(bytes) || super::json::needs_escape(bytes);
-        let columns: Vec<Bound<'_>> = columns
+        let columns = columns
             .iter()
-            .map(|column| match column.data_type() {
-                data_type if data_type.is_nested() => Bound::new(column, &dirty),
-                _ => Bound::new(column, &|bytes| self.needs_quotes(bytes)),
+            .map(|column| {
+                let bound = match column.data_type() {
+                    data_type if data_type.is_nested() => Bound::new(column, &dirty)?,
+                    _ => Bound::new(column, &|bytes| self.needs_quotes(bytes))?,
+                };
+                Ok((self.way(&bound.values), bound))
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, String>>()?;
         let Chunk { text, ends, non_finite } = chunk;
         let mut scratch = Vec::new();
         for row in 0..rows {
             let mut odd = 0;
-            for (index, column) in columns.iter().enumerate() {
+            for (index, (way, column)) in columns.iter().enumerate() {
                 if index > 0 {
                     text.push(self.delimiter);
                 }
@@ -70,30 +73,14 @@ impl CsvEncoder {
                     text.extend_from_slice(&self.null);
                     continue;
                 }
-                match &column.values {
-                    Values::Text(values) => self.write_text(values, row, text),
-                    values if values.is_nested() => {
+                match (way, &column.values) {
+                    (Way::Direct, values) => values.write(row, text),
+                    (Way::Text, Values::Text(values)) => self.write_text(values, row, text),
+                    (_, values) => {
                         scratch.clear();
-                        write_value(column, row, &mut scratch, &mut odd);
-                        self.write_field(&scratch, text);
-                    }
-                    values => {
-                        let special = match values.float(row) {
-                            Some(value) if value.is_nan() => Some("NaN"),
-                            Some(f64::INFINITY) => Some("Infinity"),
-                            Some(f64::NEG_INFINITY) => Some("-Infinity"),
-                            _ => None,
-                        };
-                        if special.is_none() && !self.odd_delimiter && (values.is_bare() || !self.safe) {
-                            values.write(row, text);
-                            continue;
-                        }
-                        scratch.clear();
-                        match special {
-                            Some(special) => scratch.extend_from_slice(special.as_bytes()),
-                            None => values.write(row, &mut scratch),
-                        }
-                        if self.safe && !values.is_bare() && begins_formula(&scratch) {
+                        self.write_scratch(way, column, row, &mut scratch, &mut odd);
+                        if self.safe && *way == Way::Careful && !values.is_bare() && begins_formula(&scratch)
+                        {
                             scratch.insert(0, b'\'');
                         }
                         self.write_field(&scratch, text);
@@ -107,6 +94,30 @@ impl CsvEncoder {
             ends.push(text.len());
         }
         Ok(())
+    }
+
+    /// How a column's values are written: found once a batch.
+    fn way(&self, values: &Values<'_>) -> Way {
+        match values {
+            Values::Text(_) => Way::Text,
+            values if values.is_nested() => Way::Nested,
+            values if values.is_float() || self.odd_delimiter => Way::Careful,
+            values if self.safe && !values.is_bare() => Way::Careful,
+            _ => Way::Direct,
+        }
+    }
+
+    fn write_scratch(&self, way: &Way, column: &Bound<'_>, row: usize, out: &mut Vec<u8>, odd: &mut u64) {
+        if *way == Way::Nested {
+            write_value(column, row, out, odd);
+            return;
+        }
+        match column.values.float(row) {
+            Some(value) if value.is_nan() => out.extend_from_slice(b"NaN"),
+            Some(f64::INFINITY) => out.extend_from_slice(b"Infinity"),
+            Some(f64::NEG_INFINITY) => out.extend_from_slice(b"-Infinity"),
+            _ => column.values.write(row, out),
+        }
     }
 
     #[inline]
@@ -125,7 +136,7 @@ impl CsvEncoder {
         if formula {
             out.push(b'\'');
         }
-        out.extend_from_slice(value);
+        values.write(row, out);
     }
 
     fn write_field(&self, value: &[u8], out: &mut Vec<u8>) {
@@ -142,6 +153,19 @@ impl CsvEncoder {
         let asks = |byte: &u8| (*byte == b'"') | (*byte == delimiter) | (*byte == b'\n') | (*byte == b'\r');
         bytes.iter().fold(false, |any, byte| any | asks(byte))
     }
+}
+
+/// How a column's values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As they are.
+    Direct,
+    /// As text.
+    Text,
+    /// As JSON text.
+    Nested,
+    /// Looked at one by one.
+    Careful,
 }
 
 fn begins_formula(value: &[u8]) -> bool {

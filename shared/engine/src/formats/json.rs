@@ -8,13 +8,14 @@ use arrow_schema::FieldRef;
 
 use super::{
     Chunk,
+    short::Short,
     value::{Bound, Values},
 };
 
 /// Encodes records as JSON objects.
 pub(crate) struct JsonEncoder {
     /// For each column, what stands before its value.
-    members: Vec<Vec<u8>>,
+    members: Vec<Short>,
     /// What stands before a record; not a part of it.
     before: &'static [u8],
     after: &'static [u8],
@@ -28,6 +29,7 @@ impl JsonEncoder {
             member.insert(0, if index == 0 { b'{' } else { b',' });
         }
         let (before, after): (&[u8], &[u8]) = if lines { (b"", b"}\n") } else { (b",", b"}") };
+        let members = members.iter().map(|member| Short::new(member)).collect();
         Self { members, before, after }
     }
 
@@ -44,7 +46,7 @@ impl JsonEncoder {
             text.extend_from_slice(self.before);
             let mut odd = 0;
             for (column, member) in columns.iter().zip(&self.members) {
-                text.extend_from_slice(member);
+                member.write(text);
                 write_value(column, row, text, &mut odd);
             }
             if columns.is_empty() {
@@ -75,7 +77,12 @@ pub(super) fn write_value(column: &Bound<'_>, row: usize, out: &mut Vec<u8>, odd
         return;
     }
     match &column.values {
-        Values::Text(text) => write_text(text.value(row), text.clean, out),
+        Values::Text(text) if text.clean => {
+            out.push(b'"');
+            text.write(row, out);
+            out.push(b'"');
+        }
+        Values::Text(text) => write_text(text.value(row), false, out),
         Values::List(offsets, items) => {
             out.push(b'[');
             for (index, item) in range(offsets, row).enumerate() {
@@ -109,7 +116,7 @@ pub(super) fn write_value(column: &Bound<'_>, row: usize, out: &mut Vec<u8>, odd
             }
             out.push(b'}');
         }
-        values if values.is_bare() => {
+        values if values.is_float() => {
             if values.float(row).is_some_and(|value| !value.is_finite()) {
                 *odd += 1;
                 out.extend_from_slice(b"null");
@@ -117,6 +124,7 @@ pub(super) fn write_value(column: &Bound<'_>, row: usize, out: &mut Vec<u8>, odd
                 values.write(row, out);
             }
         }
+        values if values.is_bare() => values.write(row, out),
         values => {
             out.push(b'"');
             values.write(row, out);

@@ -5,6 +5,7 @@ mod csv;
 mod json;
 mod number;
 pub(crate) mod parquet;
+mod short;
 pub(crate) mod time;
 mod value;
 

@@ -2,6 +2,8 @@
 
 use arrow_buffer::i256;
 
+use super::short::append_of;
+
 /// A power of ten that fits 64 bits.
 const POWERS: [u64; 20] = {
     let mut powers = [1_u64; 20];
@@ -13,8 +15,52 @@ const POWERS: [u64; 20] = {
     powers
 };
 
-pub(super) fn write_int(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+pub(super) fn write_int(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    write_uint(value.unsigned_abs(), out);
+}
+
+pub(super) fn write_uint(value: u64, out: &mut Vec<u8>) {
+    const HALF: u64 = POWERS[8];
+    if value < HALF {
+        write_first(value, out);
+    } else if value < HALF * HALF {
+        write_first(value / HALF, out);
+        out.extend_from_slice(&eight_digits(value % HALF).to_le_bytes());
+    } else {
+        write_first(value / (HALF * HALF), out);
+        out.extend_from_slice(&eight_digits(value / HALF % HALF).to_le_bytes());
+        out.extend_from_slice(&eight_digits(value % HALF).to_le_bytes());
+    }
+}
+
+/// Writes a number of at most eight digits without leading zeros.
+#[inline]
+fn write_first(value: u64, out: &mut Vec<u8>) {
+    let length = digits(value);
+    append_of(&(eight_digits(value) >> (8 * (8 - length))).to_le_bytes(), length, out);
+}
+
+/// How many digits a number of at most eight has.
+#[inline]
+fn digits(value: u64) -> usize {
+    // As many bits make either of two lengths; the power between them decides.
+    let guess = (((64 - (value | 1).leading_zeros()) * 1233) >> 12) as usize;
+    guess + usize::from(value >= POWERS[guess]) + usize::from(value == 0)
+}
+
+/// The eight digits of a number, the first in the lowest byte. All are made at once in one register: digits put into
+/// memory one by one and read back together would have to wait for each other.
+#[inline]
+fn eight_digits(value: u64) -> u64 {
+    // Two numbers of four digits, then four of two, then eight of one, each in a lane of its own.
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
+    (tens | ((twos - tens * 10) << 8)) + 0x3030_3030_3030_3030
 }
 
 /// The shortest digits that read back as the same number; never called for NaN and infinities.
@@ -30,7 +76,7 @@ pub(super) fn write_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
                 out.push(b'-');
             }
             let (value, power) = (value.unsigned_abs(), POWERS[scale]);
-            write_int(value / power, out);
+            write_uint(value / power, out);
             if scale > 0 {
                 out.push(b'.');
                 write_padded(value % power, scale, out);
@@ -47,15 +93,14 @@ pub(super) fn write_wide_decimal(value: i256, scale: i8, out: &mut Vec<u8>) {
     }
 }
 
-fn write_padded(mut value: u64, width: usize, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let mut at = digits.len();
-    while value > 0 {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
+/// Writes the last `width` digits of a number, with zeros before it.
+fn write_padded(value: u64, width: usize, out: &mut Vec<u8>) {
+    if width <= 8 {
+        append_of(&(eight_digits(value) >> (8 * (8 - width))).to_le_bytes(), width, out);
+    } else {
+        write_padded(value / POWERS[8], width - 8, out);
+        out.extend_from_slice(&eight_digits(value % POWERS[8]).to_le_bytes());
     }
-    out.extend_from_slice(&digits[digits.len() - width..]);
 }
 
 fn write_digits(digits: &str, scale: i8, out: &mut Vec<u8>) {
@@ -116,6 +161,21 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.replace('.', ""), i256::MIN.to_string());
         assert_eq!(text.split_once('.').unwrap().1.len(), 70);
+    }
+
+    #[test]
+    fn integers_of_every_length_are_written_whole() {
+        let edges = POWERS.iter().flat_map(|power| [power - 1, *power, power + 1]);
+        for value in edges.chain([u64::MAX, u64::MAX - 1]) {
+            let mut out = Vec::new();
+            write_uint(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
+        for value in [i64::MIN, -1, 0, i64::MAX] {
+            let mut out = b"x".to_vec();
+            write_int(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{value}"));
+        }
     }
 
     #[test]

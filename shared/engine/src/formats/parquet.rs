@@ -19,6 +19,7 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::{properties::WriterProperties, writer::SerializedFileWriter},
+    schema::types::ColumnPath,
 };
 use willcall_core::{
     format::{ParquetCodec, ParquetOptions},
@@ -51,12 +52,14 @@ enum Part {
 }
 
 /// Writes the records as one file; answers how many there were.
+#[expect(clippy::too_many_arguments, reason = "a pipeline's ends, named one by one")]
 pub(crate) fn write<'scope, I>(
     scope: &'scope Scope<'scope, '_>,
     attempt: &Arc<Attempt>,
     threads: usize,
     options: &ParquetOptions,
     fields: &[FieldRef],
+    without_dictionary: Vec<ColumnPath>,
     batches: I,
     sink: &mut Sink,
 ) -> Outcome<u64>
@@ -79,8 +82,11 @@ where
             ParquetCodec::Snappy => Compression::SNAPPY,
             ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(3).map_err(defect)?),
         })
-        .set_max_row_group_row_count(Some(options.row_group_size.max(1) as usize))
-        .build();
+        .set_max_row_group_row_count(Some(options.row_group_size.max(1) as usize));
+    for path in without_dictionary {
+        properties = properties.set_column_dictionary_enabled(path, false);
+    }
+    let mut properties = properties.build();
     add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
     let root = ArrowSchemaConverter::new().convert(&schema).map_err(cannot)?.root_schema_ptr();
     let output = Output { sink, failed: None };

@@ -3,7 +3,11 @@
 //! A fraction has 3, 6 or 9 digits, the fewest that hold the value, and is left out where it is zero. Years before
 //! 0000 and past 9999 are written with a sign and at least six digits (ISO 8601, expanded).
 
+use std::sync::LazyLock;
+
 use arrow_schema::TimeUnit;
+
+use super::short::append_of;
 
 const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
 2021222324252627282930313233343536373839\
@@ -36,8 +40,29 @@ pub(crate) fn civil(day: i64) -> (i64, u32, u32) {
     (year, month, day)
 }
 
+/// The days most met, 1900-01-01 to 2099-12-31, as text.
+static DAYS: LazyLock<Vec<[u8; 16]>> = LazyLock::new(|| {
+    let text = |day| {
+        let mut text = Vec::new();
+        compute_day(day, &mut text);
+        let mut wide = [0; 16];
+        wide[..10].copy_from_slice(&text[..10]);
+        wide
+    };
+    (FIRST_DAY..47_482).map(text).collect()
+});
+
+const FIRST_DAY: i64 = -25_567;
+
 /// `2026-01-05`.
 pub(crate) fn write_day(day: i64, out: &mut Vec<u8>) {
+    match day.checked_sub(FIRST_DAY).and_then(|place| DAYS.get(usize::try_from(place).ok()?)) {
+        Some(text) => append_of(text, 10, out),
+        None => compute_day(day, out),
+    }
+}
+
+fn compute_day(day: i64, out: &mut Vec<u8>) {
     let (year, month, day) = civil(day);
     if (0..=9999).contains(&year) {
         let (century, rest) = (pair(year as u32 / 100), pair(year as u32 % 100));
@@ -156,6 +181,10 @@ mod tests {
     fn days_are_civil_dates_at_every_edge() {
         for (day, expected) in [
             (0, "1970-01-01"),
+            (-25_567, "1900-01-01"),
+            (-25_568, "1899-12-31"),
+            (47_481, "2099-12-31"),
+            (47_482, "2100-01-01"),
             (-1, "1969-12-31"),
             (19_782, "2024-02-29"),
             (11_016, "2000-02-29"),

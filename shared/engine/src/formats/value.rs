@@ -6,7 +6,7 @@ use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use half::f16;
 
-use super::{number, time};
+use super::{number, short::append, time};
 
 /// A column of one batch.
 pub(super) struct Bound<'a> {
@@ -62,6 +62,13 @@ impl<'a> Text<'a> {
     #[inline]
     pub(super) fn value(&self, row: usize) -> &'a [u8] {
         &self.data[self.offsets[row].as_usize()..self.offsets[row + 1].as_usize()]
+    }
+
+    /// Writes the value as it is.
+    #[inline]
+    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+        let start = self.offsets[row].as_usize();
+        append(self.data, start, self.offsets[row + 1].as_usize() - start, out);
     }
 }
 
@@ -202,6 +209,11 @@ impl Values<'_> {
         )
     }
 
+    /// Whether the values are floats, which can be no number at all.
+    pub(super) fn is_float(&self) -> bool {
+        matches!(self, Self::Float16(_) | Self::Float32(_) | Self::Float64(_))
+    }
+
     /// Whether the values hold values.
     pub(super) fn is_nested(&self) -> bool {
         matches!(self, Self::List(..) | Self::Struct(_) | Self::Map(..))
@@ -227,14 +239,14 @@ impl Values<'_> {
             Self::Boolean(values) => {
                 out.extend_from_slice(if values.value(row) { b"true" } else { b"false" });
             }
-            Self::Int8(values) => number::write_int(values[row], out),
-            Self::Int16(values) => number::write_int(values[row], out),
-            Self::Int32(values) => number::write_int(values[row], out),
+            Self::Int8(values) => number::write_int(i64::from(values[row]), out),
+            Self::Int16(values) => number::write_int(i64::from(values[row]), out),
+            Self::Int32(values) => number::write_int(i64::from(values[row]), out),
             Self::Int64(values) => number::write_int(values[row], out),
-            Self::UInt8(values) => number::write_int(values[row], out),
-            Self::UInt16(values) => number::write_int(values[row], out),
-            Self::UInt32(values) => number::write_int(values[row], out),
-            Self::UInt64(values) => number::write_int(values[row], out),
+            Self::UInt8(values) => number::write_uint(u64::from(values[row]), out),
+            Self::UInt16(values) => number::write_uint(u64::from(values[row]), out),
+            Self::UInt32(values) => number::write_uint(u64::from(values[row]), out),
+            Self::UInt64(values) => number::write_uint(values[row], out),
             Self::Float16(values) => number::write_float(f32::from(values[row]), out),
             Self::Float32(values) => number::write_float(values[row], out),
             Self::Float64(values) => number::write_float(values[row], out),
@@ -242,7 +254,7 @@ impl Values<'_> {
             Self::Decimal64(values, scale) => number::write_decimal(i128::from(values[row]), *scale, out),
             Self::Decimal128(values, scale) => number::write_decimal(values[row], *scale, out),
             Self::Decimal256(values, scale) => number::write_wide_decimal(values[row], *scale, out),
-            Self::Text(text) => out.extend_from_slice(text.value(row)),
+            Self::Text(text) => text.write(row, out),
             Self::Binary(values) => write_base64(values.value(row), out),
             Self::FixedBinary(values) => write_base64(values.value(row), out),
             Self::Day(values) => time::write_day(i64::from(values[row]), out),

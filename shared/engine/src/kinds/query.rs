@@ -226,8 +226,16 @@ impl Run<'_> {
             } else {
                 Box::new(self.sorted(scope)?)
             };
-        let records =
-            parquet::write(scope, &query.attempt, query.threads, &options, self.fields, batches, sink)?;
+        let records = parquet::write(
+            scope,
+            &query.attempt,
+            query.threads,
+            &options,
+            self.fields,
+            self.scan.without_dictionary(),
+            batches,
+            sink,
+        )?;
         Ok(text::Told { records, non_finite: 0 })
     }
 

@@ -5,11 +5,15 @@ mod prune;
 mod unit;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use arrow_schema::{Field, FieldRef};
+use parquet::{
+    basic::{Encoding, EncodingMask},
+    schema::types::ColumnPath,
+};
 use willcall_core::{catalog::Dataset, job::ProblemType, query::Filter};
 
 pub(crate) use self::{
@@ -106,6 +110,31 @@ impl Scan {
         let file = Arc::new(OpenFile::new(entry, self.snapshot.open(entry)?)?);
         *held = Arc::downgrade(&file);
         Ok(file)
+    }
+
+    /// Columns that the data set's own files did not get smaller by a dictionary, by their paths in Parquet: a hint
+    /// for writing them, since looking for repetitions costs the most there.
+    pub(crate) fn without_dictionary(&self) -> Vec<ColumnPath> {
+        let mut sizes: BTreeMap<String, (ColumnPath, i64, i64)> = BTreeMap::new();
+        for column in self.kept.iter().flat_map(|file| file.parquet().row_groups()).flat_map(|g| g.columns())
+        {
+            let all = column.compressed_size();
+            let is_dictionary = |mask: &EncodingMask| {
+                mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(Encoding::PLAIN_DICTIONARY)
+            };
+            let given_up = column.page_encoding_stats_mask().is_some_and(|mask| !is_dictionary(mask));
+            let dictionary = match column.dictionary_page_offset() {
+                Some(start) if !given_up => column.data_page_offset().saturating_sub(start),
+                _ => all,
+            };
+            let path = column.column_path();
+            let entry = sizes.entry(path.string()).or_insert_with(|| (path.clone(), 0, 0));
+            entry.1 = entry.1.saturating_add(dictionary);
+            entry.2 = entry.2.saturating_add(all);
+        }
+        let useless =
+            |(path, dictionary, all): (ColumnPath, i64, i64)| (dictionary > all / 2).then_some(path);
+        sizes.into_values().filter_map(useless).collect()
     }
 
     /// Fails unless the files kept open are still what they were.
