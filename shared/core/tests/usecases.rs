@@ -15,7 +15,7 @@ use willcall_core::{
     account::{Account, Caller, Plan, Scope},
     catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource},
     job::{Job, JobState, MAX_ATTEMPTS, Problem, ProblemType},
-    ports::{BlobKey, JobFilter, JobStore as _, ManualClock},
+    ports::{BlobKey, BlobPrefix, JobFilter, JobStore as _, ManualClock},
     usecases::{
         App, JobView, QueryDraft, Settings, accounts,
         authenticate::authenticate,
@@ -385,6 +385,76 @@ async fn a_large_request_goes_to_the_blob_store_and_comes_back() {
     assert!(world.blobs.tamper(&BlobKey::Request(job.clone()), "{}"));
     let tampered = jobs::status(&world.app, &world.caller(), job.job, Duration::ZERO).await;
     assert!(matches!(tampered, Err(Error::Internal(_))));
+}
+
+#[tokio::test]
+async fn a_refused_submit_leaves_no_request() {
+    let world = World::delivering();
+    let filter =
+        format!("carrier IN ('{}')", (0..2_000).map(|n| n.to_string()).collect::<Vec<_>>().join("','"));
+    let asked = QueryDraft { filter: Some(filter), ..draft() };
+    for _ in 0..3 {
+        world.submit_as(asked.clone()).await.unwrap();
+    }
+    let kept = world.blobs.keys();
+    assert_eq!(kept.len(), 3);
+    assert!(matches!(world.submit_as(asked).await, Err(Error::QuotaExceeded { .. })));
+    assert_eq!(world.blobs.keys(), kept);
+}
+
+#[tokio::test]
+async fn a_job_that_goes_while_it_is_read_is_not_there() {
+    let world = World::delivering();
+    let filter =
+        format!("carrier IN ('{}')", (0..2_000).map(|n| n.to_string()).collect::<Vec<_>>().join("','"));
+    let asked = QueryDraft { filter: Some(filter), ..draft() };
+    let job = world.submit_as(asked).await.unwrap().job.reference();
+    let other = world.submit().await;
+    let caller = world.caller();
+    // As a delete leaves it between its steps: no request, and then no record.
+    world.app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await.unwrap();
+    let broken = jobs::status(&world.app, &caller, job.job, Duration::ZERO).await;
+    assert!(matches!(broken, Err(Error::Internal(_))), "damage is not hidden");
+    jobs::delete(&world.app, &caller, job.job).await.unwrap();
+    let gone = jobs::status(&world.app, &caller, job.job, Duration::ZERO).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))));
+    let page = jobs::list(&world.app, &caller, &JobFilter::default(), None, 50).await.unwrap();
+    assert_eq!(page.jobs.iter().map(|view| view.job.id).collect::<Vec<_>>(), [other.job]);
+}
+
+#[tokio::test]
+async fn a_page_of_large_requests_ends_early_and_goes_on() {
+    let world = World::delivering();
+    let filter = format!("carrier <> '{}'", "x".repeat(60_000));
+    let mut caller = world.caller();
+    caller.plan.max_open_jobs = 1_000;
+    let asked = QueryDraft { filter: Some(filter.clone()), ..draft() };
+    for _ in 0..80 {
+        submit(&world.app, &caller, asked.clone(), json!({"filter": filter})).await.unwrap();
+    }
+    let (mut before, mut found, mut pages) = (None, 0, 0);
+    loop {
+        let page = jobs::list(&world.app, &caller, &JobFilter::default(), before, 500).await.unwrap();
+        found += page.jobs.len();
+        pages += 1;
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found, pages), (80, 3));
+}
+
+#[tokio::test]
+async fn an_account_whose_plan_is_gone_gets_nothing_more() {
+    let world = World::delivering();
+    let account = accounts::put_account(&world.app, "acme".parse().unwrap(), "pro").await.unwrap();
+    let made = accounts::create_token(&world.app, &account.id, Scope::Submit, "ci", None).await;
+    let (token, _) = made.unwrap();
+    world.catalog.set(catalog(Plan { max_records: 1_000_000, ..Plan::default_named("other") }));
+    let caller = authenticate(&world.app, Some(token.expose())).await.unwrap();
+    let refused = submit(&world.app, &caller, draft(), Value::Null).await;
+    assert!(matches!(refused, Err(Error::Invalid(_))));
 }
 
 #[tokio::test]

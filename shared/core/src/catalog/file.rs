@@ -20,7 +20,7 @@ pub struct CatalogFile {
     pub datasets: BTreeMap<String, DatasetEntry>,
     /// The plans by name.
     pub plans: BTreeMap<String, Plan>,
-    /// The plan of new accounts: the one marked `default = true`, else the first by name.
+    /// The plan of new accounts: the one marked `default = true`, or the only one.
     pub default_plan: String,
 }
 
@@ -177,6 +177,10 @@ impl CatalogFile {
             let plan = entry.into_plan(&name).map_err(|detail| wrong(place, detail))?;
             plans.insert(name, plan);
         }
+        if default_plan.is_none() && plans.len() > 1 {
+            let detail = "there are several: say `default = true` in the one that new accounts get";
+            return Err(wrong("plans".into(), detail.into()));
+        }
         let default_plan =
             default_plan.or_else(|| plans.keys().next().cloned()).unwrap_or_else(|| "default".into());
         plans.entry(default_plan.clone()).or_insert_with(|| Plan::default_named(&default_plan));
@@ -283,6 +287,7 @@ mod tests {
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),
             ("[plans.p]\ndefault = true\n[plans.q]\ndefault = true", "plan \"p\" is the default already"),
+            ("[plans.p]\n[plans.q]", "plans: there are several"),
             ("[[", "line 1"),
         ] {
             let error = parse(text).unwrap_err();

@@ -3,7 +3,10 @@
 mod column;
 mod file;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,15 +25,18 @@ pub struct Catalog {
     pub datasets: BTreeMap<String, Arc<Dataset>>,
     /// The plans by name.
     pub plans: BTreeMap<String, Plan>,
-    /// The plan of accounts whose own is not in the catalog any more, and of new ones.
+    /// The plan of new accounts.
     pub default_plan: String,
 }
 
 impl Catalog {
-    /// The plan of that name, or the default plan where it is gone.
+    /// The plan of that name. Where the catalog has it no more, one that allows no data set: an account must not get
+    /// more than it had because its plan was renamed.
     pub fn plan(&self, name: &str) -> Plan {
-        let plan = self.plans.get(name).or_else(|| self.plans.get(&self.default_plan));
-        plan.cloned().unwrap_or_else(|| Plan::default_named(&self.default_plan))
+        self.plans.get(name).cloned().unwrap_or_else(|| {
+            tracing::warn!(plan = name, "an account has a plan that is not in the catalog");
+            Plan { datasets: Some(BTreeSet::new()), ..Plan::default_named(name) }
+        })
     }
 
     /// The data set, where it exists and the plan may read it: a client cannot tell one from the other.

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     App, JobView,
-    limits::MAX_LIST,
+    limits::{MAX_LIST, MAX_LIST_BYTES},
     submit::{check_labels, check_name},
-    view::{find, view},
+    view::{find, unless_gone, view},
 };
 use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
     account::{Caller, Scope},
-    job::{JobState, Refused, Transition},
+    job::{JobState, Refused, StoredRequest, Transition},
     ports::{BlobPrefix, JobFilter, TransitionError},
 };
 
@@ -57,9 +57,24 @@ pub async fn list(
     let page = app.jobs.list(&caller.account.id, filter, before, limit).await?;
     let now = app.clock.now();
     let mut jobs = Vec::with_capacity(page.jobs.len());
+    let mut bytes = 0;
     for job in page.jobs {
+        let id = job.id;
         if let Some(job) = job.seen_at(now).filter(|job| filter.matches(job)) {
-            jobs.push(view(app, job).await?);
+            let large = matches!(job.request, StoredRequest::Blob { .. });
+            match view(app, job).await {
+                Ok(view) => {
+                    bytes += if large { view.request.original.to_string().len() } else { 0 };
+                    jobs.push(view);
+                }
+                Err(error) => match unless_gone(app, &caller.job(id), error).await {
+                    Error::NotFound(_) => {}
+                    error => return Err(error),
+                },
+            }
+        }
+        if bytes > MAX_LIST_BYTES {
+            return Ok(JobList { jobs, next: Some(id) });
         }
     }
     Ok(JobList { jobs, next: page.next })
@@ -79,7 +94,10 @@ pub(super) async fn until_ended(app: &App, job: &JobRef, wait: Duration) -> Resu
         let found = find(app, job).await?;
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if found.state.is_terminal() || left.is_zero() {
-            return view(app, found).await;
+            return match view(app, found).await {
+                Ok(view) => Ok(view),
+                Err(error) => Err(unless_gone(app, job, error).await),
+            };
         }
         listener.changed(left).await;
     }
@@ -104,8 +122,8 @@ pub async fn cancel(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Er
     view(app, find(app, &job).await?).await
 }
 
-/// Removes a job with everything it left. One that runs is cancelled first. The record goes last, so a delete that
-/// broke off can be repeated.
+/// Removes a job with everything it left. One that runs is cancelled first. The record outlives the results, so a
+/// delete that broke off can be repeated.
 pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> {
     caller.require(Scope::Submit)?;
     let job = caller.job(id);
@@ -116,16 +134,22 @@ pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> 
             Err(error) => return Err(error.into()),
         }
     }
-    remove(app, &job).await?;
+    // A task of its own: a client that hangs up must not leave half a job.
+    let removing = tokio::spawn({
+        let (app, job) = (app.clone(), job.clone());
+        async move { remove(&app, &job).await }
+    });
+    removing.await.map_err(|panic| Error::Internal(Box::new(panic)))??;
     tracing::info!(job.id = %job.job, account = %job.account, "deleted job");
     Ok(())
 }
 
-/// Removes everything of a job, its record last.
+/// Removes everything of a job: its results while the record still tells of them, and its request only when no record
+/// needs it any more.
 pub(super) async fn remove(app: &App, job: &JobRef) -> Result<(), Error> {
     app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
-    app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await?;
     app.jobs.delete(job).await?;
+    app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await?;
     Ok(())
 }
 

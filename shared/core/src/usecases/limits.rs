@@ -16,6 +16,8 @@ pub const MAX_FIELDS: usize = 1000;
 pub const MAX_SORT: usize = 64;
 /// The most jobs in one page of the list.
 pub const MAX_LIST: u32 = 500;
+/// A page of the list ends early once the large requests in it have this many bytes.
+pub const MAX_LIST_BYTES: usize = 2 * 1024 * 1024;
 /// The jobs in one page of the list where the request does not say.
 pub const DEFAULT_LIST: u32 = 50;
 /// The most of offset + limit in a synchronous request.

@@ -21,6 +21,7 @@ pub async fn records(
     wait: Duration,
 ) -> Result<JobView, Error> {
     if !wait.is_zero() {
+        let place = if draft.limit.is_none() { "offset" } else { "limit" };
         if draft.limit.is_none() {
             draft.limit = Some(DEFAULT_SYNC_LIMIT);
             // Should it fall back to a job, the job's request must show the limit that it inherits.
@@ -30,7 +31,7 @@ pub async fn records(
         }
         if draft.offset.saturating_add(draft.limit.unwrap_or(0)) > MAX_SYNC_DEPTH {
             return Err(Error::invalid(
-                "limit",
+                place,
                 format!(
                     "offset + limit is at most {MAX_SYNC_DEPTH} here: submit one job and read its pages, or ask \
                      with async=true"

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     App, JobView,
-    view::{find, view},
+    view::{find, unless_gone, view},
 };
 use crate::{
     Error, JobId,
@@ -58,6 +58,13 @@ pub struct PageBody {
 
 /// Page `number` of the result, at the cost of two ranged reads wherever it lies.
 pub async fn page(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<PageBody, Error> {
+    match page_now(app, caller, id, number).await {
+        Err(error) => Err(unless_gone(app, &caller.job(id), error).await),
+        found => found,
+    }
+}
+
+async fn page_now(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<PageBody, Error> {
     let (job, result) = completed(app, caller, id).await?;
     let pages = result.pages.ok_or(Error::NoPages(job.format))?;
     if number >= pages {
@@ -78,6 +85,13 @@ pub async fn page(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<
 
 /// The manifest's own bytes.
 pub async fn manifest(app: &App, caller: &Caller, id: JobId) -> Result<Manifest, Error> {
+    match manifest_now(app, caller, id).await {
+        Err(error) => Err(unless_gone(app, &caller.job(id), error).await),
+        found => found,
+    }
+}
+
+async fn manifest_now(app: &App, caller: &Caller, id: JobId) -> Result<Manifest, Error> {
     let (job, result) = completed(app, caller, id).await?;
     read_manifest(app, &job, &result).await
 }
@@ -91,6 +105,13 @@ async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<M
 
 /// A fresh link to the result file.
 pub async fn download(app: &App, caller: &Caller, id: JobId) -> Result<Download, Error> {
+    match download_now(app, caller, id).await {
+        Err(error) => Err(unless_gone(app, &caller.job(id), error).await),
+        found => found,
+    }
+}
+
+async fn download_now(app: &App, caller: &Caller, id: JobId) -> Result<Download, Error> {
     let (job, result) = completed(app, caller, id).await?;
     download_of(app, job, result).await
 }
@@ -104,6 +125,13 @@ async fn download_of(app: &App, job: Job, result: ResultSummary) -> Result<Downl
 
 /// The result inline, or where to go for it when it is more than this host answers.
 pub async fn result(app: &App, caller: &Caller, id: JobId) -> Result<ResultBody, Error> {
+    match result_now(app, caller, id).await {
+        Err(error) => Err(unless_gone(app, &caller.job(id), error).await),
+        found => found,
+    }
+}
+
+async fn result_now(app: &App, caller: &Caller, id: JobId) -> Result<ResultBody, Error> {
     let (job, result) = completed(app, caller, id).await?;
     if app.settings.inline_limit.is_some_and(|limit| result.bytes > limit) {
         return Ok(ResultBody::Elsewhere(Box::new(download_of(app, job, result).await?)));

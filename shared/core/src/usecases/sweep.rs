@@ -1,8 +1,8 @@
 //! What moves a job when all else fails, and removes what has had its time.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use super::{App, jobs::remove};
+use super::{App, jobs::remove, work::chain};
 use crate::{
     Error, JobRef, Timestamp,
     job::{JobState, RECORD_KEPT, Transition},
@@ -35,17 +35,22 @@ pub struct Swept {
 /// each transition on the record as it is.
 pub async fn sweep(app: &App) -> Result<Swept, Error> {
     let mut swept = Swept::default();
+    // Those that failed stay due and come first in every round: they are passed over, so that they hold up no other.
+    let mut failed = HashSet::new();
     for _ in 0..ROUNDS {
-        let due = app.jobs.due(app.clock.now(), BATCH).await?;
-        let failed_before = swept.failed;
+        let limit = BATCH + swept.failed;
+        let due = app.jobs.due(app.clock.now(), limit).await?;
         for job in &due {
+            if failed.contains(job) {
+                continue;
+            }
             if let Err(error) = sweep_one(app, job, &mut swept).await {
                 swept.failed += 1;
-                tracing::error!(job.id = %job.job, error = %error, "failed to sweep job");
+                failed.insert(job.clone());
+                tracing::error!(job.id = %job.job, error = chain(&error), "failed to sweep job");
             }
         }
-        // Those that failed stay due and would come again at once.
-        if due.len() < BATCH as usize || swept.failed > failed_before {
+        if due.len() < limit as usize {
             break;
         }
     }

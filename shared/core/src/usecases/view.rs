@@ -87,6 +87,14 @@ pub(super) async fn find(app: &App, job: &JobRef) -> Result<Job, Error> {
     found.and_then(|job| job.seen_at(app.clock.now())).ok_or(Error::NotFound("job"))
 }
 
+/// The error, or that there is no such job where it has gone since it was read: what it had is not missing then.
+pub(super) async fn unless_gone(app: &App, job: &JobRef, error: Error) -> Error {
+    match app.jobs.get(job).await {
+        Ok(None) => Error::NotFound("job"),
+        Ok(Some(_)) | Err(_) => error,
+    }
+}
+
 /// The job's request, from wherever it is kept.
 pub(super) async fn request_of(app: &App, job: &Job) -> Result<JobRequest, Error> {
     let sha256 = match &job.request {

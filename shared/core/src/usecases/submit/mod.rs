@@ -16,7 +16,7 @@ use crate::{
         JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, StoredRequest, Transition, UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
-    ports::{BlobKey, InsertError},
+    ports::{BlobKey, BlobPrefix, InsertError},
 };
 
 pub(super) use validate::{check_labels, check_name};
@@ -36,7 +36,12 @@ pub async fn submit(
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
     let job = store_request(app, job, request).await?;
 
-    app.jobs.insert(&job, caller.plan.max_open_jobs).await.map_err(|error| match error {
+    let inserted = app.jobs.insert(&job, caller.plan.max_open_jobs).await;
+    // After a failure of the store itself the job may be there, and needs its request.
+    if matches!(inserted, Err(InsertError::TooManyOpenJobs | InsertError::Exists)) {
+        app.blobs.delete_prefix(&BlobPrefix::Request(job.reference())).await?;
+    }
+    inserted.map_err(|error| match error {
         InsertError::TooManyOpenJobs => Error::QuotaExceeded {
             limit: "max_open_jobs",
             value: u64::from(caller.plan.max_open_jobs),
