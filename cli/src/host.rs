@@ -37,7 +37,7 @@ const ADDRESS_FILE: &str = "address";
 const SPILL_DIR: &str = "spill";
 /// How many lost workers a job survives. On one box they are lost when the process is killed, which is not the job's
 /// fault.
-const MAX_LOST: u32 = 10;
+const MAX_LOST: u32 = 30;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long workers may take to hand their jobs back. The engine stops within a second or so.
 const HAND_BACK: Duration = Duration::from_secs(15);
