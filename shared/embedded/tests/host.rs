@@ -19,7 +19,7 @@ use willcall_conformance::samples::{START, account, claim, complete, job};
 use willcall_core::{
     JobRef, Timestamp,
     job::{Job, JobState, Transition},
-    ports::{BlobKey, JobQueue, ManualClock, StoreError},
+    ports::{BlobKey, JobFilter, JobQueue, ManualClock, StoreError},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig, Handled, OpenError, Recovered, run_sweeper, run_workers};
 
@@ -200,6 +200,73 @@ async fn a_job_of_a_newer_form_is_corrupt_and_harms_no_other() {
     }
     assert!(matches!(parts.jobs.get(&newer.reference()).await, Err(StoreError::Corrupt(_))));
     assert_eq!(parts.jobs.get(&fine.reference()).await.unwrap(), Some(fine));
+}
+
+/// Jobs of that account, every second of which cannot be read, each in another way.
+async fn half_unreadable(path: &Path, embedded: &Embedded) -> (Vec<Job>, Vec<Job>) {
+    let jobs = embedded.app_parts().jobs;
+    let (mut fine, mut broken) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        for made in [&mut broken, &mut fine] {
+            let job = job("acme");
+            jobs.insert(&job, MANY).await.unwrap();
+            made.push(job);
+        }
+    }
+    let connection = rusqlite::Connection::open(path.join("willcall.db")).unwrap();
+    for (job, change) in broken.iter().zip([
+        "schema = 99",
+        "body = CAST('{' AS BLOB)",
+        "schema = 'none'",
+        "created = 'never'",
+        "id = substr(id, 1, 35)",
+    ]) {
+        let sql = format!("UPDATE jobs SET {change} WHERE id = ?1");
+        assert_eq!(connection.execute(&sql, [job.id.to_string()]).unwrap(), 1);
+    }
+    (fine, broken)
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_read_do_not_hide_the_others_of_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).await;
+    let (mut fine, _broken) = half_unreadable(dir.path(), &embedded).await;
+    fine.reverse();
+    let jobs = embedded.app_parts().jobs;
+    for filter in [
+        JobFilter::default(),
+        JobFilter { state: Some(JobState::Accepted), ..JobFilter::default() },
+        JobFilter { dataset: Some("flights".into()), ..JobFilter::default() },
+    ] {
+        for limit in [1, 2, 100] {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = jobs.list(&account("acme"), &filter, before, limit).await.unwrap();
+                found.extend(page.jobs);
+                assert!(page.next.is_none() || page.next != before, "the cursor moves");
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, fine, "{limit} at a time");
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_read_do_not_keep_others_from_the_sweeper() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).await;
+    let (fine, broken) = half_unreadable(dir.path(), &embedded).await;
+    let jobs = embedded.app_parts().jobs;
+    let due = jobs.due(START.plus(HOUR), 100).await.unwrap();
+    assert!(fine.iter().all(|job| due.contains(&job.reference())));
+    assert!(due.contains(&broken[1].reference()), "bodies are not looked at");
+    assert!(!due.contains(&broken[0].reference()), "a newer version's job is left to that version");
+    let first = jobs.due(START.plus(HOUR), 1).await.unwrap();
+    assert_eq!(first, [fine[0].reference()], "what cannot be read takes nobody's place");
 }
 
 #[tokio::test]
