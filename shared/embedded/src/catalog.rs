@@ -243,16 +243,32 @@ impl Known {
     }
 }
 
-/// A failure may pass, and jobs meet the truth when they read the files: what was known stays, unless there is nothing
-/// at the location any more.
+/// Looks once more where a data set that was known seems to be gone: a file that goes while its directory is listed looks
+/// the same.
 async fn inspect(
     inspector: &dyn DatasetInspector,
     entry: &DatasetEntry,
     before: Option<Arc<Inspected>>,
     now: Timestamp,
 ) -> Arc<Inspected> {
+    let before = before.filter(|before| before.location == entry.source.location);
+    let inspected = inspect_once(inspector, entry, before.clone(), now).await;
+    let was_known = before.as_ref().is_some_and(|before| before.facts.is_some());
+    match was_known && inspected.facts.is_none() {
+        true => inspect_once(inspector, entry, before, now).await,
+        false => inspected,
+    }
+}
+
+/// A failure may pass, and jobs meet the truth when they read the files: what was known stays, unless there is nothing
+/// at the location any more.
+async fn inspect_once(
+    inspector: &dyn DatasetInspector,
+    entry: &DatasetEntry,
+    before: Option<Arc<Inspected>>,
+    now: Timestamp,
+) -> Arc<Inspected> {
     let location = entry.source.location.clone();
-    let before = before.filter(|before| before.location == location);
     let known = || before.as_ref().and_then(|before| before.facts.clone());
     let failed = |error: InspectError, version, location| {
         let (facts, retry) = match &error {

@@ -42,6 +42,8 @@ struct FakeInspector {
     sets: Mutex<BTreeMap<String, FakeSet>>,
     versions: AtomicUsize,
     inspections: AtomicUsize,
+    /// How often `a` seems to be gone before it is found.
+    vanishes: AtomicUsize,
     /// Taken for writing, it makes every look slow.
     gate: tokio::sync::RwLock<()>,
 }
@@ -53,7 +55,9 @@ impl FakeInspector {
 
     fn find(&self, source: &DatasetSource) -> Result<FakeSet, InspectError> {
         let name = source.location.rsplit('/').next().unwrap();
-        let found = self.sets.lock().unwrap().get(name).cloned();
+        let vanishes = |left: usize| if name == "a" { left.checked_sub(1) } else { None };
+        let gone = self.vanishes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, vanishes).is_ok();
+        let found = self.sets.lock().unwrap().get(name).filter(|_| !gone).cloned();
         found.ok_or_else(|| InspectError::Missing { location: source.location.clone() })
     }
 }
@@ -331,4 +335,21 @@ async fn what_is_gone_or_not_listed_any_more_is_forgotten() {
     set.pass(2);
     assert!(names(&catalog.catalog().await.unwrap()).is_empty());
     assert!(catalog.problems().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_goes_during_a_listing_does_not_take_its_data_set_along() {
+    let set = set(TWO);
+    let catalog = set.open().await.unwrap();
+    let first = catalog.catalog().await.unwrap();
+    set.inspector.vanishes.store(1, Ordering::SeqCst);
+    set.pass(2);
+    assert!(Arc::ptr_eq(&first, &catalog.catalog().await.unwrap()));
+    assert_eq!(set.inspector.vanishes.load(Ordering::SeqCst), 0, "it did seem to be gone");
+    set.inspector.set("a", 2, Ok(vec!["x", "new"]));
+    set.inspector.vanishes.store(2, Ordering::SeqCst);
+    set.pass(2);
+    assert_eq!(names(&catalog.catalog().await.unwrap()), ["b"]);
+    set.pass(2);
+    assert!(catalog.catalog().await.unwrap().datasets["a"].column("new").is_some());
 }
