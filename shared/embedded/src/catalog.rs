@@ -9,27 +9,37 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use tokio::{sync::watch, time::Instant};
 use willcall_core::{
     Timestamp,
     catalog::{Catalog, CatalogFile, CatalogFileError, Dataset, DatasetEntry, DatasetFacts, View},
-    ports::{CatalogError, CatalogSource, Clock, DatasetInspector},
+    ports::{CatalogError, CatalogSource, Clock, DatasetInspector, InspectError},
 };
 
 /// For how long the catalog is not looked at again.
 const FRESH: Duration = Duration::from_secs(1);
-/// After how long a data set that could not be read is tried again though its version is the same.
-const RETRY: Duration = Duration::from_secs(10);
+/// How long those who ask wait for a look that is under way before they get what was known before it.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// After how long files that could not be read are tried again though their version is the same.
+const RETRY: Duration = Duration::from_secs(2);
+/// The same for files that could be read and do not fit together: that seldom passes without a new version.
+const RETRY_MISMATCH: Duration = Duration::from_secs(10);
 /// Data sets that are looked at at the same time.
 const AT_ONCE: usize = 8;
 
 /// The catalog from a file.
 pub struct FileCatalog {
+    shared: Arc<Shared>,
+}
+
+/// What those who ask share with the task that looks.
+struct Shared {
     path: PathBuf,
     inspector: Arc<dyn DatasetInspector>,
     clock: Arc<dyn Clock>,
-    /// Held while the catalog is looked at anew, so that all who ask meanwhile share the outcome.
-    refresh: tokio::sync::Mutex<Known>,
-    current: Mutex<Current>,
+    /// Held by the one task that looks.
+    known: tokio::sync::Mutex<Known>,
+    state: Mutex<State>,
 }
 
 /// Something in the catalog that does not work. The rest does.
@@ -41,24 +51,42 @@ pub struct CatalogProblem {
     pub detail: String,
 }
 
-struct Current {
+struct State {
     looked: Timestamp,
     catalog: Arc<Catalog>,
     problems: Vec<CatalogProblem>,
+    look: Option<Look>,
+}
+
+/// A look that was begun. It is over once the sender is gone, however the task ended.
+#[derive(Clone)]
+struct Look {
+    over: watch::Receiver<()>,
+    /// Until when those who ask wait for it.
+    until: Instant,
 }
 
 /// What is remembered between two looks.
 struct Known {
     file: CatalogFile,
-    inspected: BTreeMap<String, Inspected>,
+    inspected: BTreeMap<String, Arc<Inspected>>,
 }
 
-/// What the files of one location said, and when.
+/// What the files of one location said.
 struct Inspected {
     location: String,
-    version: String,
+    /// What they said when they could last be read.
+    facts: Option<DatasetFacts>,
+    failure: Option<Failure>,
+}
+
+/// Why they could not be read the last time.
+struct Failure {
+    /// Of the files that could not be read, where at least that was known.
+    version: Option<String>,
     looked: Timestamp,
-    outcome: Result<DatasetFacts, String>,
+    retry: Duration,
+    detail: String,
 }
 
 impl FileCatalog {
@@ -71,60 +99,66 @@ impl FileCatalog {
     ) -> Result<Self, CatalogFileError> {
         let file = read(path).await?;
         let mut known = Known { file, inspected: BTreeMap::new() };
-        let now = clock.now();
-        let (catalog, problems) = known.look(&*inspector, now).await;
-        let current = Current { looked: now, catalog: Arc::new(catalog), problems: Vec::new() };
-        let source = Self {
+        let (catalog, problems) = known.look(&*inspector, clock.now()).await;
+        tell(&[], &problems);
+        let state = State { looked: clock.now(), catalog: Arc::new(catalog), problems, look: None };
+        let shared = Shared {
             path: path.to_owned(),
             inspector,
             clock,
-            refresh: tokio::sync::Mutex::new(known),
-            current: Mutex::new(current),
+            known: tokio::sync::Mutex::new(known),
+            state: Mutex::new(state),
         };
-        source.tell(&problems);
-        source.current().problems = problems;
-        Ok(source)
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// What did not work when the catalog was last looked at.
     pub fn problems(&self) -> Vec<CatalogProblem> {
-        self.current().problems.clone()
-    }
-
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The catalog, where it was looked at a moment ago. A clock that went back makes it old.
-    fn fresh(&self, now: Timestamp) -> Option<Arc<Catalog>> {
-        let current = self.current();
-        let fresh = current.looked <= now && now.since(current.looked) < FRESH;
-        fresh.then(|| Arc::clone(&current.catalog))
-    }
-
-    /// Logs what was not logged at the last look.
-    fn tell(&self, problems: &[CatalogProblem]) {
-        let before = self.problems();
-        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
-            tracing::warn!(place = %problem.place, error = %problem.detail, "part of the catalog does not work");
-        }
-        for mended in before.iter().filter(|problem| !problems.contains(problem)) {
-            tracing::info!(place = %mended.place, "part of the catalog works again or has changed");
-        }
+        self.shared.state().problems.clone()
     }
 }
 
 #[async_trait]
 impl CatalogSource for FileCatalog {
     async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
-        if let Some(catalog) = self.fresh(self.clock.now()) {
-            return Ok(catalog);
+        if let Some(mut look) = self.shared.look_unless_fresh() {
+            // Nothing is ever sent: this ends with the look, or when it takes too long.
+            let _ = tokio::time::timeout_at(look.until, look.over.changed()).await;
         }
-        let mut known = self.refresh.lock().await;
+        Ok(Arc::clone(&self.shared.state().catalog))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The look to wait for: the one under way, or a new one, in a task of its own as whoever asked may go away before
+    /// it is over.
+    fn look_unless_fresh(self: &Arc<Self>) -> Option<Look> {
         let now = self.clock.now();
-        if let Some(catalog) = self.fresh(now) {
-            return Ok(catalog);
+        let mut state = self.state();
+        // A clock that went back makes the catalog old.
+        if state.looked <= now && now.since(state.looked) < FRESH {
+            return None;
         }
+        if let Some(look) = state.look.as_ref().filter(|look| look.over.has_changed().is_ok()) {
+            return Some(look.clone());
+        }
+        let (running, over) = watch::channel(());
+        let look = Look { over, until: Instant::now() + PATIENCE };
+        state.look = Some(look.clone());
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            shared.look().await;
+            drop(running);
+        });
+        Some(look)
+    }
+
+    async fn look(&self) {
+        let mut known = self.known.lock().await;
         let mut problems = Vec::new();
         match read(&self.path).await {
             Ok(file) => known.file = file,
@@ -134,57 +168,69 @@ impl CatalogSource for FileCatalog {
                 detail: format!("the last good catalog is used, as {}", chain(&error)),
             }),
         }
-        let (catalog, more) = known.look(&*self.inspector, now).await;
+        let (catalog, more) = known.look(&*self.inspector, self.clock.now()).await;
         problems.extend(more);
-        self.tell(&problems);
-        let mut current = self.current();
+        let mut state = self.state();
+        tell(&state.problems, &problems);
         // Readers compare catalogs by address: one that did not change stays the same one.
-        if *current.catalog != catalog {
-            current.catalog = Arc::new(catalog);
+        if *state.catalog != catalog {
+            state.catalog = Arc::new(catalog);
         }
-        current.looked = now;
-        current.problems = problems;
-        Ok(Arc::clone(&current.catalog))
+        // From the end on, so that slow looks do not follow each other without a pause.
+        state.looked = self.clock.now();
+        state.problems = problems;
+    }
+}
+
+/// Logs what was not logged at the last look.
+fn tell(before: &[CatalogProblem], problems: &[CatalogProblem]) {
+    for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+        tracing::warn!(place = %problem.place, error = %problem.detail, "part of the catalog does not work");
+    }
+    for mended in before.iter().filter(|problem| !problems.contains(problem)) {
+        tracing::info!(place = %mended.place, "part of the catalog works again or has changed");
     }
 }
 
 impl Known {
-    /// Looks at every data set, reading only those whose files changed.
+    /// Looks at every data set, reading only those whose files changed. What was known stays until the look is over.
     async fn look(
         &mut self,
         inspector: &dyn DatasetInspector,
         now: Timestamp,
     ) -> (Catalog, Vec<CatalogProblem>) {
-        let entries: Vec<(String, DatasetEntry)> =
-            self.file.datasets.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect();
-        let mut before = std::mem::take(&mut self.inspected);
-        let looks = entries.into_iter().map(move |(name, entry)| {
-            let before = before.remove(&name);
-            async move {
-                let inspected = inspect(inspector, &entry, before, now).await;
-                (name, inspected)
-            }
+        let entries: Vec<(String, DatasetEntry, Option<Arc<Inspected>>)> = self
+            .file
+            .datasets
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.clone(), self.inspected.get(name).cloned()))
+            .collect();
+        let looks = entries.into_iter().map(move |(name, entry, before)| async move {
+            let inspected = inspect(inspector, &entry, before, now).await;
+            (name, inspected)
         });
-        let inspected: BTreeMap<String, Inspected> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        self.inspected = inspected;
+        self.inspected = stream::iter(looks).buffered(AT_ONCE).collect().await;
 
         let mut problems = Vec::new();
         let mut datasets = BTreeMap::new();
         for (name, entry) in &self.file.datasets {
-            match self.inspected.get(name).map(|inspected| &inspected.outcome) {
-                Some(Ok(facts)) => {
-                    let dataset = Dataset {
-                        name: name.clone(),
-                        description: entry.description.clone(),
-                        source: entry.source.clone(),
-                        views: working_views(name, entry, facts, &mut problems),
-                        facts: facts.clone(),
-                    };
-                    datasets.insert(name.clone(), Arc::new(dataset));
-                }
-                Some(Err(detail)) => problems
-                    .push(CatalogProblem { place: format!("datasets.{name}"), detail: detail.clone() }),
-                None => {}
+            let Some(inspected) = self.inspected.get(name) else { continue };
+            if let Some(failure) = &inspected.failure {
+                let detail = match inspected.facts {
+                    Some(_) => format!("what was known before is used, as {}", failure.detail),
+                    None => failure.detail.clone(),
+                };
+                problems.push(CatalogProblem { place: format!("datasets.{name}"), detail });
+            }
+            if let Some(facts) = &inspected.facts {
+                let dataset = Dataset {
+                    name: name.clone(),
+                    description: entry.description.clone(),
+                    source: entry.source.clone(),
+                    views: working_views(name, entry, facts, &mut problems),
+                    facts: facts.clone(),
+                };
+                datasets.insert(name.clone(), Arc::new(dataset));
             }
         }
         let catalog = Catalog {
@@ -197,28 +243,61 @@ impl Known {
     }
 }
 
+/// Looks once more where a data set that was known seems to be gone: a file that goes while its directory is listed looks
+/// the same.
 async fn inspect(
     inspector: &dyn DatasetInspector,
     entry: &DatasetEntry,
-    before: Option<Inspected>,
+    before: Option<Arc<Inspected>>,
     now: Timestamp,
-) -> Inspected {
+) -> Arc<Inspected> {
+    let before = before.filter(|before| before.location == entry.source.location);
+    let inspected = inspect_once(inspector, entry, before.clone(), now).await;
+    let was_known = before.as_ref().is_some_and(|before| before.facts.is_some());
+    match was_known && inspected.facts.is_none() {
+        true => inspect_once(inspector, entry, before, now).await,
+        false => inspected,
+    }
+}
+
+/// A failure may pass, and jobs meet the truth when they read the files: what was known stays, unless there is nothing
+/// at the location any more.
+async fn inspect_once(
+    inspector: &dyn DatasetInspector,
+    entry: &DatasetEntry,
+    before: Option<Arc<Inspected>>,
+    now: Timestamp,
+) -> Arc<Inspected> {
     let location = entry.source.location.clone();
+    let known = || before.as_ref().and_then(|before| before.facts.clone());
+    let failed = |error: InspectError, version, location| {
+        let (facts, retry) = match &error {
+            InspectError::Missing { .. } => (None, RETRY),
+            InspectError::Unreadable { .. } => (known(), RETRY),
+            InspectError::Mismatch { .. } => (known(), RETRY_MISMATCH),
+        };
+        let failure = Failure { version, looked: now, retry, detail: chain(&error) };
+        Arc::new(Inspected { location, facts, failure: Some(failure) })
+    };
     let version = match inspector.version(&entry.source).await {
         Ok(version) => version,
-        Err(error) => {
-            let outcome = Err(chain(&error));
-            return Inspected { location, version: String::new(), looked: now, outcome };
-        }
+        Err(error) => return failed(error, None, location),
     };
-    if let Some(before) = before.filter(|before| before.location == location && before.version == version) {
-        let tried_just_now = before.looked <= now && now.since(before.looked) < RETRY;
-        if before.outcome.is_ok() || tried_just_now {
-            return before;
-        }
+    if let Some(facts) = known().filter(|facts| facts.version == version) {
+        return Arc::new(Inspected { location, facts: Some(facts), failure: None });
     }
-    let outcome = inspector.inspect(&entry.source).await.map_err(|error| chain(&error));
-    Inspected { location, version, looked: now, outcome }
+    if let Some(before) = &before
+        && let Some(failure) = &before.failure
+        && failure.version.as_ref() == Some(&version)
+        && failure.looked <= now
+        && now.since(failure.looked) < failure.retry
+    {
+        return Arc::clone(before);
+    }
+    match inspector.inspect(&entry.source).await {
+        Ok(facts) => Arc::new(Inspected { location, facts: Some(facts), failure: None }),
+        Err(error) => failed(error, Some(version), location),
+    }
 }
 
 /// The views whose fields are there. One that is wrong takes neither the others nor its data set down.

@@ -24,6 +24,7 @@ use crate::{
     blob_store::make_directory,
     database::{Database, Durability, Failed, Never},
     job_store::{read_job, reference, update_job},
+    leftovers,
 };
 
 /// What the host needs to know beside the directory.
@@ -121,7 +122,8 @@ pub enum OpenError {
 
 impl Embedded {
     /// Takes the directory for this process, making it where there is none, and takes up what the last process left: jobs
-    /// that it held can be claimed at once, and every accepted job has its message.
+    /// that it held can be claimed at once, and every accepted job has its message. Requests of jobs that were never made
+    /// are removed later on.
     pub async fn open(path: &Path, config: EmbeddedConfig) -> Result<Self, OpenError> {
         let owned = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || open_files(&owned)).await;
@@ -138,9 +140,12 @@ impl Embedded {
                 "took up what the last run left"
             );
         }
+        let now = config.clock.now();
         let queue = SqliteJobQueue::open(Arc::clone(&database), config.clock)
             .await
             .map_err(|source| OpenError::Queue { path: path.to_owned(), source })?;
+        // There may be many requests to look at, and nothing waits for that.
+        tokio::spawn(leftovers::sweep(Arc::downgrade(&database), blobs.requests(), now));
         let signals = InProcessSignals::default();
         Ok(Self {
             jobs: SqliteJobStore::new(Arc::clone(&database), signals.clone()),

@@ -7,6 +7,7 @@ mod database;
 mod host;
 mod job_queue;
 mod job_store;
+mod leftovers;
 mod signals;
 mod workers;
 

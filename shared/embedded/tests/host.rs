@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use willcall_conformance::samples::{START, account, claim, complete, job};
 use willcall_core::{
     JobRef, Timestamp,
     job::{Job, JobState, Transition},
-    ports::{BlobKey, JobQueue, ManualClock, StoreError},
+    ports::{BlobError, BlobKey, JobFilter, JobQueue, ManualClock, StoreError},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig, Handled, OpenError, Recovered, run_sweeper, run_workers};
 
@@ -200,6 +200,87 @@ async fn a_job_of_a_newer_form_is_corrupt_and_harms_no_other() {
     }
     assert!(matches!(parts.jobs.get(&newer.reference()).await, Err(StoreError::Corrupt(_))));
     assert_eq!(parts.jobs.get(&fine.reference()).await.unwrap(), Some(fine));
+}
+
+/// Jobs of that account, every second of which cannot be read, each in another way.
+async fn half_unreadable(path: &Path, embedded: &Embedded) -> (Vec<Job>, Vec<Job>) {
+    let jobs = embedded.app_parts().jobs;
+    let (mut fine, mut broken) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        for made in [&mut broken, &mut fine] {
+            let job = job("acme");
+            jobs.insert(&job, MANY).await.unwrap();
+            made.push(job);
+        }
+    }
+    let connection = rusqlite::Connection::open(path.join("willcall.db")).unwrap();
+    for (job, change) in broken.iter().zip([
+        "schema = 99",
+        "body = CAST('{' AS BLOB)",
+        "schema = 'none'",
+        "created = 'never'",
+        "id = substr(id, 1, 35)",
+    ]) {
+        let sql = format!("UPDATE jobs SET {change} WHERE id = ?1");
+        assert_eq!(connection.execute(&sql, [job.id.to_string()]).unwrap(), 1);
+    }
+    (fine, broken)
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_read_do_not_hide_the_others_of_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).await;
+    let (mut fine, _broken) = half_unreadable(dir.path(), &embedded).await;
+    fine.reverse();
+    let jobs = embedded.app_parts().jobs;
+    for filter in [
+        JobFilter::default(),
+        JobFilter { state: Some(JobState::Accepted), ..JobFilter::default() },
+        JobFilter { dataset: Some("flights".into()), ..JobFilter::default() },
+    ] {
+        for limit in [1, 2, 100] {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = jobs.list(&account("acme"), &filter, before, limit).await.unwrap();
+                found.extend(page.jobs);
+                assert!(page.next.is_none() || page.next != before, "the cursor moves");
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, fine, "{limit} at a time");
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_read_do_not_keep_others_from_the_sweeper() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedded = open(dir.path()).await;
+    let (fine, broken) = half_unreadable(dir.path(), &embedded).await;
+    let jobs = embedded.app_parts().jobs;
+    let due = jobs.due(START.plus(HOUR), 100).await.unwrap();
+    assert!(fine.iter().all(|job| due.contains(&job.reference())));
+    assert!(due.contains(&broken[1].reference()), "bodies are not looked at");
+    assert!(!due.contains(&broken[0].reference()), "a newer version's job is left to that version");
+    let first = jobs.due(START.plus(HOUR), 1).await.unwrap();
+    assert_eq!(first, [fine[0].reference()], "what cannot be read takes nobody's place");
+}
+
+#[tokio::test]
+async fn what_a_data_directory_holds_is_for_its_owner_though_the_directory_is_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let embedded = open(dir.path()).await;
+    embedded.app_parts().jobs.insert(&job("acme"), MANY).await.unwrap();
+    for name in ["willcall.db", "willcall.db-wal", "willcall.db-shm", "willcall.lock", "link.key"] {
+        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let mode = fs::metadata(dir.path().join("blobs")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[tokio::test]
@@ -420,42 +501,85 @@ async fn a_refused_write_in_a_group_does_not_touch_its_neighbours() {
     assert_eq!(cancel.state, JobState::Cancelled);
 }
 
-/// On a file system of 2 MiB, where one can be mounted.
 #[tokio::test]
-async fn a_full_disk_fails_the_blob_and_leaves_no_part_of_it() {
+async fn a_start_removes_old_requests_of_jobs_that_were_never_made() {
     let dir = tempfile::tempdir().unwrap();
-    let mount = dir.path().join("small");
-    fs::create_dir(&mount).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=2m", "none"])
-        .arg(&mount)
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !mounted {
-        // Only the superuser may mount; how errors are sorted is tested beside the code as well.
-        return;
-    }
-    let key = BlobKey::Result { job: job("acme").reference(), attempt: 1, file: "result.csv".into() };
-    let result = {
-        let embedded = open(&mount.join("data")).await;
-        let parts = embedded.app_parts();
-        let mut writer = parts.blobs.writer(&key, "text/csv").await.unwrap();
-        let mut result = Ok(());
-        for _ in 0..16 {
-            result = writer.write(Bytes::from(vec![b'x'; 512 * 1024])).await;
-            if result.is_err() {
-                break;
-            }
+    let made = job("acme");
+    let keys = [made.reference(), job("acme").reference()].map(BlobKey::Request);
+    {
+        let parts = open(dir.path()).await.app_parts();
+        parts.jobs.insert(&made, MANY).await.unwrap();
+        for key in &keys {
+            parts.blobs.put(key, "application/json", Bytes::from_static(b"{}")).await.unwrap();
         }
-        assert_eq!(parts.blobs.head(&key).await.unwrap(), None);
-        drop(writer);
-        let left = fs::read_dir(mount.join("data/blobs/tmp")).unwrap().count();
-        assert_eq!(left, 0, "the room is free again");
-        let small = Bytes::from_static(b"fits");
-        parts.blobs.put(&key, "text/csv", small).await.unwrap();
-        result
-    };
-    let unmounted = std::process::Command::new("umount").arg(&mount).status();
-    assert!(matches!(result, Err(willcall_core::ports::BlobError::Full(_))), "{result:?}");
-    assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+    let [kept, gone] = keys.map(|key| dir.path().join("blobs").join(key.to_string()));
+    for path in [&kept, &gone] {
+        let written = UNIX_EPOCH + Duration::from_millis(START.as_millis().unsigned_abs()) - HOUR * 2;
+        fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+    }
+    let _embedded = open(dir.path()).await;
+    // It goes on beside the start, which does not wait for it.
+    let removed = tokio::time::timeout(Duration::from_secs(30), async {
+        while gone.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    removed.await.expect("the request is removed");
+    assert!(kept.exists());
+}
+
+/// Set in the process whose files cannot grow past a limit.
+const LIMITED: &str = "WILLCALL_TEST_LIMITED";
+
+/// In a process of its own, whose files the system lets grow to 1 MiB: the writer meets what it meets on a full disk,
+/// whoever runs the tests.
+#[test]
+fn a_full_disk_fails_the_blob_and_leaves_no_part_of_it() {
+    if std::env::var_os(LIMITED).is_some() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        return runtime.block_on(fill_the_disk());
+    }
+    // Blocks of 512 bytes. The signal that comes with the error would end the process.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ && ulimit -f 2048 && exec \"$0\" --exact --nocapture \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg("a_full_disk_fails_the_blob_and_leaves_no_part_of_it")
+        .env(LIMITED, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{output:?}");
+}
+
+async fn fill_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = open(dir.path()).await.app_parts();
+    let key = BlobKey::Result { job: job("acme").reference(), attempt: 1, file: "result.csv".into() };
+    let piece = Bytes::from(vec![b'x'; 512 * 1024]);
+    let mut writer = parts.blobs.writer(&key, "text/csv").await.unwrap();
+    let mut result = Ok(());
+    for _ in 0..16 {
+        result = writer.write(piece.clone()).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(result, Err(BlobError::Full(_))), "{result:?}");
+    assert!(writer.write(piece.clone()).await.is_err() && writer.finish().await.is_err());
+
+    // What does not fit is met by the last write as well, and by a blob that is kept at once.
+    let mut writer = parts.blobs.writer(&key, "text/csv").await.unwrap();
+    for piece in [piece.clone(), piece.clone(), Bytes::from_static(b"more")] {
+        writer.write(piece).await.unwrap();
+    }
+    assert!(matches!(writer.finish().await, Err(BlobError::Full(_))));
+    let large = Bytes::from([&piece[..]; 3].concat());
+    let put = parts.blobs.put(&key, "text/csv", large).await;
+    assert!(matches!(put, Err(BlobError::Full(_))), "{put:?}");
+
+    assert_eq!(parts.blobs.head(&key).await.unwrap(), None);
+    let left = fs::read_dir(dir.path().join("blobs/tmp")).unwrap().count();
+    assert_eq!(left, 0, "the room is free again");
+    parts.blobs.put(&key, "text/csv", Bytes::from_static(b"fits")).await.unwrap();
 }

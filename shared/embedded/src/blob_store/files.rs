@@ -164,7 +164,7 @@ fn remove(path: &Path) -> io::Result<u64> {
     }
 }
 
-pub(super) fn head_of(metadata: &Metadata) -> BlobHead {
+pub(crate) fn head_of(metadata: &Metadata) -> BlobHead {
     let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
     BlobHead {
         size: metadata.len(),

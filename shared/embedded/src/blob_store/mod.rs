@@ -22,10 +22,10 @@ use willcall_core::{
     },
 };
 
-pub(crate) use self::files::make_directory;
+pub(crate) use self::files::{head_of, make_directory};
 pub use self::link::LinkKeyError;
 use self::{
-    files::{Staged, blob_error, head_of},
+    files::{Staged, blob_error},
     link::LinkKey,
     reader::OpenBlob,
     writer::DirBlobWriter,
@@ -33,6 +33,8 @@ use self::{
 
 /// Where unfinished files are, beside the `results` and `requests` of the keys.
 const STAGING: &str = "tmp";
+/// Where the keys of requests lead to.
+const REQUESTS: &str = "requests";
 
 /// The blob store of one box. Clones are one and the same.
 #[derive(Debug, Clone)]
@@ -67,6 +69,11 @@ impl DirBlobStore {
         files::sweep(&root.join(STAGING)).map_err(failed)?;
         let link_key = LinkKey::read_or_create(key_file)?;
         Ok(Self { root: root.into(), link_key: Arc::new(link_key) })
+    }
+
+    /// Where the requests are that are too large for the jobs' records.
+    pub(crate) fn requests(&self) -> PathBuf {
+        self.root.join(REQUESTS)
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {

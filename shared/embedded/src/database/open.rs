@@ -1,6 +1,9 @@
 //! Opens the database file and brings it to the form that this code reads.
 
 use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -45,6 +48,15 @@ pub enum OpenDatabaseError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Its file cannot be made.
+    #[error("{}: cannot be made", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The thread that writes could not be started.
     #[error("cannot start the database's thread")]
     Thread(#[source] std::io::Error),
@@ -57,6 +69,7 @@ impl Database {
             true => OpenDatabaseError::Damaged { path: path.to_owned(), source },
             false => OpenDatabaseError::Unusable { path: path.to_owned(), source },
         };
+        make_private(path).map_err(|source| OpenDatabaseError::File { path: path.to_owned(), source })?;
         let mut connection = connect(path).map_err(failed)?;
         let found: i64 =
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
@@ -74,6 +87,15 @@ impl Database {
             permits: Arc::new(Semaphore::new(READERS)),
             lock: None,
         })
+    }
+}
+
+/// Makes the file for its owner alone where there is none: SQLite would let others read it, as far as the umask does.
+/// The files beside it get its mode. One that is there is not opened, as closing it would drop SQLite's own locks.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Lists jobs, newest first, with work that is bounded whatever the filter and however many jobs there are.
 
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, Row, ToSql};
 use willcall_core::{
     AccountId, JobId,
+    job::Job,
     ports::{JobFilter, JobPage},
 };
 
 use super::row::{parse, reference};
-use crate::database::Failed;
+use crate::database::{Failed, Never};
 
 /// The most rows that one call looks at.
 const SCANNED: u32 = 5_000;
@@ -48,20 +49,32 @@ pub(super) fn list<E>(
             break;
         }
         scanned += 1;
-        let id = reference(row, 0, 1)?.job;
-        last = Some(id);
-        let created: i64 = row.get(3)?;
-        let fits = state.is_none_or(|state| row.get_ref(2).is_ok_and(|found| found.as_str() == Ok(state)))
-            && filter.created_after.is_none_or(|moment| created > moment.as_millis())
-            && filter.created_before.is_none_or(|moment| created < moment.as_millis());
-        if fits {
-            let job = parse(id, row.get(4)?, row.get_ref(5)?.as_bytes().map_err(rusqlite::Error::from)?)?;
-            if filter.matches(&job) {
-                page.jobs.push(job);
+        // One row that cannot be read must not hide the others.
+        match judge(row, filter, &mut last) {
+            Ok(Some(job)) => page.jobs.push(job),
+            Ok(None) => {}
+            Err(failed) => {
+                let id = row.get::<_, String>(1).unwrap_or_default();
+                tracing::error!(job.id = %id, error = %failed.source(), "a job cannot be read and is not listed");
             }
         }
     }
     Ok(page)
+}
+
+/// The job of a row where it fits the filter; `last` is moved to it whether it does or not.
+fn judge(row: &Row<'_>, filter: &JobFilter, last: &mut Option<JobId>) -> Result<Option<Job>, Failed<Never>> {
+    let id = reference(row, 0, 1)?.job;
+    *last = Some(id);
+    let (state, created): (String, i64) = (row.get(2)?, row.get(3)?);
+    let fits = filter.state.is_none_or(|wanted| wanted.as_str() == state)
+        && filter.created_after.is_none_or(|moment| created > moment.as_millis())
+        && filter.created_before.is_none_or(|moment| created < moment.as_millis());
+    if !fits {
+        return Ok(None);
+    }
+    let job = parse(id, row.get(4)?, row.get_ref(5)?.as_bytes().map_err(rusqlite::Error::from)?)?;
+    Ok(filter.matches(&job).then_some(job))
 }
 
 /// The statement for the most selective condition that is set.

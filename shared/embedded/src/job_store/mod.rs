@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    job::{Job, Transition},
+    job::{JOB_SCHEMA, Job, Transition},
     ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
 };
 
@@ -92,12 +92,18 @@ impl JobStore for SqliteJobStore {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
         let due = self.database.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT account, id FROM jobs WHERE due_at <= ?1 ORDER BY due_at, account, id LIMIT ?2",
+                "SELECT account, id FROM jobs WHERE due_at <= ?1 AND schema <= ?2 ORDER BY due_at, account, id",
             )?;
-            let mut rows = statement.query(params![now.as_millis(), limit])?;
+            let mut rows = statement.query(params![now.as_millis(), JOB_SCHEMA])?;
             let mut due = Vec::new();
-            while let Some(found) = rows.next()? {
-                due.push(reference(found, 0, 1)?);
+            // Those that cannot be read would stay due and take the places of those behind them.
+            while due.len() < limit as usize
+                && let Some(found) = rows.next()?
+            {
+                match reference::<Never>(found, 0, 1) {
+                    Ok(job) => due.push(job),
+                    Err(failed) => tracing::error!(error = %failed.source(), "a due job cannot be read"),
+                }
             }
             Ok(due)
         });
