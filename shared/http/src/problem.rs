@@ -56,7 +56,8 @@ pub struct ProblemDocument {
 pub struct FieldProblem {
     /// What is wrong.
     pub detail: String,
-    /// Where: `#/filter` in the body (a JSON pointer, RFC 6901), `?limit` in the query string.
+    /// Where: `#/filter` in the body (a JSON pointer, RFC 6901), `?limit` in the query string,
+    /// `header Prefer` among the headers.
     #[schema(example = "#/fields/1")]
     pub pointer: String,
 }

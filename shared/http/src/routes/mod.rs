@@ -138,7 +138,6 @@ fn cors() -> CorsLayer {
         "x-api-key",
         "content-type",
         "prefer",
-        "idempotency-key",
         "range",
         "if-range",
         "if-match",

@@ -23,6 +23,7 @@ use crate::{
     auth::Authenticated,
     prefer::Prefer,
     problem::Failure,
+    unserved::WithoutKey,
     wire::{
         body::read_object,
         job,
@@ -51,6 +52,7 @@ struct Asked<'a> {
 async fn get_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
@@ -62,6 +64,7 @@ async fn get_records(
 async fn post_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
     request: Request,

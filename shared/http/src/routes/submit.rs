@@ -17,6 +17,7 @@ use super::{Api, Path, json, set};
 use crate::{
     auth::Authenticated,
     problem::Failure,
+    unserved::WithoutKey,
     wire::{
         body::read_object,
         job::{self, JobResource, retry_after},
@@ -48,6 +49,7 @@ pub(super) fn accepted(view: &JobView) -> Result<Response, Failure> {
 async fn submit_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -66,6 +68,7 @@ async fn submit_job(
 async fn cancel_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
