@@ -46,17 +46,19 @@ fn a_client_gets_from_a_server_what_it_gets_by_itself() {
 }
 
 #[test]
-fn the_first_start_shows_a_token_once() {
+fn the_first_start_shows_a_token_once_and_never_in_the_log() {
     let place = Place::new();
     let mut server = Server::start(&place);
-    let log = fs::read_to_string(place.path("log")).unwrap();
-    let token = log.lines().map(str::trim).find(|line| line.starts_with("wc_")).unwrap().to_owned();
-    assert_eq!(log.matches("curl ").count(), 3, "{log}");
+    let said = fs::read_to_string(place.path("out")).unwrap();
+    let token = said.lines().map(str::trim).find(|line| line.starts_with("wc_")).unwrap().to_owned();
+    assert_eq!(said.matches("curl ").count(), 3, "{said}");
     assert_eq!(get(&server, "/v1/account", &token).0, 200);
     assert_eq!(server.terminate(), 0);
-    fs::remove_file(place.path("log")).unwrap();
+    fs::remove_file(place.path("out")).unwrap();
     server.restart();
-    assert!(!fs::read_to_string(place.path("log")).unwrap().contains("wc_"));
+    assert!(!fs::read_to_string(place.path("out")).unwrap().contains("wc_"));
+    let log = fs::read_to_string(place.path("log")).unwrap();
+    assert!(log.contains("serving") && !log.contains("wc_"), "{log}");
     assert_eq!(get(&server, "/v1/account", &token).0, 200);
 }
 

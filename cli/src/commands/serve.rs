@@ -141,30 +141,29 @@ async fn first_token(host: &Host) -> Result<Option<Token>, Failure> {
     Ok(Some(token))
 }
 
-/// Says where the server is and, at the first start, how to use it.
+/// Says where the server is and, at the first start, how to use it. On stdout: the log is stderr, is kept, and must
+/// hold no token.
 async fn announce(global: &Global, host: &Host, url: &str, token: Option<&Token>) -> Result<(), Failure> {
     if global.json {
         let said = json!({ "url": url, "token": token.map(Token::expose), "account": token.map(|_| DEFAULT_ACCOUNT) });
         return print(&format!("{said}\n"));
     }
-    note(format!("willcall serves {url} (its pages: {url}/docs)"));
+    print(&format!("willcall serves {url} (its pages: {url}/docs)\n"))?;
     let Some(token) = token else { return Ok(()) };
     let catalog = host.app.catalog.catalog().await.map_err(|error| Failure::from(Error::from(error)))?;
     let token = token.expose();
-    note(format!("\nThe token of the account {DEFAULT_ACCOUNT}, shown this once:\n\n    {token}\n"));
+    print(&format!("\nThe token of the account {DEFAULT_ACCOUNT}, shown this once:\n\n    {token}\n\n"))?;
     let named = ["flights"].into_iter().find(|name| catalog.datasets.contains_key(*name));
     let Some(dataset) = named.or_else(|| catalog.datasets.keys().next().map(String::as_str)) else {
-        note("The catalog has no data sets yet.");
-        return Ok(());
+        return print("The catalog has no data sets yet.\n");
     };
-    note(format!(
+    print(&format!(
         "Ask, look, collect:\n\n\
          JOB=$(curl -s -u {token}: -H 'Content-Type: application/json' -d '{{\"kind\": \"query\", \"dataset\": \"{dataset}\", \
          \"format\": \"csv\", \"limit\": 1000}}' {url}/v1/jobs | sed 's/.*\"job_id\":\"\\([^\"]*\\)\".*/\\1/')\n\
          curl -s -u {token}: \"{url}/v1/jobs/$JOB?wait=30\"\n\
-         curl -sL -u {token}: -o {dataset}.csv \"{url}/v1/jobs/$JOB/download\"\n"
-    ));
-    Ok(())
+         curl -sL -u {token}: -o {dataset}.csv \"{url}/v1/jobs/$JOB/download\"\n\n"
+    ))
 }
 
 async fn answer(listener: TcpListener, routes: Router, shutdown: CancellationToken) {
