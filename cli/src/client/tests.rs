@@ -253,6 +253,15 @@ async fn following_ends_when_the_time_given_is_over() {
 }
 
 #[tokio::test]
+async fn a_time_that_no_clock_reaches_is_no_limit() {
+    let handler = async || answered(job("completed"));
+    let client = client(&serve(Router::new().route(&format!("/v1/jobs/{JOB}"), get(handler))).await);
+    let limit = Some(Duration::from_secs(u64::MAX));
+    let job = client.follow(JOB, limit, &mut Reporter::Silent).await.unwrap();
+    assert_eq!(job.read.state, "completed");
+}
+
+#[tokio::test]
 async fn an_answer_of_something_else_is_named_as_such() {
     let client = client(&serve(Router::new().fallback(async || "<html>hello</html>")).await);
     let failure = client.datasets().await.unwrap_err();
