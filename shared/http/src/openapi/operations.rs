@@ -67,6 +67,14 @@ fn if_none_match() -> Parameter {
     header("If-None-Match", text(), "An `ETag` from before: an answer that has not changed is 304.")
 }
 
+fn if_match() -> Parameter {
+    header(
+        "If-Match",
+        text(),
+        "The job's `ETag`: a job that has changed since is left as it is, and the answer is 412.",
+    )
+}
+
 fn jobs() -> Vec<Op> {
     let accepted = ["Location", "Content-Location", "Retry-After"];
     let body = example(named("QueryJob"), schemas::example(true));
@@ -129,11 +137,12 @@ fn jobs() -> Vec<Op> {
             .problems(&COMMON)
             .problems(&["404"]),
         Op::new(HttpMethod::Patch, "/v1/jobs/{id}", "changeJob", "jobs", "Changes name, labels or expiry")
-            .params([job_id()])
+            .about("`null` takes the name, or all labels, away.")
+            .params([job_id(), if_match()])
             .body(&PATCH, false, &content(named("JobChange")))
-            .json("200", "The job.", job(), &[])
+            .json("200", "The job.", job(), &["ETag"])
             .problems(&COMMON)
-            .problems(&["404", "409", "410", "413", "415"]),
+            .problems(&["404", "409", "410", "412", "413", "415"]),
         Op::new(HttpMethod::Delete, "/v1/jobs/{id}", "deleteJob", "jobs", "Removes a job and its results")
             .about("A job that runs is cancelled first.")
             .params([job_id()])
