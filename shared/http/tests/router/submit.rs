@@ -225,3 +225,29 @@ async fn a_key_that_would_not_be_honoured_is_refused() {
     let nobody = [("idempotency-key", "k"), ("authorization", "Bearer x")];
     world.ask("POST", "/v1/jobs", &nobody, QUERY).await.problem(401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn long_names_and_values_are_not_sent_back_whole() {
+    let world = World::new().await;
+    let long = "x".repeat(900_000);
+    for (body, words) in [
+        (json!({"kind": "query", "dataset": "flights", &long: 1}), "unknown member"),
+        (json!({"kind": "query", "dataset": "flights", "fields": [&long]}), ""),
+        (json!({"kind": "query", "dataset": "flights", "format": &long}), "not a format"),
+        (json!({"kind": "query", "dataset": "flights", "labels": {&long: 1}}), "must be a string"),
+        (json!({"kind": "query", "dataset": &long}), "no data set"),
+        (json!({"kind": &long, "dataset": "flights"}), "not a kind of job"),
+    ] {
+        let answer = world.post("/v1/jobs", &body.to_string()).await;
+        answer.problem(400, "invalid-request");
+        assert!(answer.bytes.len() < 3_000, "{words}: {} bytes", answer.bytes.len());
+        assert!(answer.text().contains(words) && answer.text().contains("xx…xx"), "{}", answer.text());
+    }
+    let half = &long[..450_000];
+    let twice = format!(r#"{{"{half}": 1, "{half}": 2}}"#);
+    let answer = world.post("/v1/jobs", &twice).await;
+    assert!(answer.pointers()[0].len() < 300 && answer.bytes.len() < 3_000);
+    let name = &long[..50_000];
+    let answer = world.get(&format!("/v1/jobs?{name}=1")).await;
+    assert!(answer.pointers()[0].len() < 300 && answer.bytes.len() < 3_000);
+}
