@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt};
 use clap::Args;
 use serde_json::json;
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -26,6 +25,7 @@ use crate::{
     failure::{Exit, Failure},
     host::{DEFAULT_ADDRESS, Host},
     output::{note, print},
+    server::{QUIET, answer},
     signals::Signals,
 };
 
@@ -62,7 +62,7 @@ pub(crate) async fn run(global: &Global, args: ServeArgs) -> Result<(), Failure>
     let routes = host.routes();
     let shutdown = CancellationToken::new();
     let work = Work::start(&host, usize::from(args.workers), &shutdown)?;
-    let mut serving = tokio::spawn(answer(listener, routes, shutdown.clone()));
+    let mut serving = tokio::spawn(answer(listener, routes, QUIET, shutdown.clone()));
 
     host.leave_address(&format!("http://{address}"));
     announce(global, &host, &url, token.as_ref()).await?;
@@ -164,17 +164,6 @@ async fn announce(global: &Global, host: &Host, url: &str, token: Option<&Token>
          curl -s -u {token}: \"{url}/v1/jobs/$JOB?wait=30\"\n\
          curl -sL -u {token}: -o {dataset}.csv \"{url}/v1/jobs/$JOB/download\"\n\n"
     ))
-}
-
-async fn answer(listener: TcpListener, routes: Router, shutdown: CancellationToken) {
-    // Small answers must not wait for more to fill a packet.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::error!(error = %error, "failed to serve");
-    }
 }
 
 /// Workers and sweeper, on threads of their own that give way to those that answer requests. The engine's threads are

@@ -98,7 +98,7 @@ fn jobs() -> Vec<Op> {
             .leads_to(&["getJob", "cancelJob", "changeJob", "deleteJob", "downloadResult", "getResult", "getManifest"])
             .json("202", "The job, accepted.", job(), &accepted)
             .problems(&COMMON)
-            .problems(&["413", "415", "429"]),
+            .problems(&["408", "413", "415", "429"]),
         Op::new(HttpMethod::Get, "/v1/jobs", "listJobs", "jobs", "Lists the account's jobs, newest first")
             .about("A page may be short and still have a next one: go on until `next_cursor` is null.")
             .params([
@@ -142,7 +142,7 @@ fn jobs() -> Vec<Op> {
             .body(&PATCH, false, &content(named("JobChange")))
             .json("200", "The job.", job(), &["ETag"])
             .problems(&COMMON)
-            .problems(&["404", "409", "410", "412", "413", "415"]),
+            .problems(&["404", "408", "409", "410", "412", "413", "415"]),
         Op::new(HttpMethod::Delete, "/v1/jobs/{id}", "deleteJob", "jobs", "Removes a job and its results")
             .about("A job that runs is cancelled first.")
             .params([job_id()])
@@ -262,7 +262,7 @@ fn records() -> Vec<Op> {
     .params(path_params())
     .params(query_parameters())
     .body(&JSON, false, &example(named("RecordsQuery"), schemas::example(false)));
-    vec![finish(get, "307"), finish(post, "303").problems(&["413", "415"])]
+    vec![finish(get, "307"), finish(post, "303").problems(&["408", "413", "415"])]
 }
 
 fn catalog() -> Vec<Op> {

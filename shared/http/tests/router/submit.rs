@@ -1,5 +1,8 @@
 //! Submitting a job: what is taken, and what is refused with its place.
 
+use axum::body::Body;
+use futures::StreamExt;
+use http::Request;
 use serde_json::json;
 
 use crate::world::{URL, World};
@@ -250,4 +253,19 @@ async fn long_names_and_values_are_not_sent_back_whole() {
     let name = &long[..50_000];
     let answer = world.get(&format!("/v1/jobs?{name}=1")).await;
     assert!(answer.pointers()[0].len() < 300 && answer.bytes.len() < 3_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let world = World::new().await;
+    let sent = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"{"))]);
+    let body = Body::from_stream(sent.chain(futures::stream::pending()));
+    let request = Request::post("/v1/jobs")
+        .header("authorization", format!("Bearer {}", world.token))
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap();
+    let answer = world.send(request).await;
+    answer.problem(408, "invalid-request");
+    assert_eq!(answer.header("connection"), "close");
 }
