@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     process::Stdio,
 };
 
@@ -110,6 +111,8 @@ fn failures_have_codes_of_their_own_and_never_show_the_token() {
 fn a_data_directory_that_is_served_is_refused_and_the_server_named() {
     let place = Place::new();
     let server = Server::start(&place);
+    let mode = fs::metadata(place.path("data/address")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "what is in the data directory is its owner's alone");
     let output = place.run(&["get", "flights", "-o", "x.csv"]);
     assert_eq!(code(&output), 5);
     let said = text(&output.stderr);

@@ -1,12 +1,6 @@
 //! `serve`: the HTTP API, workers and sweeper in one process.
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
@@ -23,7 +17,7 @@ use super::token::DEFAULT_ACCOUNT;
 use crate::{
     args::Global,
     failure::{Exit, Failure},
-    host::{DEFAULT_ADDRESS, Host},
+    host::{DEFAULT_ADDRESS, Host, write_whole},
     output::{note, print},
     server::{QUIET, answer},
     signals::Signals,
@@ -213,13 +207,4 @@ impl Drop for Work {
 fn give_way() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
-}
-
-/// Writes a file in one step, so that whoever waits for it never reads half.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }
