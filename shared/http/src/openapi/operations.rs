@@ -135,7 +135,7 @@ fn jobs() -> Vec<Op> {
             .json("200", "The job.", job(), &["ETag", "Retry-After"])
             .answers("304", "The job has not changed.", Vec::new(), &["ETag", "Retry-After"])
             .problems(&COMMON)
-            .problems(&["404"]),
+            .problems(&["404", "412"]),
         Op::new(HttpMethod::Patch, "/v1/jobs/{id}", "changeJob", "jobs", "Changes name, labels or expiry")
             .about("`null` takes the name, or all labels, away.")
             .params([job_id(), if_match()])
