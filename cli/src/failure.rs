@@ -87,7 +87,7 @@ impl Failure {
     /// Says it on stderr, as text or as one JSON object.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
-            crate::output::note(self.to_json().to_string());
+            crate::output::note_json(&self.to_json());
         } else {
             crate::output::note(format!("error: {}", self.words.message));
             for detail in &self.words.details {

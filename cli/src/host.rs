@@ -1,6 +1,7 @@
 //! One box: the adapters over a data directory, wired to use cases, routes, engine and workers.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -124,7 +125,7 @@ impl Host {
     /// Leaves word in the data directory of where its server is.
     pub(crate) fn leave_address(&self, url: &str) {
         // Only hints depend on it.
-        let _ = std::fs::write(self.data_dir.join(ADDRESS_FILE), format!("{url}\n"));
+        let _ = write_whole(&self.data_dir.join(ADDRESS_FILE), &format!("{url}\n"));
     }
 
     /// Takes that word back.
@@ -148,6 +149,15 @@ pub(crate) async fn open_registry(global: &Global) -> Result<Registry, Failure> 
         .map_err(|error| Failure::new(Exit::Failed, chain(&error)))?;
     let accounts: Arc<dyn Accounts> = Arc::new(SqliteAccounts::new(Arc::new(database)));
     Ok(Registry { accounts, catalog, clock: Arc::new(SystemClock) })
+}
+
+/// Writes a file in one step, so that whoever waits for it never reads half. It is this user's alone.
+pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn make_private(directory: &Path) -> std::io::Result<()> {

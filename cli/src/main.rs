@@ -10,6 +10,7 @@ mod operator;
 mod output;
 mod progress;
 mod request;
+mod server;
 mod signals;
 mod target;
 

@@ -24,18 +24,38 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a value to stdout as JSON.
 pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
-    print(&format!("{value:#}\n"))
+    print(&escape(&format!("{value:#}\n")))
 }
 
-/// Rows as text with aligned columns; the first row is the heading.
+/// Writes a value to stderr as JSON.
+pub(crate) fn note_json(value: &Value) {
+    note(escape(&value.to_string()));
+}
+
+/// JSON, fit for a terminal: JSON lets some control characters stand as they are, if only within strings.
+fn escape(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            text += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Rows as text with aligned columns; the first row is the heading. Cells are cleaned.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line += cell;
@@ -66,5 +86,10 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+        assert_eq!(table(&[vec!["\u{9b}2J\u{7}".to_owned(), "x".to_owned()]]), "\u{fffd}2J\u{fffd}  x\n");
+        let value = serde_json::json!({ "a": "\u{1b}\u{9b}\u{7f}é" });
+        let text = escape(&format!("{value:#}"));
+        assert_eq!(text, "{\n  \"a\": \"\\u001b\\u009b\\u007fé\"\n}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     process::Stdio,
 };
 
@@ -46,17 +47,19 @@ fn a_client_gets_from_a_server_what_it_gets_by_itself() {
 }
 
 #[test]
-fn the_first_start_shows_a_token_once() {
+fn the_first_start_shows_a_token_once_and_never_in_the_log() {
     let place = Place::new();
     let mut server = Server::start(&place);
-    let log = fs::read_to_string(place.path("log")).unwrap();
-    let token = log.lines().map(str::trim).find(|line| line.starts_with("wc_")).unwrap().to_owned();
-    assert_eq!(log.matches("curl ").count(), 3, "{log}");
+    let said = fs::read_to_string(place.path("out")).unwrap();
+    let token = said.lines().map(str::trim).find(|line| line.starts_with("wc_")).unwrap().to_owned();
+    assert_eq!(said.matches("curl ").count(), 3, "{said}");
     assert_eq!(get(&server, "/v1/account", &token).0, 200);
     assert_eq!(server.terminate(), 0);
-    fs::remove_file(place.path("log")).unwrap();
+    fs::remove_file(place.path("out")).unwrap();
     server.restart();
-    assert!(!fs::read_to_string(place.path("log")).unwrap().contains("wc_"));
+    assert!(!fs::read_to_string(place.path("out")).unwrap().contains("wc_"));
+    let log = fs::read_to_string(place.path("log")).unwrap();
+    assert!(log.contains("serving") && !log.contains("wc_"), "{log}");
     assert_eq!(get(&server, "/v1/account", &token).0, 200);
 }
 
@@ -108,6 +111,8 @@ fn failures_have_codes_of_their_own_and_never_show_the_token() {
 fn a_data_directory_that_is_served_is_refused_and_the_server_named() {
     let place = Place::new();
     let server = Server::start(&place);
+    let mode = fs::metadata(place.path("data/address")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "what is in the data directory is its owner's alone");
     let output = place.run(&["get", "flights", "-o", "x.csv"]);
     assert_eq!(code(&output), 5);
     let said = text(&output.stderr);

@@ -25,7 +25,8 @@ impl Client {
         limit: Option<Duration>,
         reporter: &mut Reporter,
     ) -> Result<Answer<wire::Job>, Failure> {
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        // A time that no clock reaches is no limit.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let look = if reporter.is_silent() { LOOK } else { GLANCE };
         let mut repeat = Repeat::OnceConnected;
         loop {

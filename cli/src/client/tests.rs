@@ -253,6 +253,36 @@ async fn following_ends_when_the_time_given_is_over() {
 }
 
 #[tokio::test]
+async fn a_time_that_no_clock_reaches_is_no_limit() {
+    let handler = async || answered(job("completed"));
+    let client = client(&serve(Router::new().route(&format!("/v1/jobs/{JOB}"), get(handler))).await);
+    let limit = Some(Duration::from_secs(u64::MAX));
+    let job = client.follow(JOB, limit, &mut Reporter::Silent).await.unwrap();
+    assert_eq!(job.read.state, "completed");
+}
+
+#[tokio::test]
+async fn what_a_server_says_cannot_steer_the_terminal() {
+    let evil = "\u{1b}]0;x\u{7}\u{9b}2J";
+    let mut said = job(evil);
+    for name in
+        ["job_id", "link", "name", "dataset", "format", "compression", "created", "expires", "duration"]
+    {
+        said[name] = evil.into();
+    }
+    said["progress"]["stage"] = evil.into();
+    let handler = async move || answered(said);
+    let client = client(&serve(Router::new().route(&format!("/v1/jobs/{JOB}"), get(handler))).await);
+    let job = client.status(JOB, Duration::ZERO).await.unwrap();
+    let read = format!("{:?}", job.read);
+    assert!(!read.contains("\\u{1b}") && !read.contains("\\u{9b}") && !read.contains("\\u{7}"), "{read}");
+    assert_eq!(job.read.job_id, "\u{fffd}]0;x\u{fffd}\u{fffd}2J");
+    let shown = crate::commands::status::describe(&job.read);
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    assert_eq!(job.json["job_id"], evil, "what programs read is as it came");
+}
+
+#[tokio::test]
 async fn an_answer_of_something_else_is_named_as_such() {
     let client = client(&serve(Router::new().fallback(async || "<html>hello</html>")).await);
     let failure = client.datasets().await.unwrap_err();

@@ -3,7 +3,9 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// An answer as it came, and what the command reads of it.
+use crate::output::clean;
+
+/// An answer as it came, and what the command reads of it: that without control characters, as it goes to terminals.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer<T> {
     pub(crate) json: Value,
@@ -12,7 +14,18 @@ pub(crate) struct Answer<T> {
 
 impl<T: DeserializeOwned> Answer<T> {
     pub(crate) fn of(json: Value) -> Result<Self, serde_json::Error> {
-        Ok(Self { read: T::deserialize(&json)?, json })
+        Ok(Self { read: T::deserialize(cleaned(&json))?, json })
+    }
+}
+
+fn cleaned(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(items) => items.iter().map(cleaned).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), cleaned(value))).collect()
+        }
+        other => other.clone(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     args::Global,
     client::{Answer, Client, Fetched, job_failed, wire},
     failure::{Exit, Failure},
-    output::{clean, note, print_json},
+    output::{clean, note, note_json, print_json},
     progress::Reporter,
     request::QueryArgs,
     signals::Signals,
@@ -120,7 +120,7 @@ pub(super) fn finish(
         });
         // Stdout is the result's where the result goes there.
         return if to_stdout {
-            note(said.to_string());
+            note_json(&said);
             Ok(())
         } else {
             print_json(&said)

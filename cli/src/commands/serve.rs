@@ -1,14 +1,7 @@
 //! `serve`: the HTTP API, workers and sweeper in one process.
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
 use clap::Args;
 use serde_json::json;
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -24,8 +17,9 @@ use super::token::DEFAULT_ACCOUNT;
 use crate::{
     args::Global,
     failure::{Exit, Failure},
-    host::{DEFAULT_ADDRESS, Host},
+    host::{DEFAULT_ADDRESS, Host, write_whole},
     output::{note, print},
+    server::{QUIET, answer},
     signals::Signals,
 };
 
@@ -62,7 +56,7 @@ pub(crate) async fn run(global: &Global, args: ServeArgs) -> Result<(), Failure>
     let routes = host.routes();
     let shutdown = CancellationToken::new();
     let work = Work::start(&host, usize::from(args.workers), &shutdown)?;
-    let mut serving = tokio::spawn(answer(listener, routes, shutdown.clone()));
+    let mut serving = tokio::spawn(answer(listener, routes, QUIET, shutdown.clone()));
 
     host.leave_address(&format!("http://{address}"));
     announce(global, &host, &url, token.as_ref()).await?;
@@ -141,41 +135,29 @@ async fn first_token(host: &Host) -> Result<Option<Token>, Failure> {
     Ok(Some(token))
 }
 
-/// Says where the server is and, at the first start, how to use it.
+/// Says where the server is and, at the first start, how to use it. On stdout: the log is stderr, is kept, and must
+/// hold no token.
 async fn announce(global: &Global, host: &Host, url: &str, token: Option<&Token>) -> Result<(), Failure> {
     if global.json {
         let said = json!({ "url": url, "token": token.map(Token::expose), "account": token.map(|_| DEFAULT_ACCOUNT) });
         return print(&format!("{said}\n"));
     }
-    note(format!("willcall serves {url} (its pages: {url}/docs)"));
+    print(&format!("willcall serves {url} (its pages: {url}/docs)\n"))?;
     let Some(token) = token else { return Ok(()) };
     let catalog = host.app.catalog.catalog().await.map_err(|error| Failure::from(Error::from(error)))?;
     let token = token.expose();
-    note(format!("\nThe token of the account {DEFAULT_ACCOUNT}, shown this once:\n\n    {token}\n"));
+    print(&format!("\nThe token of the account {DEFAULT_ACCOUNT}, shown this once:\n\n    {token}\n\n"))?;
     let named = ["flights"].into_iter().find(|name| catalog.datasets.contains_key(*name));
     let Some(dataset) = named.or_else(|| catalog.datasets.keys().next().map(String::as_str)) else {
-        note("The catalog has no data sets yet.");
-        return Ok(());
+        return print("The catalog has no data sets yet.\n");
     };
-    note(format!(
+    print(&format!(
         "Ask, look, collect:\n\n\
          JOB=$(curl -s -u {token}: -H 'Content-Type: application/json' -d '{{\"kind\": \"query\", \"dataset\": \"{dataset}\", \
          \"format\": \"csv\", \"limit\": 1000}}' {url}/v1/jobs | sed 's/.*\"job_id\":\"\\([^\"]*\\)\".*/\\1/')\n\
          curl -s -u {token}: \"{url}/v1/jobs/$JOB?wait=30\"\n\
-         curl -sL -u {token}: -o {dataset}.csv \"{url}/v1/jobs/$JOB/download\"\n"
-    ));
-    Ok(())
-}
-
-async fn answer(listener: TcpListener, routes: Router, shutdown: CancellationToken) {
-    // Small answers must not wait for more to fill a packet.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::error!(error = %error, "failed to serve");
-    }
+         curl -sL -u {token}: -o {dataset}.csv \"{url}/v1/jobs/$JOB/download\"\n\n"
+    ))
 }
 
 /// Workers and sweeper, on threads of their own that give way to those that answer requests. The engine's threads are
@@ -225,13 +207,4 @@ impl Drop for Work {
 fn give_way() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICENESS);
-}
-
-/// Writes a file in one step, so that whoever waits for it never reads half.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

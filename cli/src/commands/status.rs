@@ -54,7 +54,7 @@ async fn look(client: &Client, args: &StatusArgs) -> Result<crate::client::Answe
 }
 
 /// A job in lines of name and value.
-pub(super) fn describe(job: &wire::Job) -> String {
+pub(crate) fn describe(job: &wire::Job) -> String {
     let progress = &job.progress;
     let found =
         progress.records_found.map_or("not yet counted".to_owned(), |found| HumanCount(found).to_string());

@@ -73,7 +73,7 @@ impl Place {
         let mut names: Vec<String> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .filter(|name| !matches!(name.as_str(), "data" | "log" | "address"))
+            .filter(|name| !matches!(name.as_str(), "data" | "log" | "out" | "address"))
             .collect();
         names.sort();
         names
@@ -168,11 +168,11 @@ pub(crate) fn wait(child: &mut Child) -> i32 {
 fn launch(place: &Place) -> (Child, String) {
     let address = place.path("address");
     let _ = fs::remove_file(&address);
-    let log = File::options().create(true).append(true).open(place.path("log")).unwrap();
+    let append = |name| File::options().create(true).append(true).open(place.path(name)).unwrap();
     let mut child = place
         .command(&["serve", "--bind", "127.0.0.1:0", "--address-file", address.to_str().unwrap()])
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
+        .stdout(append("out"))
+        .stderr(append("log"))
         .spawn()
         .unwrap();
     let deadline = Instant::now() + PATIENCE;

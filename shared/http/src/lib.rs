@@ -13,6 +13,7 @@ mod prefer;
 mod problem;
 mod range;
 mod routes;
+mod unserved;
 mod wire;
 
 pub use openapi::openapi;

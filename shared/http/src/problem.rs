@@ -22,6 +22,24 @@ const NOT_READY_RETRY: Duration = Duration::from_secs(2);
 /// The most errors that one problem lists: a hostile body must not earn an answer larger than itself.
 const MAX_ERRORS: usize = 100;
 
+/// The most characters of a pointer, and of a detail: both may hold text of the client's, of any length.
+pub(crate) const MAX_POINTER: usize = 200;
+const MAX_DETAIL: usize = 400;
+/// The most of a detail that has a pointer before it.
+const MAX_SUMMARY: usize = MAX_POINTER + MAX_DETAIL + 2;
+
+/// The text, without its middle where it is longer than that many characters: the words about what is quoted stand
+/// before and after it.
+pub(crate) fn cut(text: String, most: usize) -> String {
+    if text.len() <= most || text.chars().count() <= most {
+        return text;
+    }
+    let half = most / 2;
+    let head = text.char_indices().nth(half).map_or(text.len(), |(at, _)| at);
+    let tail = text.char_indices().rev().nth(half.saturating_sub(2)).map_or(0, |(at, _)| at);
+    format!("{}…{}", &text[..head], &text[tail..])
+}
+
 /// What went wrong (RFC 9457). `type` tells programs, `detail` tells people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
@@ -56,7 +74,8 @@ pub struct ProblemDocument {
 pub struct FieldProblem {
     /// What is wrong.
     pub detail: String,
-    /// Where: `#/filter` in the body (a JSON pointer, RFC 6901), `?limit` in the query string.
+    /// Where: `#/filter` in the body (a JSON pointer, RFC 6901), `?limit` in the query string,
+    /// `header Prefer` among the headers.
     #[schema(example = "#/fields/1")]
     pub pointer: String,
 }
@@ -120,7 +139,7 @@ impl Failure {
         Self(Box::new(Parts {
             kind,
             status: status_of(kind),
-            detail: detail.into(),
+            detail: cut(detail.into(), MAX_SUMMARY),
             errors: Vec::new(),
             headers: HeaderMap::new(),
             source: None,
@@ -206,12 +225,20 @@ impl From<Error> for Failure {
         };
         match error {
             Error::Invalid(mut errors) => {
+                let count = errors.len();
+                errors.truncate(MAX_ERRORS);
+                let errors: Vec<FieldError> = errors
+                    .into_iter()
+                    .map(|error| FieldError {
+                        pointer: cut(error.pointer, MAX_POINTER),
+                        detail: cut(error.detail, MAX_DETAIL),
+                    })
+                    .collect();
                 let detail = match errors.as_slice() {
                     [one] => format!("{}: {}", one.pointer, one.detail),
-                    many => format!("{} things are wrong with the request: see errors", many.len()),
+                    _ => format!("{count} things are wrong with the request: see errors"),
                 };
                 let mut failure = Self::new(InvalidRequest, detail);
-                errors.truncate(MAX_ERRORS);
                 failure.0.errors = errors;
                 failure
             }
@@ -299,6 +326,19 @@ mod tests {
     fn failure(error: Error) -> (u16, ProblemType, HeaderMap) {
         let parts = *Failure::from(error).0;
         (parts.status.as_u16(), parts.kind, parts.headers)
+    }
+
+    #[test]
+    fn long_text_loses_its_middle() {
+        for (text, most, expected) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abc…fg"),
+            ("ééééééé", 6, "ééé…éé"),
+            ("éééééé", 6, "éééééé"),
+            ("", 6, ""),
+        ] {
+            assert_eq!(cut(text.to_owned(), most), expected);
+        }
     }
 
     #[test]

@@ -67,6 +67,14 @@ fn if_none_match() -> Parameter {
     header("If-None-Match", text(), "An `ETag` from before: an answer that has not changed is 304.")
 }
 
+fn if_match() -> Parameter {
+    header(
+        "If-Match",
+        text(),
+        "The job's `ETag`: a job that has changed since is left as it is, and the answer is 412.",
+    )
+}
+
 fn jobs() -> Vec<Op> {
     let accepted = ["Location", "Content-Location", "Retry-After"];
     let body = example(named("QueryJob"), schemas::example(true));
@@ -90,7 +98,7 @@ fn jobs() -> Vec<Op> {
             .leads_to(&["getJob", "cancelJob", "changeJob", "deleteJob", "downloadResult", "getResult", "getManifest"])
             .json("202", "The job, accepted.", job(), &accepted)
             .problems(&COMMON)
-            .problems(&["413", "415", "429"]),
+            .problems(&["408", "413", "415", "429"]),
         Op::new(HttpMethod::Get, "/v1/jobs", "listJobs", "jobs", "Lists the account's jobs, newest first")
             .about("A page may be short and still have a next one: go on until `next_cursor` is null.")
             .params([
@@ -127,13 +135,14 @@ fn jobs() -> Vec<Op> {
             .json("200", "The job.", job(), &["ETag", "Retry-After"])
             .answers("304", "The job has not changed.", Vec::new(), &["ETag", "Retry-After"])
             .problems(&COMMON)
-            .problems(&["404"]),
+            .problems(&["404", "412"]),
         Op::new(HttpMethod::Patch, "/v1/jobs/{id}", "changeJob", "jobs", "Changes name, labels or expiry")
-            .params([job_id()])
+            .about("`null` takes the name, or all labels, away.")
+            .params([job_id(), if_match()])
             .body(&PATCH, false, &content(named("JobChange")))
-            .json("200", "The job.", job(), &[])
+            .json("200", "The job.", job(), &["ETag"])
             .problems(&COMMON)
-            .problems(&["404", "409", "410", "413", "415"]),
+            .problems(&["404", "408", "409", "410", "412", "413", "415"]),
         Op::new(HttpMethod::Delete, "/v1/jobs/{id}", "deleteJob", "jobs", "Removes a job and its results")
             .about("A job that runs is cancelled first.")
             .params([job_id()])
@@ -253,7 +262,7 @@ fn records() -> Vec<Op> {
     .params(path_params())
     .params(query_parameters())
     .body(&JSON, false, &example(named("RecordsQuery"), schemas::example(false)));
-    vec![finish(get, "307"), finish(post, "303").problems(&["413", "415"])]
+    vec![finish(get, "307"), finish(post, "303").problems(&["408", "413", "415"])]
 }
 
 fn catalog() -> Vec<Op> {

@@ -112,8 +112,8 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
 }
 
 /// Every status that a problem may have.
-pub(super) const PROBLEMS: [&str; 14] =
-    ["400", "401", "403", "404", "406", "409", "410", "412", "413", "415", "416", "429", "500", "503"];
+pub(super) const PROBLEMS: [&str; 15] =
+    ["400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "429", "500", "503"];
 
 /// The name of the answer with that status.
 pub(super) fn problem_name(status: &str) -> String {
@@ -128,9 +128,10 @@ pub(super) fn problem(status: &str) -> Response {
         "403" => ("The token's scope is too weak, or the link is not valid.", &[]),
         "404" => ("There is no such thing, or it is not yours.", &[]),
         "406" | "415" => ("The format cannot be read or answered.", &[]),
+        "408" => ("The body took too long to arrive.", &[]),
         "409" => ("The state of the job does not allow it.", &["Retry-After"]),
         "410" => ("The result, or the link, has expired.", &[]),
-        "412" => ("The file is another than the condition asks for.", &[]),
+        "412" => ("The file, or the job, is another than the condition asks for.", &[]),
         "413" => ("The body has more than 1 MiB.", &[]),
         "429" => {
             let names = &["Retry-After", "RateLimit", "RateLimit-Policy"];

@@ -9,7 +9,10 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, StatusCode, header};
-use willcall_core::usecases::jobs;
+use willcall_core::{
+    job::ProblemType,
+    usecases::{JobView, jobs},
+};
 
 use super::{Api, Path, json, not_modified, set};
 use crate::{
@@ -29,6 +32,17 @@ pub(super) fn routes() -> Router<Api> {
     Router::new().route("/v1/jobs/{id}", get(job_status))
 }
 
+/// The job's tag. A link is signed anew at each read and the tag does not cover it, but it is written as a strong one:
+/// `If-Match` takes no other (RFC 9110 §13.1.1), and a link is no part of what a client could overwrite.
+pub(super) fn tag(view: &JobView) -> String {
+    format!("\"{}\"", view.etag())
+}
+
+pub(super) fn changed_meanwhile() -> Failure {
+    let detail = "the job is no longer, or already, what If-Match or If-None-Match says: read it again";
+    Failure::new(ProblemType::Conflict, detail).status(StatusCode::PRECONDITION_FAILED)
+}
+
 async fn job_status(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -44,12 +58,11 @@ async fn job_status(
     params.finish(&["wait"])?;
     let view = jobs::status(&api.app, &caller, path.job()?, Duration::from_secs(wait)).await?;
 
-    // Weak: the link is another at each read, and the tag does not cover it.
-    let etag = format!("W/\"{}\"", view.etag());
+    let etag = tag(&view);
     let mut response = match judge(&headers, &etag, None) {
         Verdict::NotModified => not_modified(&etag),
-        // A weak tag fails every `If-Match`, which is for requests that change something.
-        Verdict::Proceed | Verdict::Failed => json(StatusCode::OK, &JobResource::of(&view))?,
+        Verdict::Proceed => json(StatusCode::OK, &JobResource::of(&view))?,
+        Verdict::Failed => return Err(changed_meanwhile()),
     };
     set(&mut response, header::ETAG, &etag);
     if let Some(seconds) = retry_after(&view) {

@@ -106,11 +106,13 @@ fn finish(router: Router, public_url: &str) -> Router {
     let public_url: Arc<str> = public_url.into();
     router
         .fallback(async || Failure::from(Error::NotFound("resource: GET /docs lists those there are")))
-        .method_not_allowed_fallback(async |method: Method| {
-            Failure::new(ProblemType::MethodNotAllowed, format!("{method} is not among the methods in Allow"))
-        })
+        .method_not_allowed_fallback(async |method: Method| method_not_allowed(&method))
         .layer(from_fn_with_state(public_url, observe))
         .layer(cors())
+}
+
+pub(crate) fn method_not_allowed(method: &Method) -> Failure {
+    Failure::new(ProblemType::MethodNotAllowed, format!("{method} is not among the methods in Allow"))
 }
 
 /// Any site may call: a token is given by hand with each request, never by the browser.
@@ -138,7 +140,6 @@ fn cors() -> CorsLayer {
         "x-api-key",
         "content-type",
         "prefer",
-        "idempotency-key",
         "range",
         "if-range",
         "if-match",

@@ -17,12 +17,13 @@ use willcall_core::{
     usecases::{JobView, datasets, limits::MAX_SYNC_DEPTH, records::records, results},
 };
 
-use super::{Api, Path, results::result_response, set, submit::accepted};
+use super::{Api, Path, method_not_allowed, results::result_response, set, submit::accepted};
 use crate::{
     accept,
     auth::Authenticated,
     prefer::Prefer,
     problem::Failure,
+    unserved::WithoutKey,
     wire::{
         body::read_object,
         job,
@@ -35,7 +36,13 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const WILLCALL_JOB_ID: HeaderName = HeaderName::from_static("willcall-job-id");
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/v1/datasets/{dataset}/records", get(get_records).post(post_records))
+    // `get` alone would answer HEAD too, and make a job whose records nobody reads.
+    let records = get(get_records).post(post_records).head(not_allowed).fallback(not_allowed);
+    Router::new().route("/v1/datasets/{dataset}/records", records)
+}
+
+async fn not_allowed(method: Method) -> Failure {
+    method_not_allowed(&method).header(header::ALLOW, "GET, POST")
 }
 
 /// How a synchronous request came, as far as its answer depends on it.
@@ -51,6 +58,7 @@ struct Asked<'a> {
 async fn get_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
@@ -62,6 +70,7 @@ async fn get_records(
 async fn post_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
     request: Request,

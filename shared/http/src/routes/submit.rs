@@ -1,5 +1,7 @@
 //! Routes that write: submit, cancel, change, delete.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{RawQuery, Request, State},
@@ -7,16 +9,25 @@ use axum::{
     routing::{patch, post},
 };
 use http::{StatusCode, header};
-use willcall_core::usecases::{
-    JobView,
-    jobs::{self, Amendment},
-    submit::submit,
+use willcall_core::{
+    account::Scope,
+    usecases::{
+        JobView,
+        jobs::{self, Amendment},
+        submit::submit,
+    },
 };
 
-use super::{Api, Path, json, set};
+use super::{
+    Api, Path,
+    jobs::{changed_meanwhile, tag},
+    json, set,
+};
 use crate::{
     auth::Authenticated,
+    conditional::{Verdict, judge},
     problem::Failure,
+    unserved::WithoutKey,
     wire::{
         body::read_object,
         job::{self, JobResource, retry_after},
@@ -48,6 +59,7 @@ pub(super) fn accepted(view: &JobView) -> Result<Response, Failure> {
 async fn submit_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -66,6 +78,7 @@ async fn submit_job(
 async fn cancel_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
+    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
@@ -82,22 +95,35 @@ async fn change_job(
     request: Request,
 ) -> Result<Response, Failure> {
     Params::parse(raw.as_deref())?.finish(&[])?;
+    let headers = request.headers().clone();
     let body = read_object(request).await?;
     let mut errors = Vec::new();
     let mut members = Members::new(body, &mut errors);
     let named = members.has("name");
     let name = members.text("name");
+    let labelled = members.has("labels");
+    let labels = members.text_map("labels");
     let change = Amendment {
         name: named.then_some(name),
-        labels: members.text_map("labels"),
+        labels: labelled.then(|| labels.unwrap_or_default()),
         expires: members.timestamp("expires"),
     };
     members.finish(&["name", "labels", "expires"]);
     if !errors.is_empty() {
         return Err(Failure::invalid(errors));
     }
-    let view = jobs::amend(&api.app, &caller, path.job()?, change).await?;
-    json(StatusCode::OK, &JobResource::of(&view))
+    let id = path.job()?;
+    if headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH) {
+        caller.require(Scope::Submit)?;
+        let found = jobs::status(&api.app, &caller, id, Duration::ZERO).await?;
+        if judge(&headers, &tag(&found), None) != Verdict::Proceed {
+            return Err(changed_meanwhile());
+        }
+    }
+    let view = jobs::amend(&api.app, &caller, id, change).await?;
+    let mut response = json(StatusCode::OK, &JobResource::of(&view))?;
+    set(&mut response, header::ETAG, tag(&view));
+    Ok(response)
 }
 
 async fn delete_job(

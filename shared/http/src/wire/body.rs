@@ -8,17 +8,21 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 use willcall_core::{Error, job::ProblemType, usecases::limits::MAX_BODY};
 
 use super::{json, members::kind_of};
 use crate::problem::Failure;
 
+/// How long a body may take to arrive: one that never ends must not hold its connection for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The members of the request's body. No body at all is an object without members.
 pub(crate) async fn read_object(request: Request) -> Result<Map<String, Value>, Failure> {
     let (parts, body) = request.into_parts();
-    let bytes = read(&parts.headers, body).await?;
+    let reading = tokio::time::timeout(PATIENCE, read(&parts.headers, body));
+    let bytes = reading.await.unwrap_or_else(|_| Err(too_slow()))?;
     if bytes.is_empty() {
         return Ok(Map::new());
     }
@@ -27,6 +31,11 @@ pub(crate) async fn read_object(request: Request) -> Result<Map<String, Value>, 
         Value::Object(members) => Ok(members),
         other => Err(Failure::at("#", format!("the body must be an object, not {}", kind_of(&other)))),
     }
+}
+
+fn too_slow() -> Failure {
+    let detail = format!("did not arrive within {} seconds", PATIENCE.as_secs());
+    Failure::at("#", detail).status(StatusCode::REQUEST_TIMEOUT).header(header::CONNECTION, "close")
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
@@ -54,7 +63,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
 /// the answer.
 async fn drain(stream: &mut BodyDataStream) {
     const MOST: u64 = 16 * MAX_BODY;
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const LONGEST: Duration = Duration::from_secs(5);
     let draining = async {
         let mut left = MOST;
         while let Some(Ok(chunk)) = stream.next().await {
@@ -65,7 +74,7 @@ async fn drain(stream: &mut BodyDataStream) {
         }
     };
     // Whoever is slower than this does without.
-    let _ = tokio::time::timeout(PATIENCE, draining).await;
+    let _ = tokio::time::timeout(LONGEST, draining).await;
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {

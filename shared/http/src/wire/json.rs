@@ -6,6 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 use willcall_core::FieldError;
 
+use crate::problem::{MAX_POINTER, cut};
+
 /// The document in `bytes`, or where it is not one.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Vec<FieldError>> {
     let whole = |detail: String| vec![FieldError { pointer: "#".into(), detail }];
@@ -112,7 +114,10 @@ impl<'de> Visitor<'de> for Node<'_> {
                 if self.duplicates.borrow().len() >= 100 {
                     return Err(A::Error::custom("too many members are given twice"));
                 }
-                let error = FieldError { pointer: place.to_string(), detail: "is given twice".into() };
+                let error = FieldError {
+                    pointer: cut(place.to_string(), MAX_POINTER),
+                    detail: "is given twice".into(),
+                };
                 self.duplicates.borrow_mut().push(error);
             }
             object.insert(name, value);

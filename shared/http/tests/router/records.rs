@@ -139,3 +139,15 @@ async fn more_than_is_answered_inline_is_elsewhere_and_a_post_is_not_repeated() 
     let answer = world.post(PATH, "{}").await.expect(303);
     assert!(world.blobs.follow(answer.header("location"), world.now()).is_some());
 }
+
+#[tokio::test]
+async fn asking_for_the_head_makes_no_job() {
+    let world = World::new().await;
+    for method in ["HEAD", "PUT", "DELETE"] {
+        let answer = world.ask(method, PATH, &[], "").await.expect(405);
+        assert_eq!(answer.header("allow"), "GET, POST", "{method}");
+    }
+    world.ask("PUT", PATH, &[], "").await.problem(405, "method-not-allowed");
+    assert!(world.queue.receive().is_none(), "nothing became a job");
+    assert!(world.get("/v1/jobs").await.json()["jobs"].as_array().unwrap().is_empty());
+}

@@ -1,5 +1,8 @@
 //! Submitting a job: what is taken, and what is refused with its place.
 
+use axum::body::Body;
+use futures::StreamExt;
+use http::Request;
 use serde_json::json;
 
 use crate::world::{URL, World};
@@ -202,4 +205,67 @@ async fn a_store_that_does_not_answer_is_503_and_says_nothing_of_itself() {
     let text = answer.problem(503, "unavailable");
     assert!(!text.contains("password"), "{text}");
     assert_eq!(answer.header("retry-after"), "5");
+}
+
+#[tokio::test]
+async fn a_key_that_would_not_be_honoured_is_refused() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    world.work().await;
+    let records = "/v1/datasets/flights/records?async=true";
+    for (method, path, body) in [
+        ("POST", "/v1/jobs", QUERY),
+        ("POST", records, "{}"),
+        ("GET", records, ""),
+        ("POST", &format!("/v1/jobs/{id}/cancel"), ""),
+    ] {
+        let answer = world.ask(method, path, &[("idempotency-key", "\"k\"")], body).await;
+        assert_eq!(answer.pointers(), ["header Idempotency-Key"], "{method} {path}");
+        assert!(answer.text().contains("not served by this version"), "{}", answer.text());
+    }
+    assert!(world.queue.receive().is_none(), "nothing became a job");
+    world.ask("GET", &format!("/v1/jobs/{id}"), &[("idempotency-key", "k")], "").await.expect(200);
+    let nobody = [("idempotency-key", "k"), ("authorization", "Bearer x")];
+    world.ask("POST", "/v1/jobs", &nobody, QUERY).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn long_names_and_values_are_not_sent_back_whole() {
+    let world = World::new().await;
+    let long = "x".repeat(900_000);
+    for (body, words) in [
+        (json!({"kind": "query", "dataset": "flights", &long: 1}), "unknown member"),
+        (json!({"kind": "query", "dataset": "flights", "fields": [&long]}), ""),
+        (json!({"kind": "query", "dataset": "flights", "format": &long}), "not a format"),
+        (json!({"kind": "query", "dataset": "flights", "labels": {&long: 1}}), "must be a string"),
+        (json!({"kind": "query", "dataset": &long}), "no data set"),
+        (json!({"kind": &long, "dataset": "flights"}), "not a kind of job"),
+    ] {
+        let answer = world.post("/v1/jobs", &body.to_string()).await;
+        answer.problem(400, "invalid-request");
+        assert!(answer.bytes.len() < 3_000, "{words}: {} bytes", answer.bytes.len());
+        assert!(answer.text().contains(words) && answer.text().contains("xx…xx"), "{}", answer.text());
+    }
+    let half = &long[..450_000];
+    let twice = format!(r#"{{"{half}": 1, "{half}": 2}}"#);
+    let answer = world.post("/v1/jobs", &twice).await;
+    assert!(answer.pointers()[0].len() < 300 && answer.bytes.len() < 3_000);
+    let name = &long[..50_000];
+    let answer = world.get(&format!("/v1/jobs?{name}=1")).await;
+    assert!(answer.pointers()[0].len() < 300 && answer.bytes.len() < 3_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let world = World::new().await;
+    let sent = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"{"))]);
+    let body = Body::from_stream(sent.chain(futures::stream::pending()));
+    let request = Request::post("/v1/jobs")
+        .header("authorization", format!("Bearer {}", world.token))
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap();
+    let answer = world.send(request).await;
+    answer.problem(408, "invalid-request");
+    assert_eq!(answer.header("connection"), "close");
 }
