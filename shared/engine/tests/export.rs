@@ -3,11 +3,19 @@
 
 mod support;
 
-use std::{io::Read, sync::Arc};
+use std::{fs::File, io::Read, sync::Arc};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray,
+    builder::{ListBuilder, StringBuilder},
+    cast::AsArray,
+    types::Int64Type,
+};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    file::properties::{EnabledStatistics, WriterProperties},
+};
 use support::*;
 use willcall_core::{
     format::{Compression, CsvOptions, Format, OutputFormat, ParquetCodec, ParquetOptions},
@@ -315,4 +323,63 @@ async fn row_groups_larger_than_a_unit_are_read_in_parts_without_a_seam() {
     let ran = run(&data, query).await;
     assert_eq!(ran.text(), format!("n\n{expected}"));
     assert_eq!(ran.delivered.records_found, Some(rows as u64 - 1));
+}
+
+#[tokio::test]
+async fn lists_are_written_alike_with_and_without_an_index_of_their_pages() {
+    let rows = 30_000_i64;
+    let wide = "w".repeat(300);
+    let batch = {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        (0..rows).for_each(|n| {
+            lists.append_value((0..n % 4).map(|item| Some(format!("{n} {item} {wide}"))));
+        });
+        let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        RecordBatch::try_from_iter([("n", n), ("l", Arc::new(lists.finish()) as ArrayRef)]).unwrap()
+    };
+    let data = |indexed: bool| {
+        let data = Data::new();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(20_000))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(!indexed);
+        let file = File::create(data.dir.path().join("a.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.build())).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        data
+    };
+    let (with, without) = (data(true), data(false));
+    for format in Format::ALL {
+        for (filter, offset, limit) in [
+            (None, 0, None),
+            (None, 15_001, Some(7_000)),
+            (Some(at_least(12_345)), 0, None),
+            (Some(at_least(12_345)), 9_000, Some(5)),
+        ] {
+            let mut query = with.query(format).await;
+            (query.filter, query.offset, query.limit) = (filter.clone(), offset, limit);
+            let expected = run(&with, query.clone()).await;
+            let ran = run(&without, query).await;
+            let first = if filter.is_some() { 12_345 } else { 0 } + offset as i64;
+            let records = (rows - first).min(limit.map_or(rows, |limit| limit as i64));
+            assert_eq!(ran.delivered.records, records as u64);
+            let same = match format {
+                // Where a page ends depends on the batches that were read.
+                Format::Parquet => joined(ran.bytes()) == joined(expected.bytes()),
+                _ => ran.bytes() == expected.bytes(),
+            };
+            assert!(same, "{format} {offset} {limit:?}");
+            assert_eq!(ran.delivered.records_found, expected.delivered.records_found);
+            if format == Format::Jsonl {
+                let last = format!("{}", parse(ran.text().lines().last().unwrap())["n"]);
+                assert_eq!(last, (first + records - 1).to_string());
+            }
+        }
+    }
+}
+
+fn joined(bytes: Bytes) -> RecordBatch {
+    let batches = read_parquet(bytes);
+    arrow_select::concat::concat_batches(&batches[0].schema(), &batches).unwrap()
 }

@@ -33,6 +33,9 @@ use crate::{
 /// Pieces of one unit's outcome that may wait: with a piece of about half a megabyte, a unit's text fits.
 const PIECES: usize = 16;
 
+/// Batches of one unit that may wait: with a batch of about two megabytes, most units fit.
+const BATCHES: usize = 8;
+
 /// When text is handed on.
 const CHUNK_BYTES: usize = 512 << 10;
 
@@ -278,7 +281,7 @@ impl Run<'_> {
             tally.unit_done();
             Ok(())
         };
-        ordered(scope, self.query.threads, PIECES, units.into_iter().map(Ok), work)
+        ordered(scope, self.query.threads, BATCHES, units.into_iter().map(Ok), work)
     }
 
     /// The records in the order asked for, cut to offset and limit, with the columns asked for.
