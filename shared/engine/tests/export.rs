@@ -6,7 +6,7 @@ mod support;
 use std::{fs::File, io::Read, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
     builder::{ListBuilder, StringBuilder},
     cast::AsArray,
     types::Int64Type,
@@ -382,4 +382,38 @@ async fn lists_are_written_alike_with_and_without_an_index_of_their_pages() {
 fn joined(bytes: Bytes) -> RecordBatch {
     let batches = read_parquet(bytes);
     arrow_select::concat::concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+#[tokio::test]
+async fn no_value_is_written_like_null() {
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(11), None]));
+    let f: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN), None]));
+    let b: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]));
+    let d: ArrayRef = Arc::new(Date32Array::from(vec![Some(0), Some(1), None]));
+    let x: ArrayRef = Arc::new(BinaryArray::from(vec![Some(&b""[..]), Some(&b"\0"[..]), None]));
+    let t: ArrayRef = Arc::new(StringArray::from(vec![Some("=1"), Some("t"), None]));
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    lists.append(true);
+    lists.append_value([Some("i")]);
+    lists.append_null();
+    let columns =
+        [("n", n), ("f", f), ("b", b), ("d", d), ("x", x), ("t", t), ("l", Arc::new(lists.finish()) as _)];
+    let data =
+        Data::of(RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true))).unwrap());
+    let plain = ["1", "1.5", "true", "1970-01-01", "\"\"", "'=1", "[]"];
+    let second = ["11", "NaN", "false", "1970-01-02", "AA==", "t", "\"[\"\"i\"\"]\""];
+    let nulls =
+        ["", "1", "11", "1.5", "NaN", "true", "false", "1970-01-01", "AA==", "'=1", "t", "[]", "NULL", "-"];
+    for null in nulls {
+        let mut query = data.query(Format::Csv).await;
+        query.output.csv =
+            Some(CsvOptions { delimiter: ';', null: null.into(), header: false, spreadsheet_safe: true });
+        let row = |values: [&str; 7]| {
+            values
+                .map(|value| if value == null { format!("\"{value}\"") } else { value.to_owned() })
+                .join(";")
+        };
+        let expected = format!("{}\n{}\n{}\n", row(plain), row(second), [null; 7].join(";"));
+        assert_eq!(run(&data, query).await.text(), expected, "{null:?}");
+    }
 }
