@@ -417,3 +417,13 @@ async fn no_value_is_written_like_null() {
         assert_eq!(run(&data, query).await.text(), expected, "{null:?}");
     }
 }
+
+#[tokio::test]
+async fn the_guard_of_a_formula_is_no_delimiter() {
+    let t: ArrayRef = Arc::new(StringArray::from(vec!["=1", "a", "-x"]));
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![-1, 2, 3]));
+    let data = Data::of(RecordBatch::try_from_iter([("=t", t), ("n", n)]).unwrap());
+    let mut query = data.query(Format::Csv).await;
+    query.output.csv = Some(CsvOptions { delimiter: '\'', spreadsheet_safe: true, ..CsvOptions::default() });
+    assert_eq!(run(&data, query).await.text(), "\"'=t\"'n\n\"'=1\"'-1\na'2\n\"'-x\"'3\n");
+}
