@@ -81,7 +81,7 @@ async fn offset_and_limit_are_exact_with_and_without_a_filter() {
                 (offset.min(last)..last).map(|n| format!("{{\"n\":{n},\"t\":\"text, {n}\"}}\n")).collect();
             assert_eq!(ran.text(), expected, "{offset} {limit}");
             assert_eq!(ran.delivered.records_found, Some(12_345));
-            assert_eq!(ran.task.control.requested(), Some(last - offset.min(last)));
+            assert_eq!(ran.task.control.requested(), Some(limit));
             assert_eq!(ran.delivered.truncated, None);
         }
     }
@@ -114,6 +114,9 @@ async fn only_the_plans_cut_is_a_truncation() {
         (query.limit, query.offset, query.max_records) = (limit, offset, 100);
         let ran = run(&data, query).await;
         assert_eq!(ran.delivered.truncated, expected, "{limit:?} {offset}");
+        let control = &ran.task.control;
+        assert_eq!(control.requested(), Some(limit.unwrap_or(12_345 - offset)), "the plan's cut is no wish");
+        assert_eq!((control.written().0, control.part_done()), (ran.delivered.records, 1.0));
     }
 }
 

@@ -83,7 +83,7 @@ impl Query<'_> {
 
         let control = &self.attempt.control;
         if let Some(limit) = work.limit {
-            control.set_requested(limit.min(work.max_records));
+            control.set_requested(limit);
         }
         if work.filter.is_none() {
             self.tell_found(scan.records());
@@ -120,7 +120,9 @@ impl Query<'_> {
 
     fn tell_found(&self, found: u64) {
         self.attempt.control.set_found(found);
-        self.attempt.control.set_requested(found.saturating_sub(self.work.offset).min(self.work.cap()));
+        if self.work.limit.is_none() {
+            self.attempt.control.set_requested(found.saturating_sub(self.work.offset));
+        }
     }
 
     /// How many records match: what the export saw, and a count of the units that it did not come to.
