@@ -79,6 +79,9 @@ impl Engine {
 #[async_trait]
 impl Executor for Engine {
     async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError> {
+        if task.control.is_cancelled() {
+            return Err(ExecuteError::Cancelled);
+        }
         let attempt = Attempt::new(Arc::clone(&task.control));
         let _stop = StopOnDrop(Arc::clone(&attempt));
         let mut output = Output::new(&task);

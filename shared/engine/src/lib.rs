@@ -26,4 +26,4 @@ pub use self::{
 
 /// The version of everything that decides a result's bytes. Another one means that a result of this code may
 /// differ from a result of older code for the same request and data.
-pub const WRITER_VERSION: &str = "willcall-1";
+pub const WRITER_VERSION: &str = "willcall-2";

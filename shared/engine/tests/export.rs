@@ -3,11 +3,19 @@
 
 mod support;
 
-use std::{io::Read, sync::Arc};
+use std::{fs::File, io::Read, sync::Arc};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    builder::{ListBuilder, StringBuilder},
+    cast::AsArray,
+    types::Int64Type,
+};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    file::properties::{EnabledStatistics, WriterProperties},
+};
 use support::*;
 use willcall_core::{
     format::{Compression, CsvOptions, Format, OutputFormat, ParquetCodec, ParquetOptions},
@@ -73,7 +81,7 @@ async fn offset_and_limit_are_exact_with_and_without_a_filter() {
                 (offset.min(last)..last).map(|n| format!("{{\"n\":{n},\"t\":\"text, {n}\"}}\n")).collect();
             assert_eq!(ran.text(), expected, "{offset} {limit}");
             assert_eq!(ran.delivered.records_found, Some(12_345));
-            assert_eq!(ran.task.control.requested(), Some(last - offset.min(last)));
+            assert_eq!(ran.task.control.requested(), Some(limit));
             assert_eq!(ran.delivered.truncated, None);
         }
     }
@@ -106,6 +114,9 @@ async fn only_the_plans_cut_is_a_truncation() {
         (query.limit, query.offset, query.max_records) = (limit, offset, 100);
         let ran = run(&data, query).await;
         assert_eq!(ran.delivered.truncated, expected, "{limit:?} {offset}");
+        let control = &ran.task.control;
+        assert_eq!(control.requested(), Some(limit.unwrap_or(12_345 - offset)), "the plan's cut is no wish");
+        assert_eq!((control.written().0, control.part_done()), (ran.delivered.records, 1.0));
     }
 }
 
@@ -315,4 +326,107 @@ async fn row_groups_larger_than_a_unit_are_read_in_parts_without_a_seam() {
     let ran = run(&data, query).await;
     assert_eq!(ran.text(), format!("n\n{expected}"));
     assert_eq!(ran.delivered.records_found, Some(rows as u64 - 1));
+}
+
+#[tokio::test]
+async fn lists_are_written_alike_with_and_without_an_index_of_their_pages() {
+    let rows = 30_000_i64;
+    let wide = "w".repeat(300);
+    let batch = {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        (0..rows).for_each(|n| {
+            lists.append_value((0..n % 4).map(|item| Some(format!("{n} {item} {wide}"))));
+        });
+        let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        RecordBatch::try_from_iter([("n", n), ("l", Arc::new(lists.finish()) as ArrayRef)]).unwrap()
+    };
+    let data = |indexed: bool| {
+        let data = Data::new();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(20_000))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(!indexed);
+        let file = File::create(data.dir.path().join("a.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.build())).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        data
+    };
+    let (with, without) = (data(true), data(false));
+    for format in Format::ALL {
+        for (filter, offset, limit) in [
+            (None, 0, None),
+            (None, 15_001, Some(7_000)),
+            (Some(at_least(12_345)), 0, None),
+            (Some(at_least(12_345)), 9_000, Some(5)),
+        ] {
+            let mut query = with.query(format).await;
+            (query.filter, query.offset, query.limit) = (filter.clone(), offset, limit);
+            let expected = run(&with, query.clone()).await;
+            let ran = run(&without, query).await;
+            let first = if filter.is_some() { 12_345 } else { 0 } + offset as i64;
+            let records = (rows - first).min(limit.map_or(rows, |limit| limit as i64));
+            assert_eq!(ran.delivered.records, records as u64);
+            let same = match format {
+                // Where a page ends depends on the batches that were read.
+                Format::Parquet => joined(ran.bytes()) == joined(expected.bytes()),
+                _ => ran.bytes() == expected.bytes(),
+            };
+            assert!(same, "{format} {offset} {limit:?}");
+            assert_eq!(ran.delivered.records_found, expected.delivered.records_found);
+            if format == Format::Jsonl {
+                let last = format!("{}", parse(ran.text().lines().last().unwrap())["n"]);
+                assert_eq!(last, (first + records - 1).to_string());
+            }
+        }
+    }
+}
+
+fn joined(bytes: Bytes) -> RecordBatch {
+    let batches = read_parquet(bytes);
+    arrow_select::concat::concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+#[tokio::test]
+async fn no_value_is_written_like_null() {
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(11), None]));
+    let f: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN), None]));
+    let b: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]));
+    let d: ArrayRef = Arc::new(Date32Array::from(vec![Some(0), Some(1), None]));
+    let x: ArrayRef = Arc::new(BinaryArray::from(vec![Some(&b""[..]), Some(&b"\0"[..]), None]));
+    let t: ArrayRef = Arc::new(StringArray::from(vec![Some("=1"), Some("t"), None]));
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    lists.append(true);
+    lists.append_value([Some("i")]);
+    lists.append_null();
+    let columns =
+        [("n", n), ("f", f), ("b", b), ("d", d), ("x", x), ("t", t), ("l", Arc::new(lists.finish()) as _)];
+    let data =
+        Data::of(RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true))).unwrap());
+    let plain = ["1", "1.5", "true", "1970-01-01", "\"\"", "'=1", "[]"];
+    let second = ["11", "NaN", "false", "1970-01-02", "AA==", "t", "\"[\"\"i\"\"]\""];
+    let nulls =
+        ["", "1", "11", "1.5", "NaN", "true", "false", "1970-01-01", "AA==", "'=1", "t", "[]", "NULL", "-"];
+    for null in nulls {
+        let mut query = data.query(Format::Csv).await;
+        query.output.csv =
+            Some(CsvOptions { delimiter: ';', null: null.into(), header: false, spreadsheet_safe: true });
+        let row = |values: [&str; 7]| {
+            values
+                .map(|value| if value == null { format!("\"{value}\"") } else { value.to_owned() })
+                .join(";")
+        };
+        let expected = format!("{}\n{}\n{}\n", row(plain), row(second), [null; 7].join(";"));
+        assert_eq!(run(&data, query).await.text(), expected, "{null:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_guard_of_a_formula_is_no_delimiter() {
+    let t: ArrayRef = Arc::new(StringArray::from(vec!["=1", "a", "-x"]));
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![-1, 2, 3]));
+    let data = Data::of(RecordBatch::try_from_iter([("=t", t), ("n", n)]).unwrap());
+    let mut query = data.query(Format::Csv).await;
+    query.output.csv = Some(CsvOptions { delimiter: '\'', spreadsheet_safe: true, ..CsvOptions::default() });
+    assert_eq!(run(&data, query).await.text(), "\"'=t\"'n\n\"'=1\"'-1\na'2\n\"'-x\"'3\n");
 }

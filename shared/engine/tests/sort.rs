@@ -123,6 +123,36 @@ async fn several_keys_and_a_slice_of_the_order() {
 }
 
 #[tokio::test]
+async fn a_few_records_too_wide_for_memory_are_sorted_on_disk() {
+    let rows = 3_000_i32;
+    let k: ArrayRef = Arc::new(Int32Array::from_iter_values((0..rows).map(|row| row * 7 % 1_009)));
+    let t: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("{row:02000}"))));
+    let n: ArrayRef = Arc::new(Int32Array::from_iter_values(0..rows));
+    let data = Data::of(RecordBatch::try_from_iter([("k", k), ("t", t), ("n", n)]).unwrap());
+    let mut expected: Vec<i32> = (0..rows).collect();
+    expected.sort_by_key(|row| row * 7 % 1_009);
+    // Fewer records than needed, as many, and more: of those the ones needed do not fit, or do.
+    for (limit, memory, spills) in [
+        (10_000, 1 << 20, true),
+        (3_000, 1 << 20, true),
+        (2_000, 1 << 20, true),
+        (20, 1 << 20, false),
+        (10_000, 256 << 20, false),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let spill_dir = dir.path().join("spill");
+        let config = EngineConfig { threads: 2, sort_memory: memory, spill_dir: spill_dir.clone() };
+        let mut work = query(&data, keys(false)).await;
+        (work.fields, work.limit) = (vec!["n".into(), "t".into()], Some(limit));
+        let ran = run_with(&Engine::new(config), &data, work).await.unwrap();
+        let first = &expected[..expected.len().min(limit as usize)];
+        let lines: String = first.iter().map(|n| format!("{{\"n\":{n},\"t\":\"{n:02000}\"}}\n")).collect();
+        assert!(ran.text() == lines, "{limit} {memory}");
+        assert_eq!(spill_dir.exists(), spills, "{limit} {memory}");
+    }
+}
+
+#[tokio::test]
 async fn nan_is_the_greatest_and_the_zeros_are_equal() {
     let values = [0.0, f64::NAN, -1.0, f64::INFINITY, -0.0, -f64::NAN, f64::NEG_INFINITY, 0.0];
     let k: ArrayRef = Arc::new(Float64Array::from_iter_values(values));

@@ -84,6 +84,7 @@ pub fn csv_header<'a>(options: &CsvOptions, columns: impl Iterator<Item = &'a st
         let danger = options.spreadsheet_safe && is_formula(name);
         let quote = name.is_empty()
             || name.contains(['"', '\n', '\r', options.delimiter])
+            || (danger && options.delimiter == '\'')
             || name.starts_with(' ')
             || name.ends_with(' ');
         if quote {
@@ -161,6 +162,8 @@ mod tests {
         options.delimiter = ';';
         options.spreadsheet_safe = true;
         assert_eq!(line(&options, &["a,b", "=1", "-x;"]), "a,b;'=1;\"'-x;\"\n");
+        options.delimiter = '\'';
+        assert_eq!(line(&options, &["a", "=1"]), "a'\"'=1\"\n");
         options.header = false;
         assert_eq!(line(&options, &["a"]), "");
     }

@@ -43,7 +43,7 @@ pub struct Progress {
     pub stage: Stage,
     /// Records that match, whatever the limit; `None` until counted.
     pub records_found: Option<u64>,
-    /// Records that will be delivered: the limit asked for, or all found after the offset; `None` until known.
+    /// Records asked for: the limit, or all found after the offset, whatever the plan delivers; `None` until known.
     pub records_requested: Option<u64>,
     /// Records delivered so far.
     pub records_written: u64,

@@ -144,12 +144,12 @@ impl Control {
         Some(self.found.load(Ordering::Relaxed)).filter(|n| *n != UNKNOWN)
     }
 
-    /// Tells how many records will be delivered.
+    /// Tells how many records are asked for: the limit, or all found after the offset, whatever the plan delivers.
     pub fn set_requested(&self, records: u64) {
         self.requested.store(records, Ordering::Relaxed);
     }
 
-    /// How many records will be delivered, where known.
+    /// How many records are asked for, where known.
     pub fn requested(&self) -> Option<u64> {
         Some(self.requested.load(Ordering::Relaxed)).filter(|n| *n != UNKNOWN)
     }

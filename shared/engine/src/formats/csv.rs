@@ -1,8 +1,7 @@
 //! CSV as RFC 4180 quotes it, with lines that end in a line feed alone: what DuckDB, pandas and arrow-csv write,
 //! and what every reader takes.
 //!
-//! A field is quoted where it holds the delimiter, a quote or a line break, and text also where it would read as
-//! null. Null is the options' text, by default nothing; empty text is `""`. In a table of one column a null that is
+//! A field is quoted where it holds the delimiter, a quote or a line break, and where it would read as null. Null is the options' text, by default nothing; empty text is `""`. In a table of one column a null that is
 //! nothing is `""` too: an empty line would be no record to most readers. NaN is `NaN`, infinities are `Infinity`
 //! and `-Infinity`. Columns that hold values are JSON text, bytes are base64.
 
@@ -20,7 +19,7 @@ pub(crate) struct CsvEncoder {
     delimiter: u8,
     /// What stands for null, quoted if need be.
     null: Vec<u8>,
-    /// The options' text for null, which text must not look like.
+    /// The options' text for null, which no value must look like.
     null_text: Vec<u8>,
     safe: bool,
     /// Whether the delimiter can be a part of a number or a date.
@@ -103,8 +102,25 @@ impl CsvEncoder {
             values if values.is_nested() => Way::Nested,
             values if values.is_float() || self.odd_delimiter => Way::Careful,
             values if self.safe && !values.is_bare() => Way::Careful,
+            values if self.may_read_as_null(values) => Way::Careful,
             _ => Way::Direct,
         }
+    }
+
+    /// Whether a value of the column may look like null.
+    fn may_read_as_null(&self, values: &Values<'_>) -> bool {
+        match (values, self.null_text.as_slice()) {
+            // No bytes are no text.
+            (Values::Binary(_) | Values::FixedBinary(_), _) => true,
+            (_, []) => false,
+            (Values::Boolean(_), null) => null == b"true" || null == b"false",
+            (values, [first, ..]) if values.is_bare() => first.is_ascii_digit() || *first == b'-',
+            _ => true,
+        }
+    }
+
+    fn reads_as_null(&self, value: &[u8]) -> bool {
+        value.is_empty() || value == self.null_text
     }
 
     fn write_scratch(&self, way: &Way, column: &Bound<'_>, row: usize, out: &mut Vec<u8>, odd: &mut u64) {
@@ -123,24 +139,19 @@ impl CsvEncoder {
     #[inline]
     fn write_text(&self, values: &Text<'_>, row: usize, out: &mut Vec<u8>) {
         let value = values.value(row);
-        let reads_as_null = value.is_empty() || value == self.null_text;
-        let formula = self.safe && begins_formula(value);
-        if reads_as_null || (!values.clean && self.needs_quotes(value)) {
-            if formula {
-                write_quoted(&[b"'", value].concat(), out);
-            } else {
-                write_quoted(value, out);
-            }
+        if self.safe && begins_formula(value) {
+            self.write_field(&[b"'", value].concat(), out);
             return;
         }
-        if formula {
-            out.push(b'\'');
+        if self.reads_as_null(value) || (!values.clean && self.needs_quotes(value)) {
+            write_quoted(value, out);
+            return;
         }
         values.write(row, out);
     }
 
     fn write_field(&self, value: &[u8], out: &mut Vec<u8>) {
-        if self.needs_quotes(value) {
+        if self.reads_as_null(value) || self.needs_quotes(value) {
             write_quoted(value, out);
         } else {
             out.extend_from_slice(value);

@@ -33,6 +33,9 @@ use crate::{
 /// Pieces of one unit's outcome that may wait: with a piece of about half a megabyte, a unit's text fits.
 const PIECES: usize = 16;
 
+/// Batches of one unit that may wait: with a batch of about two megabytes, most units fit.
+const BATCHES: usize = 8;
+
 /// When text is handed on.
 const CHUNK_BYTES: usize = 512 << 10;
 
@@ -80,7 +83,7 @@ impl Query<'_> {
 
         let control = &self.attempt.control;
         if let Some(limit) = work.limit {
-            control.set_requested(limit.min(work.max_records));
+            control.set_requested(limit);
         }
         if work.filter.is_none() {
             self.tell_found(scan.records());
@@ -117,7 +120,9 @@ impl Query<'_> {
 
     fn tell_found(&self, found: u64) {
         self.attempt.control.set_found(found);
-        self.attempt.control.set_requested(found.saturating_sub(self.work.offset).min(self.work.cap()));
+        if self.work.limit.is_none() {
+            self.attempt.control.set_requested(found.saturating_sub(self.work.offset));
+        }
     }
 
     /// How many records match: what the export saw, and a count of the units that it did not come to.
@@ -278,7 +283,7 @@ impl Run<'_> {
             tally.unit_done();
             Ok(())
         };
-        ordered(scope, self.query.threads, PIECES, units.into_iter().map(Ok), work)
+        ordered(scope, self.query.threads, BATCHES, units.into_iter().map(Ok), work)
     }
 
     /// The records in the order asked for, cut to offset and limit, with the columns asked for.

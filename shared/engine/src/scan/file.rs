@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
     os::unix::fs::FileExt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
     errors::{ParquetError, Result},
     file::{
-        metadata::ParquetMetaData,
+        metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
         reader::{ChunkReader, Length},
     },
 };
@@ -106,6 +107,7 @@ impl OpenFile {
     pub(crate) fn new(entry: &FileEntry, file: File) -> Outcome<Self> {
         let reader = SharedFile::new(file).map_err(|error| failure::read(&entry.name, error))?;
         let metadata = load(&reader).map_err(|error| failure::decode(&entry.name, error))?;
+        let metadata = with_offset_index(&reader, metadata);
         Ok(Self { entry: entry.clone(), reader, metadata })
     }
 
@@ -125,6 +127,12 @@ impl OpenFile {
 
     pub(crate) fn parquet(&self) -> &Arc<ParquetMetaData> {
         self.metadata.metadata()
+    }
+
+    /// Whether it is known how many records each page of a column has.
+    pub(crate) fn has_offset_index(&self, row_group: usize, column: usize) -> bool {
+        let index = self.parquet().offset_index().and_then(|groups| groups.get(row_group)?.get(column));
+        index.is_some_and(|index| !index.page_locations().is_empty())
     }
 
     /// Fails unless the file is still what it was when it was listed: called after reading, it vouches for what was
@@ -147,4 +155,24 @@ pub(crate) fn load(reader: &SharedFile) -> Result<ArrowReaderMetadata> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         ArrowReaderMetadata::try_new(Arc::clone(own.metadata()), options)
     })
+}
+
+/// Adds the offset index where there are lists or maps: it alone tells where their records lie. A file whose index
+/// is missing or damaged is read without.
+fn with_offset_index(reader: &SharedFile, metadata: ArrowReaderMetadata) -> ArrowReaderMetadata {
+    let file = metadata.metadata();
+    if file.file_metadata().schema_descr().columns().iter().all(|column| column.max_rep_level() == 0) {
+        return metadata;
+    }
+    let add = || {
+        let mut indexes = ParquetMetaDataReader::new_with_metadata(ParquetMetaData::clone(file))
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        indexes.read_page_indexes(reader)?;
+        let options = ArrowReaderOptions::new().with_schema(Arc::clone(metadata.schema()));
+        ArrowReaderMetadata::try_new(Arc::new(indexes.finish()?), options)
+    };
+    match catch_unwind(AssertUnwindSafe(add)) {
+        Ok(Ok(indexed)) => indexed,
+        _ => metadata,
+    }
 }

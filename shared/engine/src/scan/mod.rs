@@ -37,6 +37,9 @@ const UNIT_BYTES: u64 = 8 << 20;
 /// The most records of a unit.
 const UNIT_ROWS: u64 = 64 << 10;
 
+/// The most records of a unit that must not be cut small: its selection, which a filter makes, is held whole.
+const WHOLE_ROWS: u64 = 1 << 20;
+
 /// The decoded bytes that a batch should have.
 const BATCH_BYTES: u64 = 2 << 20;
 
@@ -189,14 +192,14 @@ fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
         if rows == 0 {
             continue;
         }
-        let bytes: u64 = metadata
-            .columns()
-            .iter()
-            .filter(|column| {
+        let in_use = || {
+            metadata.columns().iter().enumerate().filter(|(_, column)| {
                 let root = column.column_path().parts().first();
                 root.is_some_and(|root| used.contains(&root.as_str()))
             })
-            .map(|column| {
+        };
+        let bytes: u64 = in_use()
+            .map(|(_, column)| {
                 // Dictionaries hide the size of what they decode to.
                 let encoded = u64::try_from(column.uncompressed_size()).unwrap_or(0);
                 let decoded = column.unencoded_byte_array_data_bytes().and_then(|b| u64::try_from(b).ok());
@@ -204,7 +207,12 @@ fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
             })
             .sum();
         let row_bytes = (bytes / rows).max(1);
-        let unit_rows = (UNIT_BYTES / row_bytes).clamp(1024, UNIT_ROWS);
+        // Where pages do not tell how many records they have, everything before a unit is decoded to get to it.
+        let slow_to_skip = in_use().any(|(index, column)| {
+            column.column_descr().max_rep_level() > 0 && !file.has_offset_index(row_group, index)
+        });
+        let unit_rows =
+            if slow_to_skip { WHOLE_ROWS } else { (UNIT_BYTES / row_bytes).clamp(1024, UNIT_ROWS) };
         let batch_rows = (BATCH_BYTES / row_bytes).clamp(16, BATCH_ROWS);
         // Units of one size, so that none is a small rest.
         let pieces = rows.div_ceil(unit_rows);
@@ -254,4 +262,49 @@ pub(crate) fn filter_columns(filter: &Filter) -> Vec<&str> {
     columns.sort_unstable();
     columns.dedup();
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{
+        ArrayRef, RecordBatch,
+        builder::{Int64Builder, ListBuilder},
+    };
+    use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+
+    use super::*;
+
+    /// The units of a file of two row groups, by the columns in use.
+    fn units(offset_index: bool, used: &[&str]) -> Vec<(usize, u64, u64)> {
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        (0..150_000).for_each(|n| lists.append_value([Some(n), None]));
+        let flat: ArrayRef = Arc::new((0..150_000).collect::<arrow_array::Int64Array>());
+        let batch = RecordBatch::try_from_iter([("l", Arc::new(lists.finish()) as ArrayRef), ("n", flat)]);
+        let batch = batch.unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(100_000))
+            .set_offset_index_disabled(!offset_index)
+            .set_statistics_enabled(parquet::file::properties::EnabledStatistics::Chunk)
+            .build();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let list = Snapshot::list(&path).unwrap();
+        let file = OpenFile::new(&list.files[0], list.open(&list.files[0]).unwrap()).unwrap();
+        cut(0, &file, used).iter().map(|unit| (unit.row_group, unit.start, unit.rows)).collect()
+    }
+
+    #[test]
+    fn row_groups_of_lists_are_cut_only_where_their_pages_are_known() {
+        let whole = [(0, 0, 100_000), (1, 0, 50_000)];
+        assert_eq!(units(false, &["l"]), whole);
+        assert_eq!(units(false, &["l", "n"]), whole);
+        let pieces = [(0, 0, 50_000), (0, 50_000, 50_000), (1, 0, 50_000)];
+        assert_eq!(units(false, &["n"]), pieces);
+        assert_eq!(units(true, &["l"]), pieces);
+        assert_eq!(units(true, &["l", "n"]), pieces);
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::{cmp::Ordering, collections::BinaryHeap, sync::Arc};
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_row::Rows;
 use arrow_select::interleave::interleave_record_batch;
 
 use super::{
-    LazyDir,
+    LazyDir, MERGE_BYTES,
     keys::{Keys, head},
     run::Run,
 };
@@ -27,6 +27,8 @@ pub(super) struct Merge {
     taken: Vec<(usize, usize)>,
     needed: u64,
     rows: usize,
+    /// The bytes of batches read since the last one that was made.
+    read: usize,
     directory: Option<Arc<LazyDir>>,
 }
 
@@ -92,6 +94,7 @@ impl Merge {
             taken: Vec::new(),
             needed,
             rows,
+            read: 0,
             directory: None,
         };
         for (number, run) in runs.into_iter().enumerate() {
@@ -100,6 +103,7 @@ impl Merge {
                 merge.heap.push(front);
             }
         }
+        merge.read = 0;
         Ok(merge)
     }
 
@@ -118,6 +122,7 @@ impl Merge {
             }
             let keys = self.keys.of(&batch)?;
             self.runs[run].batch = self.batches.len();
+            self.read += bytes(&batch);
             self.batches.push(batch);
             let head = head(keys.row(0).as_ref());
             return Ok(Some(Front { head, keys, row: 0, run }));
@@ -130,6 +135,7 @@ impl Merge {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let made = interleave_record_batch(&batches, &self.taken).map_err(defect)?;
         self.taken.clear();
+        self.read = 0;
         let mut kept = Vec::with_capacity(self.heap.len());
         for front in &self.heap {
             let source = &mut self.runs[front.run];
@@ -142,7 +148,7 @@ impl Merge {
     }
 
     fn fill(&mut self) -> Outcome<()> {
-        while self.needed > 0 && self.taken.len() < self.rows {
+        while self.needed > 0 && self.taken.len() < self.rows && self.read < MERGE_BYTES {
             let Some(mut front) = self.heap.peek_mut() else { break };
             let run = front.run;
             self.taken.push((self.runs[run].batch, front.row));
@@ -170,4 +176,10 @@ impl Iterator for Merge {
         }
         if self.taken.is_empty() { None } else { Some(self.flush()) }
     }
+}
+
+/// The bytes of a batch's own values: what was read from disk shares one buffer among all columns.
+fn bytes(batch: &RecordBatch) -> usize {
+    let column = |column: &arrow_array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(column).sum()
 }

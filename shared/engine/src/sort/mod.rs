@@ -37,6 +37,9 @@ const SPILL_ROWS: usize = 1024;
 /// The bytes that a spilled batch should have at most.
 const SPILL_BYTES: usize = 512 << 10;
 
+/// The bytes of batches that a merge reads before it makes one of them.
+const MERGE_BYTES: usize = 8 << 20;
+
 /// Runs that one merge reads.
 const FAN_IN: usize = 48;
 
@@ -68,6 +71,19 @@ where
     if sort.needed <= TOP_LIMIT {
         return top::top(scope, sort, keys, batches);
     }
+    external(scope, sort, keys, batches)
+}
+
+/// Sorts in runs, which are spilled where there are several.
+fn external<'scope, I>(
+    scope: &'scope Scope<'scope, '_>,
+    sort: &Sort<'_>,
+    keys: Arc<Keys>,
+    batches: I,
+) -> Outcome<SortedBatches>
+where
+    I: Iterator<Item = Outcome<RecordBatch>> + Send + 'scope,
+{
     let directory = Arc::new(LazyDir::new(sort.spill_dir));
     let collector = Collector {
         batches,

@@ -1,4 +1,4 @@
-//! The first few records of an order, without a sort of all.
+//! The first few records of an order, without a sort of all, for as long as they fit in memory.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,9 +7,9 @@ use std::{
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_row::OwnedRow;
-use arrow_select::{concat::concat_batches, filter::filter_record_batch};
+use arrow_select::filter::filter_record_batch;
 
-use super::{Sort, SortedBatches, keys::Keys, run::sorted};
+use super::{Sort, SortedBatches, external, keys::Keys, run::sorted};
 use crate::{
     failure::{Outcome, defect},
     ordered::{Emit, ordered},
@@ -43,29 +43,36 @@ where
         }
         emit.send(filter_record_batch(&batch, &kept).map_err(defect)?)
     };
-    let mut held: Vec<RecordBatch> = Vec::new();
-    let mut rows = 0;
-    let compact = |held: Vec<RecordBatch>| -> Outcome<RecordBatch> {
-        let batches = sorted(sort.attempt, &keys, held, sort.needed)?.collect::<Outcome<Vec<_>>>()?;
-        concat_batches(&sort.schema, &batches).map_err(defect)
+    let compact = |held: Vec<RecordBatch>| -> Outcome<Vec<RecordBatch>> {
+        sorted(sort.attempt, &keys, held, sort.needed)?.collect()
     };
     let room = (2 * needed).max(8192);
-    for batch in ordered(scope, sort.threads, 1, batches, work)? {
+    // Compacting takes as much again.
+    let limit = sort.memory / 2;
+    let mut held: Vec<RecordBatch> = Vec::new();
+    let (mut rows, mut bytes) = (0, 0);
+    let mut rest = ordered(scope, sort.threads, 1, batches, work)?;
+    for batch in rest.by_ref() {
         sort.attempt.check()?;
         let batch = batch?;
         rows += batch.num_rows();
+        bytes += batch.get_array_memory_size();
         held.push(batch);
-        let bytes: usize = held.iter().map(RecordBatch::get_array_memory_size).sum();
-        if rows > needed && (rows > needed + room || bytes > sort.memory / 2) {
-            let best = compact(std::mem::take(&mut held))?;
-            rows = best.num_rows();
-            if needed > 0 && rows == needed {
-                let last = keys.of(&best.slice(needed - 1, 1))?.row(0).owned();
+        let full = bytes > limit;
+        if rows > needed && (full || rows > needed + room) {
+            held = compact(std::mem::take(&mut held))?;
+            rows = held.iter().map(RecordBatch::num_rows).sum();
+            bytes = held.iter().map(RecordBatch::get_array_memory_size).sum();
+            if let Some(last) = held.last().filter(|_| rows == needed) {
+                let last = keys.of(&last.slice(last.num_rows() - 1, 1))?.row(0).owned();
                 *bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
             }
-            held.push(best);
+        }
+        // Where compacting frees too little, the records needed are too large to be held: it would be done over and
+        // over.
+        if full && bytes > limit / 2 {
+            return external(scope, sort, keys, held.into_iter().map(Ok).chain(rest));
         }
     }
-    let best = sorted(sort.attempt, &keys, held, sort.needed)?.collect::<Vec<_>>();
-    Ok(Box::new(best.into_iter()))
+    Ok(Box::new(sorted(sort.attempt, &keys, held, sort.needed)?))
 }
