@@ -74,7 +74,12 @@ impl Snapshot {
                 if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
                     continue;
                 }
-                let metadata = fs::metadata(entry.path())?;
+                let metadata = match fs::metadata(entry.path()) {
+                    Ok(metadata) => metadata,
+                    // Replaced or removed since it was listed.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
                 if metadata.is_file() {
                     files.push(FileEntry::new(name, &metadata));
                 }
