@@ -87,7 +87,6 @@ impl Executor for Engine {
         let mut output = Output::new(&task);
         // Not cut short by a cancel: a store that is left in the middle of a write may finish it after the job's files
         // were removed, and leave it there. So it is with the end of the output below.
-        attempt.check()?;
         let snapshot = self.snapshot(&task, &attempt).await?;
         let result = {
             let run = self.run(&task, &attempt, snapshot, &mut output);
