@@ -13,8 +13,7 @@ else
 fi
 cargo test --workspace --locked --doc
 
-# The independent clients drive the real binary.
-cargo build --locked -p willcall
+# The independent clients drive the binary that the tests above were built with.
 binary=$(cargo metadata --format-version 1 --no-deps --locked |
     "$venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/willcall
 WILLCALL_BINARY=$binary "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/clients
