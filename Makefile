@@ -67,7 +67,8 @@ $(CARGO_DENY):
 $(CARGO_MACHETE):
 	cargo install cargo-machete --version 0.9.2 --locked --root "$(CACHE)/tools"
 
-$(VENV)/ready: tests/requirements.txt
+# The directory is named by what it must hold, so it never goes stale.
+$(VENV)/ready:
 	python3 -m venv "$(VENV)"
 	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
