@@ -53,7 +53,7 @@ impl JobView {
         self.job.finished.unwrap_or(self.now).since(from)
     }
 
-    /// Until when the record itself is kept, once the job has ended.
+    /// How the result is written.
     pub fn output(&self) -> &OutputFormat {
         let Work::Query(query) = &self.request.work;
         &query.output
