@@ -27,3 +27,10 @@ impl CallFailed {
         Self { operation, code: None, source: source.into() }
     }
 }
+
+/// The status of the answer, where one came.
+pub(crate) fn status<E>(
+    error: &aws_sdk_s3::error::SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}

@@ -1,4 +1,4 @@
-//! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results in S3.
+//! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results and the catalog in S3.
 //!
 //! A host parses its [`AwsConfig`] once, makes its [`Clients`] once, and builds the adapters from both.
 //! `docs/data-model.md` shows the items of the table.
@@ -6,6 +6,7 @@
 mod accounts;
 mod backoff;
 mod blob_store;
+mod catalog;
 mod clients;
 mod config;
 mod dynamo;
@@ -17,6 +18,7 @@ mod signals;
 pub use self::{
     accounts::DynamoAccounts,
     blob_store::S3BlobStore,
+    catalog::{CATALOG_KEY, S3Catalog},
     clients::Clients,
     config::{AwsConfig, ConfigError},
     dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, PARTITION_KEY, SORT_KEY, TTL},

@@ -9,12 +9,8 @@ use std::{ops::Range, time::SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::head_object::HeadObjectOutput,
-    presigning::PresigningConfig,
-    primitives::ByteStream,
-    types::ChecksumAlgorithm,
+    Client, error::ProvideErrorMetadata, operation::head_object::HeadObjectOutput,
+    presigning::PresigningConfig, primitives::ByteStream, types::ChecksumAlgorithm,
 };
 use bytes::Bytes;
 use willcall_core::{
@@ -27,7 +23,12 @@ use willcall_core::{
 };
 
 use self::writer::S3BlobWriter;
-use crate::{Clients, backoff::Backoff, clients, failure::CallFailed};
+use crate::{
+    Clients,
+    backoff::Backoff,
+    clients,
+    failure::{CallFailed, status},
+};
 
 /// The blob store on S3. The bucket must not keep versions, and should remove unfinished uploads after a day: what
 /// a killed process left behind.
@@ -190,10 +191,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     BlobError::Unavailable(Box::new(CallFailed::new(operation, error)))
-}
-
-fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
 }
 
 #[cfg(test)]

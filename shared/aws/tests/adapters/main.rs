@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
 mod blobs;
+mod catalog;
 mod conformance;
 mod environment;
 mod faults;
