@@ -18,7 +18,9 @@ mod signals;
 pub use self::{
     accounts::DynamoAccounts,
     blob_store::S3BlobStore,
-    catalog::{CATALOG_KEY, S3Catalog},
+    catalog::{
+        Action, CATALOG_KEY, LocalFile, PublishError, Published, S3Catalog, S3Publisher, Step, Upload,
+    },
     clients::Clients,
     config::{AwsConfig, ConfigError},
     dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, PARTITION_KEY, SORT_KEY, TTL},

@@ -10,4 +10,5 @@ mod faults;
 mod faulty;
 mod jobs;
 mod place;
+mod publish;
 mod signature;
