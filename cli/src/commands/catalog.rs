@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 use willcall_core::ports::{CatalogSource, SystemClock};
 use willcall_embedded::FileCatalog;
-use willcall_engine::ParquetInspector;
+use willcall_engine::{LocalDataFiles, ParquetInspector};
 
 use crate::{
     args::Global,
@@ -26,7 +26,8 @@ pub(crate) async fn run(global: &Global, command: CatalogCommand) -> Result<(), 
     let CatalogCommand::Check = command;
     let path = catalog_path(global)?;
     let clock = Arc::new(SystemClock);
-    let opened = FileCatalog::open(&path, Arc::new(ParquetInspector), clock).await;
+    let inspector = Arc::new(ParquetInspector::new(Arc::new(LocalDataFiles)));
+    let opened = FileCatalog::open(&path, inspector, clock).await;
     let source = opened.map_err(|error| Failure::new(Exit::Usage, chain(&error)))?;
     let catalog = source.catalog().await.map_err(|error| Failure::new(Exit::Usage, chain(&error)))?;
     let problems = source.problems();

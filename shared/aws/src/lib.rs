@@ -1,4 +1,5 @@
 //! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results in S3.
+//! Data sets in S3 are read here too.
 //!
 //! A host parses its [`AwsConfig`] once, makes its [`Clients`] once, and builds the adapters from both.
 //! `docs/data-model.md` shows the items of the table.
@@ -8,6 +9,7 @@ mod backoff;
 mod blob_store;
 mod clients;
 mod config;
+mod data_files;
 mod dynamo;
 mod failure;
 mod job_queue;
@@ -19,6 +21,7 @@ pub use self::{
     blob_store::S3BlobStore,
     clients::Clients,
     config::{AwsConfig, ConfigError},
+    data_files::S3DataFiles,
     dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, PARTITION_KEY, SORT_KEY, TTL},
     job_queue::{MESSAGE_SCHEMA, MessageError, SqsJobQueue, parse_message},
     job_store::DynamoJobStore,

@@ -2,6 +2,7 @@
 
 mod column;
 mod file;
+mod location;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
+    location::Place,
 };
 use crate::{Timestamp, account::Plan};
 
@@ -70,7 +72,7 @@ impl Dataset {
 /// Where the files of a data set are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatasetSource {
-    /// A Parquet file, or a directory of them: an absolute path.
+    /// A Parquet file, or a directory of them: an absolute path, or `s3://bucket/key`. See [`Place`].
     pub location: String,
 }
 
