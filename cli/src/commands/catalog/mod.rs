@@ -12,7 +12,7 @@ use willcall_core::{
     ports::{CatalogSource, DatasetInspector, SystemClock},
 };
 use willcall_embedded::FileCatalog;
-use willcall_engine::ParquetInspector;
+use willcall_engine::{LocalDataFiles, ParquetInspector};
 
 use crate::{
     args::{CATALOG_KEY, Global},
@@ -76,7 +76,8 @@ pub(crate) async fn inspected(
 
 async fn check(global: &Global) -> Result<(), Failure> {
     let path = catalog_path(global)?;
-    let catalog = inspected(&path, Arc::new(ParquetInspector)).await?;
+    let inspector = ParquetInspector::new(Arc::new(LocalDataFiles));
+    let catalog = inspected(&path, Arc::new(inspector)).await?;
     if global.json {
         let names = |keys: Vec<&String>| json!(keys);
         return print_json(&json!({
