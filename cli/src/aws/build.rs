@@ -9,14 +9,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
-use willcall_aws::{Action, LocalFile, PublishError, S3DataFiles, S3Publisher, Upload};
+use willcall_aws::{Action, LocalFile, PublishError, S3Publisher, Upload};
 use willcall_core::{
     catalog::{BuiltCatalog, Catalog, Dataset, DatasetSource, Place},
     ports::{Clock, DataFiles, DataFilesByPlace, DataFilesError, DatasetInspector, SystemClock},
 };
-use willcall_engine::{LocalDataFiles, ParquetInspector};
+use willcall_engine::ParquetInspector;
 
-use super::clients;
+use super::clients::{by_place, clients};
 use crate::{
     args::Global,
     commands::catalog::{BuildArgs, inspected},
@@ -32,7 +32,7 @@ const STDOUT: &str = "-";
 pub(crate) async fn build(global: &Global, args: BuildArgs) -> Result<(), Failure> {
     let path = catalog_path(global)?;
     let clients = clients().await?;
-    let files = DataFilesByPlace { disk: Arc::new(LocalDataFiles), s3: Arc::new(S3DataFiles::new(&clients)) };
+    let files = by_place(&clients)?;
     let inspector = Arc::new(ParquetInspector::new(Arc::new(files.clone())));
     let publisher = S3Publisher::new(&clients, &args.bucket);
 

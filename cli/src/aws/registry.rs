@@ -10,7 +10,7 @@ use willcall_core::{
     usecases::accounts::Registry,
 };
 
-use super::clients;
+use super::clients::clients;
 use crate::{
     args::{AwsHost, Global},
     failure::{Exit, Failure, chain},

@@ -12,7 +12,7 @@ use willcall_core::{
     ports::{CatalogSource, DatasetInspector, SystemClock},
 };
 use willcall_embedded::FileCatalog;
-use willcall_engine::{LocalDataFiles, ParquetInspector};
+use willcall_engine::ParquetInspector;
 
 use crate::{
     args::{CATALOG_KEY, Global},
@@ -76,7 +76,7 @@ pub(crate) async fn inspected(
 
 async fn check(global: &Global) -> Result<(), Failure> {
     let path = catalog_path(global)?;
-    let inspector = ParquetInspector::new(Arc::new(LocalDataFiles));
+    let inspector = ParquetInspector::new(crate::aws::data_files(&path).await?);
     let catalog = inspected(&path, Arc::new(inspector)).await?;
     if global.json {
         let names = |keys: Vec<&String>| json!(keys);
