@@ -37,6 +37,11 @@ impl Clients {
     /// Finds region, credentials and endpoints as every AWS tool does, and makes the clients. Credentials are
     /// fetched by the first call, not here.
     pub async fn from_env(config: &AwsConfig) -> Result<Self, ConfigError> {
+        Self::connect(config.path_style).await
+    }
+
+    /// The same for a host that is told of no table, bucket or queue.
+    pub async fn connect(path_style: bool) -> Result<Self, ConfigError> {
         let https = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .pool_idle_timeout(IDLE)
@@ -45,7 +50,7 @@ impl Clients {
         if sdk.region().is_none() {
             return Err(ConfigError::NotSet("AWS_REGION"));
         }
-        Ok(Self::new(&sdk, config.path_style))
+        Ok(Self::new(&sdk, path_style))
     }
 
     /// Makes the clients of a configuration that was found elsewhere; time-outs and tries are set here all the same.
