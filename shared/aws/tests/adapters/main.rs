@@ -5,6 +5,7 @@
 mod back_end;
 mod blobs;
 mod conformance;
+mod data;
 mod environment;
 mod faults;
 mod faulty;
