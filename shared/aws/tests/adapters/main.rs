@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
-mod back_end;
 mod blobs;
 mod conformance;
 mod data;
@@ -10,4 +9,5 @@ mod environment;
 mod faults;
 mod faulty;
 mod jobs;
+mod place;
 mod signature;
