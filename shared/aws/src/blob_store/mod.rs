@@ -5,7 +5,7 @@ mod parts;
 mod read;
 mod writer;
 
-use std::{ops::Range, time::SystemTime};
+use std::{collections::HashMap, ops::Range, time::SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -22,7 +22,7 @@ use willcall_core::{
     },
 };
 
-use self::writer::S3BlobWriter;
+pub(crate) use self::writer::S3BlobWriter;
 use crate::{
     Clients,
     backoff::Backoff,
@@ -68,6 +68,7 @@ impl S3BlobStore {
         media_type: &str,
         bytes: Bytes,
         if_none_match: Option<&str>,
+        metadata: HashMap<String, String>,
     ) -> Result<PutNew, BlobError> {
         let config = clients::upload(bytes.len());
         let mut backoff = Backoff::default();
@@ -80,6 +81,7 @@ impl S3BlobStore {
                 .content_type(media_type)
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .set_if_none_match(if_none_match.map(str::to_owned))
+                .set_metadata(Some(metadata.clone()))
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
                 .config_override(config.clone());
@@ -95,7 +97,7 @@ impl S3BlobStore {
         }
     }
 
-    async fn head_object(&self, key: &str) -> Result<Option<HeadObjectOutput>, BlobError> {
+    pub(crate) async fn head_object(&self, key: &str) -> Result<Option<HeadObjectOutput>, BlobError> {
         match self.client.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -107,16 +109,17 @@ impl S3BlobStore {
 #[async_trait]
 impl BlobStore for S3BlobStore {
     async fn writer(&self, key: &BlobKey, media_type: &str) -> Result<Box<dyn BlobWriter>, BlobError> {
-        Ok(Box::new(S3BlobWriter::new(self.clone(), key.to_string(), media_type.to_owned())))
+        let (key, media_type) = (key.to_string(), media_type.to_owned());
+        Ok(Box::new(S3BlobWriter::new(self.clone(), key, media_type, HashMap::new())))
     }
 
     async fn put(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<(), BlobError> {
-        self.put_object(&key.to_string(), media_type, bytes, None).await?;
+        self.put_object(&key.to_string(), media_type, bytes, None, HashMap::new()).await?;
         Ok(())
     }
 
     async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
-        self.put_object(&key.to_string(), media_type, bytes, Some("*")).await
+        self.put_object(&key.to_string(), media_type, bytes, Some("*"), HashMap::new()).await
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {

@@ -1,10 +1,18 @@
-//! The catalog in the bucket: one document, which `willcall catalog build` writes and every function reads.
+//! The catalog in the bucket: one document, which `willcall catalog build` writes and every function reads; and the
+//! files of data sets that it brings along.
 
+mod layout;
+mod publish;
 mod source;
+mod upload;
 
 use std::fmt;
 
-pub use self::source::S3Catalog;
+pub use self::{
+    publish::{Published, S3Publisher},
+    source::S3Catalog,
+    upload::{Action, LocalFile, PublishError, Step, Upload},
+};
 
 /// Where the catalog is unless told otherwise.
 pub const CATALOG_KEY: &str = "catalog/catalog.json";

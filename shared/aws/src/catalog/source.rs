@@ -4,7 +4,6 @@
 //! be left to a task.
 
 use std::{
-    error::Error,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,7 +20,7 @@ use willcall_core::{
 use super::Location;
 use crate::{
     Clients,
-    failure::{CallFailed, status},
+    failure::{CallFailed, chain, status},
 };
 
 /// For how long the catalog is not looked at again.
@@ -244,15 +243,4 @@ impl CatalogSource for S3Catalog {
             None => self.first().await.map_err(|error| CatalogError(Source::from(error))),
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -35,7 +35,7 @@ struct Set {
 }
 
 /// A catalog with one data set of one column.
-fn built(column: &str) -> BuiltCatalog {
+pub(crate) fn built(column: &str) -> BuiltCatalog {
     let column = Column { name: column.into(), data_type: ColumnType::Text, nullable: true };
     let flights = Dataset {
         name: "flights".into(),

@@ -5,9 +5,11 @@
 mod blobs;
 mod catalog;
 mod conformance;
+mod data;
 mod environment;
 mod faults;
 mod faulty;
 mod jobs;
 mod place;
+mod publish;
 mod signature;

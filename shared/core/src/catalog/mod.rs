@@ -3,6 +3,7 @@
 mod built;
 mod column;
 mod file;
+mod location;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +16,7 @@ pub use self::{
     built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
+    location::Place,
 };
 use crate::{Timestamp, account::Plan};
 
@@ -72,7 +74,7 @@ impl Dataset {
 /// Where the files of a data set are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatasetSource {
-    /// A Parquet file, or a directory of them: an absolute path.
+    /// A Parquet file, or a directory of them: an absolute path, or `s3://bucket/key`. See [`Place`].
     pub location: String,
 }
 
