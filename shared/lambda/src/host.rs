@@ -1,16 +1,17 @@
 //! The host: AWS clients made once, and the world of the use cases built from them.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use willcall_aws::{
-    Clients, ConfigError, DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, S3Catalog, SqsJobQueue,
+    Clients, ConfigError, DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, S3Catalog, S3DataFiles,
+    SqsJobQueue,
 };
 use willcall_core::{
-    ports::{CatalogSource, Clock, JobQueue, SystemClock},
+    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, SystemClock},
     usecases::{App, Settings},
 };
 
-use crate::{INLINE_LIMIT, Part, Variables, withheld::Withheld};
+use crate::{INLINE_LIMIT, Part, Size, Variables, withheld::Withheld};
 
 /// API Gateway gives an answer 30 s: what waits must have given up before, with time for a slow last call.
 const MAX_WAIT: Duration = Duration::from_secs(25);
@@ -34,6 +35,17 @@ impl Host {
     /// The address that clients use, where the operator says so.
     pub fn public_url(&self) -> Option<String> {
         self.vars.public_url()
+    }
+
+    /// What the function's size leaves to work with.
+    pub fn size(&self) -> Size {
+        Size::of(&self.vars, &std::env::temp_dir())
+    }
+
+    /// The files of data sets in S3, and with `disk` those that the function brought along.
+    pub fn data_files(&self, disk: Arc<dyn DataFiles>) -> io::Result<Arc<dyn DataFiles>> {
+        let s3 = Arc::new(S3DataFiles::new(&self.clients)?);
+        Ok(Arc::new(DataFilesByPlace { disk, s3 }))
     }
 
     /// The world of the use cases, with jobs, accounts and blobs and these other parts.

@@ -41,3 +41,41 @@ fn tell(api: &str, error: &str) -> std::io::Result<()> {
     // Told once it is answered.
     stream.read(&mut [0; 64]).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::BufRead, io::BufReader, net::TcpListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn lambda_is_told_why_a_function_does_not_start() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let api = listener.local_addr().unwrap().to_string();
+        let told = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let (mut head, mut length) = (Vec::new(), 0);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.strip_prefix("Content-Length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                head.push(line);
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            reader.get_mut().write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").unwrap();
+            (head, body)
+        });
+        tell(&api, "WILLCALL_TABLE is not set").unwrap();
+        let (head, body) = told.join().unwrap();
+        assert_eq!(head[0], "POST /2018-06-01/runtime/init/error HTTP/1.1\r\n");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["errorMessage"], "WILLCALL_TABLE is not set");
+    }
+}

@@ -193,7 +193,7 @@ async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Dis
         job.id = %job.id,
         job.attempt = job.attempt,
         ?disposition,
-        took_ms = took.as_millis(),
+        took_ms = u64::try_from(took.as_millis()).ok(),
         "attempt ended"
     );
     disposition
