@@ -1,6 +1,6 @@
 //! Why a deployment does not start, or cannot do what it is asked.
 
-use std::{error::Error as StdError, io, path::PathBuf};
+use std::{error::Error as StdError, io, path::PathBuf, time::Duration};
 
 use crate::template::TemplateError;
 
@@ -58,8 +58,8 @@ pub enum InvokeError {
     #[error("the answer is larger than 6,291,556 bytes")]
     AnswerTooLarge,
     /// The function did not answer in its time; its environment was killed.
-    #[error("task timed out after {0} seconds")]
-    TimedOut(u64),
+    #[error("task timed out after {:.2} seconds", .0.as_secs_f64())]
+    TimedOut(Duration),
     /// The process ended, or was killed, before it answered.
     #[error("runtime exited: {0}")]
     Exited(String),
