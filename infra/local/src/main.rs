@@ -101,7 +101,9 @@ async fn back_end(named: Option<String>) -> Result<(Endpoints, Option<Emulator>)
         return Ok((endpoints, None));
     }
     if env::var_os(PYTHON).is_none() {
-        bail!("no back end: set AWS_ENDPOINT_URL, or {PYTHON} to a Python that has tests/requirements.txt installed");
+        bail!(
+            "no back end: set AWS_ENDPOINT_URL, or {PYTHON} to a Python that has tests/requirements.txt installed"
+        );
     }
     let directory = env::temp_dir().join(format!("willcall-aws-local-emulator-{}", std::process::id()));
     let emulator = tokio::task::spawn_blocking(move || Emulator::start(&directory, QueueClock::Live)).await?;
@@ -113,7 +115,11 @@ async fn serve(local: &Local, command: &Path, catalog: &Path) -> Result<()> {
     let bucket = local.bucket()?;
     let catalog = catalog.to_str().context("the catalog's path is not UTF-8")?;
     willcall(local, command, &["catalog", "build", "--bucket", bucket, "--catalog", catalog]).await?;
-    let made = willcall(local, command, &["token", "create", "--account", ACCOUNT, "--scope", "admin", "--name", "aws-local"]);
+    let made = willcall(
+        local,
+        command,
+        &["token", "create", "--account", ACCOUNT, "--scope", "admin", "--name", "aws-local"],
+    );
     let made: Value = serde_json::from_slice(&made.await?).context("`willcall token create` gave no JSON")?;
     let token = made["token"].as_str().context("`willcall token create` gave no token")?;
     let url = local.url();
