@@ -29,6 +29,13 @@ ARCH ?= arm64
 lambdas: $(CARGO_LAMBDA)/ready ## Build the Lambda functions as zips, for arm64 or with ARCH=x86_64, and print their sizes.
 	scripts/lambdas.sh "$(CARGO_LAMBDA)" "$(ARCH)"
 
+# Options of the local AWS host: make aws-local ARGS="--port 9000".
+ARGS ?=
+
+.PHONY: aws-local
+aws-local: $(VENV)/ready ## Run the AWS host on this machine, on an emulator or on AWS_ENDPOINT_URL; options in ARGS.
+	scripts/aws-local.sh "$(VENV)" $(ARGS)
+
 .PHONY: test
 test: $(VENV)/ready ## Run all tests: Rust, and independent clients and readers in Python.
 	scripts/test.sh "$(VENV)"
