@@ -31,7 +31,10 @@ async fn a_corrupt_file_fails_the_job_with_its_name(on: On) -> Result<()> {
     assert!(error["detail"].as_str().unwrap().contains("b.parquet"), "{error}");
     let folder = operator.catalog_dir().to_string_lossy().into_owned();
     assert!(!job.to_string().contains(&folder), "no path of the operator's is shown: {job}");
-    host.nothing_stored(&job).await
+    // The list of the data set's files goes with the sweeper.
+    let stored = operator.stored(&job).await?;
+    assert!(stored.iter().all(|name| name.ends_with("/snapshot.json")), "{stored:?}");
+    Ok(())
 }
 
 async fn a_data_set_that_vanished_is_named(on: On) -> Result<()> {

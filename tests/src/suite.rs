@@ -120,7 +120,7 @@ pub fn run(scenarios: Vec<Scenario>) -> ExitCode {
 
 fn trial(run: fn(On) -> Pin<Box<dyn Future<Output = Result<()>>>>, on: On) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(on)).map_err(|error| Failed::from(format!("{error:?}")))
+    runtime.block_on(run(on)).map_err(|error| Failed::from(format!("{error:#}")))
 }
 
 /// Names the scenarios of a theme: its function `scenarios` answers them.
