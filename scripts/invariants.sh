@@ -21,6 +21,7 @@ links willcall-core "$engine|$hosts|axum.*|hyper.*|reqwest|willcall-http"
 links willcall-http "$engine|$hosts|reqwest"
 links willcall-embedded "$engine|aws-.*|lambda_.*|axum.*|willcall-http"
 links willcall-aws "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
+# By default. With its feature `aws` it has the commands for the AWS host.
 links willcall "aws-.*|lambda_.*|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"

@@ -12,6 +12,7 @@ mod filter;
 mod formats;
 mod inspect;
 mod kinds;
+mod local;
 mod ordered;
 mod scan;
 mod schema;
@@ -22,6 +23,7 @@ mod sort;
 pub use self::{
     engine::{Engine, EngineConfig},
     inspect::ParquetInspector,
+    local::LocalDataFiles,
 };
 
 /// The version of everything that decides a result's bytes. Another one means that a result of this code may

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
 mod blobs;
+mod catalog;
 mod conformance;
 mod environment;
 mod faults;
 mod faulty;
 mod jobs;
 mod place;
+mod publish;
 mod signature;
