@@ -20,7 +20,7 @@ async fn a_corrupt_file_fails_the_job_with_its_name(on: On) -> Result<()> {
     let mut bytes = numbers_file(60_000)?;
     let middle = bytes.len() / 2;
     bytes[4..middle].fill(0xA5);
-    operator.replace("numbers/b.parquet", Some(bytes)).await?;
+    operator.damage("numbers/b.parquet", Some(bytes)).await?;
     let client = host.client();
     let job = client.submit(json!({"dataset": "numbers", "format": "jsonl"})).await?;
     let job = client.ended(&job).await?;
@@ -41,7 +41,7 @@ async fn a_data_set_that_vanished_is_named(on: On) -> Result<()> {
     let host = on.numbers(1_000).await?;
     let client = host.client();
     client.run(json!({"dataset": "numbers"})).await?;
-    host.operator()?.replace("numbers.parquet", None).await?;
+    host.operator()?.damage("numbers.parquet", None).await?;
     let answer = client.post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers"})).await?;
     match answer.status {
         // Refused at submit, once the catalog has seen it; or accepted, and then it fails.
@@ -60,7 +60,7 @@ async fn a_changed_data_set_is_seen_anew(on: On) -> Result<()> {
     let host = on.numbers(1_000).await?;
     let client = host.client();
     assert_eq!(client.run(json!({"dataset": "numbers"})).await?["result"]["records"], 1_000);
-    host.operator()?.replace("numbers.parquet", Some(numbers_file(2_000)?)).await?;
+    host.operator()?.update("numbers.parquet", numbers_file(2_000)?).await?;
     let job = client.run(json!({"dataset": "numbers"})).await?;
     assert_eq!(job["result"]["records"], 2_000);
     assert_eq!(client.get("/v1/datasets/numbers").await?.json()?["records"], 2_000);

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what a scenario does not expect must end it")]
 
 mod accounts;
+mod aws_limits;
+mod aws_services;
+mod aws_workers;
 mod damage;
 mod jobs;
 mod one_box;
@@ -18,6 +21,9 @@ fn main() -> std::process::ExitCode {
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),
+            aws_limits::scenarios(),
+            aws_workers::scenarios(),
+            aws_services::scenarios(),
         ]
         .into_iter()
         .flatten()

@@ -32,6 +32,19 @@ pub fn numbers_file(rows: i64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes a Parquet file of `rows` records of two columns: `n` counts, and `text` is always the same.
+pub fn write_texts(path: &Path, rows: i64, text: &str) -> Result<()> {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(0..rows))),
+        ("text", Arc::new((0..rows).map(|_| Some(text)).collect::<StringArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let mut writer = ArrowWriter::try_new(File::create(path)?, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
 fn write(to: impl Write + Send, rows: i64) -> Result<()> {
     const BATCH: i64 = 50_000;
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(BATCH as usize)).build();

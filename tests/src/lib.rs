@@ -6,6 +6,6 @@ mod host;
 mod suite;
 
 pub use client::{Answer, Client, id, unique};
-pub use data::{numbers, numbers_file, write_numbers};
-pub use host::{Deployed, Host, OneBox, Operator};
+pub use data::{numbers, numbers_file, write_numbers, write_texts};
+pub use host::{Aws, Deployed, Directory, Host, OneBox, Operator, chance};
 pub use suite::{Needs, On, Scenario, run};

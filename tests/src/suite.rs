@@ -17,7 +17,7 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{
-    Host, OneBox,
+    Aws, Host, OneBox,
     host::{Deployed, Directory},
 };
 
@@ -26,6 +26,8 @@ use crate::{
 pub enum On {
     /// `willcall serve`, the real binary.
     OneBox,
+    /// The real function binaries on this machine.
+    Aws,
     /// Whatever is at `WILLCALL_URL`.
     Deployed,
 }
@@ -39,6 +41,8 @@ pub enum Needs {
     Operator,
     /// That the host is one box.
     OneBox,
+    /// That the host is AWS's, on this machine.
+    Aws,
 }
 
 /// A scenario by name.
@@ -54,7 +58,7 @@ pub struct Scenario {
 impl On {
     /// Every host of this run: one that is deployed, only where the environment names it.
     fn all() -> Vec<Self> {
-        let mut all = vec![Self::OneBox];
+        let mut all = vec![Self::OneBox, Self::Aws];
         all.extend(Deployed::is_named().then_some(Self::Deployed));
         all
     }
@@ -62,6 +66,7 @@ impl On {
     fn name(self) -> &'static str {
         match self {
             Self::OneBox => "one_box",
+            Self::Aws => "aws",
             Self::Deployed => "deployed",
         }
     }
@@ -70,9 +75,11 @@ impl On {
     /// it is another host's alone.
     fn lacks(self, needs: Needs) -> Option<Option<&'static str>> {
         match (self, needs) {
-            (_, Needs::Client) | (Self::OneBox, _) => None,
+            (_, Needs::Client)
+            | (Self::OneBox, Needs::OneBox | Needs::Operator)
+            | (Self::Aws, Needs::Aws | Needs::Operator) => None,
             (Self::Deployed, Needs::Operator) => Some(Some("needs the operator")),
-            (Self::Deployed, Needs::OneBox) => Some(None),
+            (_, Needs::OneBox | Needs::Aws) => Some(None),
         }
     }
 
@@ -81,6 +88,7 @@ impl On {
     pub async fn numbers(self, records: i64) -> Result<Host> {
         match self {
             Self::OneBox => Ok(OneBox::numbers(records).await?.into()),
+            Self::Aws => Ok(Aws::numbers(records, |_| {}).await?.into()),
             Self::Deployed => Deployed::numbers(records).await,
         }
     }
@@ -93,6 +101,7 @@ impl On {
     ) -> Result<Host> {
         match self {
             Self::OneBox => Ok(OneBox::start(Directory::new(datasets, fill)?).await?.into()),
+            Self::Aws => Ok(Aws::start(Directory::new(datasets, fill)?).await?.into()),
             Self::Deployed => anyhow::bail!("a deployed host has the data sets that it has"),
         }
     }
@@ -139,4 +148,5 @@ macro_rules! scenarios {
     (@ client) => { $crate::Needs::Client };
     (@ operator) => { $crate::Needs::Operator };
     (@ one_box) => { $crate::Needs::OneBox };
+    (@ aws) => { $crate::Needs::Aws };
 }

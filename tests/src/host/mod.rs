@@ -1,5 +1,7 @@
 //! The hosts that scenarios run on, and what their operators can do.
 
+mod aws;
+mod aws_state;
 mod deployed;
 mod directory;
 mod one_box;
@@ -10,8 +12,7 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub(crate) use self::directory::Directory;
-pub use self::{deployed::Deployed, one_box::OneBox};
+pub use self::{aws::Aws, aws_state::chance, deployed::Deployed, directory::Directory, one_box::OneBox};
 use crate::{Client, id};
 
 /// A host that answers.
@@ -32,9 +33,12 @@ pub trait Operator: Send + Sync {
     /// Where the data sets' files come from. No client may learn of it.
     fn catalog_dir(&self) -> std::path::PathBuf;
 
-    /// Puts bytes in place of a data set's file, by its path within the catalog's directory, or takes the file away;
-    /// returns once new jobs see it.
-    async fn replace(&self, path: &str, bytes: Option<Vec<u8>>) -> Result<()>;
+    /// Gives a data set's file other bytes, as an operator should; by its path within the catalog's directory. Returns
+    /// once new jobs see it.
+    async fn update(&self, path: &str, bytes: Vec<u8>) -> Result<()>;
+
+    /// Puts bytes in place of the file that jobs read, or takes it away, as should never happen.
+    async fn damage(&self, path: &str, bytes: Option<Vec<u8>>) -> Result<()>;
 
     /// What the result store holds of the job's attempts: each blob's name in full.
     async fn stored(&self, job: &Value) -> Result<Vec<String>>;

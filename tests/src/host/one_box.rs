@@ -116,9 +116,10 @@ impl Operator for OneBox {
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--catalog")
-            .arg(self.directory.catalog_file())
-            .env_remove("WILLCALL_SERVER")
-            .env_remove("WILLCALL_TOKEN");
+            .arg(self.directory.catalog_file());
+        for name in ["SERVER", "TOKEN", "TABLE", "BUCKET"] {
+            command.env_remove(format!("WILLCALL_{name}"));
+        }
         Ok(command)
     }
 
@@ -130,7 +131,11 @@ impl Operator for OneBox {
         self.directory.catalog()
     }
 
-    async fn replace(&self, path: &str, bytes: Option<Vec<u8>>) -> Result<()> {
+    async fn update(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        self.damage(path, Some(bytes)).await
+    }
+
+    async fn damage(&self, path: &str, bytes: Option<Vec<u8>>) -> Result<()> {
         self.directory.replace(path, bytes.as_deref())?;
         // The catalog looks at its files once a second.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
