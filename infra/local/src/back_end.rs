@@ -6,8 +6,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{
     config::{Credentials, SharedCredentialsProvider},
     types::{
-        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-        ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+        ProjectionType, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
     },
 };
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier};
@@ -117,7 +117,8 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(endpoints: &Endpoints) -> Self {
         let Endpoints { access_key, secret_key, session_token, .. } = endpoints;
-        let credentials = Credentials::new(access_key, secret_key, session_token.clone(), None, "willcall-aws-local");
+        let credentials =
+            Credentials::new(access_key, secret_key, session_token.clone(), None, "willcall-aws-local");
         let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -174,7 +175,12 @@ impl Clients {
         Ok(names)
     }
 
-    async fn create_queue(&self, queue: &QueueSpec, overrides: &Overrides, names: &mut Names) -> Result<(), Error> {
+    async fn create_queue(
+        &self,
+        queue: &QueueSpec,
+        overrides: &Overrides,
+        names: &mut Names,
+    ) -> Result<(), Error> {
         let name = physical(&names.stack, &queue.logical);
         let visibility = overrides.visibility.get(&queue.logical).copied().unwrap_or(queue.visibility);
         let seconds = |time: Duration| time.as_secs().to_string();
@@ -194,7 +200,8 @@ impl Clients {
         }
         let created = call.send().await.map_err(|error| failed(format!("create the queue {name}"), error))?;
         let url = created.queue_url.unwrap_or_default();
-        let call = self.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+        let call =
+            self.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
         let found = call.send().await.map_err(|error| failed(format!("describe the queue {name}"), error))?;
         let arn = found.attributes.and_then(|mut known| known.remove(&QueueAttributeName::QueueArn));
         let arn = arn.unwrap_or_default();
@@ -209,7 +216,8 @@ impl Clients {
     }
 
     async fn create_table(&self, table: &TableSpec, name: &str) -> Result<(), Error> {
-        let wrong = |error: aws_sdk_dynamodb::error::BuildError| failed(format!("describe the table {name}"), error);
+        let wrong =
+            |error: aws_sdk_dynamodb::error::BuildError| failed(format!("describe the table {name}"), error);
         let mut call = self
             .dynamodb
             .create_table()
@@ -224,7 +232,8 @@ impl Clients {
         for index in &table.indexes {
             let kind = ProjectionType::from(index.projection.as_str());
             let included = (!index.included.is_empty()).then(|| index.included.clone());
-            let projection = Projection::builder().projection_type(kind).set_non_key_attributes(included).build();
+            let projection =
+                Projection::builder().projection_type(kind).set_non_key_attributes(included).build();
             let index = GlobalSecondaryIndex::builder()
                 .index_name(&index.name)
                 .set_key_schema(Some(schema(&index.key).map_err(wrong)?))
@@ -315,7 +324,8 @@ fn in_order(queues: &[QueueSpec]) -> Vec<&QueueSpec> {
 }
 
 fn schema(key: &KeySpec) -> Result<Vec<KeySchemaElement>, aws_sdk_dynamodb::error::BuildError> {
-    let element = |name: &String, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let element =
+        |name: &String, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
     let sort = key.sort.iter().map(|name| element(name, KeyType::Range));
     std::iter::once(element(&key.partition, KeyType::Hash)).chain(sort).collect()
 }

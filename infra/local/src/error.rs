@@ -28,9 +28,9 @@ pub enum Error {
     /// The back end refused a call, or does not answer.
     #[error("the back end did not {0}")]
     BackEnd(String, #[source] Source),
-    /// The emulator of AWS does not start.
-    #[error("{0}")]
-    Emulator(String),
+    /// Faults need proxies, and a signature over the back end's address does not survive one.
+    #[error("faults need a back end on http://, and {0} is not")]
+    NoProxy(String),
     /// The machine refused something.
     #[error("cannot {0}")]
     Io(String, #[source] io::Error),

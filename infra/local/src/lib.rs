@@ -8,16 +8,22 @@ mod back_end;
 mod deployment;
 mod error;
 mod faults;
+mod gateway;
+mod lambda;
 mod local;
 mod logs;
 mod options;
+mod proxy;
+mod schedules;
+mod serve;
+mod sources;
 mod template;
 
 pub use self::{
     back_end::Endpoints,
     error::{Error, InvokeError},
     faults::{Call, Fault, Faults, Rule, RuleId, Service, Which},
-    local::{EnvironmentInfo, Local, Victim},
+    local::{EnvironmentInfo, Local, Victim, check},
     logs::LogLine,
     options::{OnLog, Options, Overrides},
     template::TemplateError,

@@ -29,8 +29,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options with the template's own values, on the back end that the environment names (`AWS_ENDPOINT_URL` and its
-    /// variants for one service).
+    /// Options with the template's own values.
     pub fn new(template: impl Into<PathBuf>, binaries: impl Into<PathBuf>, back_end: Endpoints) -> Self {
         Self {
             template: template.into(),
@@ -61,7 +60,7 @@ impl fmt::Debug for OnLog {
 pub struct Overrides {
     /// Variables of every function; they win over the template's.
     pub variables: BTreeMap<String, String>,
-    /// Variables of one function; they win over all others.
+    /// Variables of one function; they win over all others, Lambda's own too. An empty one is taken away.
     pub function_variables: BTreeMap<String, BTreeMap<String, String>>,
     /// Time-outs of functions.
     pub timeouts: BTreeMap<String, Duration>,

@@ -52,7 +52,8 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let operation = operation(self.service, request.method(), request.headers(), &path);
-        let call = Call { function: self.function.clone(), service: self.service, operation, path: path.clone() };
+        let call =
+            Call { function: self.function.clone(), service: self.service, operation, path: path.clone() };
         match self.faults.meet(call) {
             None => self.pass_on(request, &path).await,
             Some(Fault::Error(status, code)) => {
@@ -145,7 +146,9 @@ fn error(service: Service, code: &str, request: &[u8]) -> (&'static str, String)
             }
             ("application/x-amz-json-1.0", body.to_string())
         }
-        Service::Sqs | Service::Other => ("application/x-amz-json-1.0", typed("com.amazonaws.sqs").to_string()),
+        Service::Sqs | Service::Other => {
+            ("application/x-amz-json-1.0", typed("com.amazonaws.sqs").to_string())
+        }
     }
 }
 
@@ -197,10 +200,15 @@ mod tests {
 
     #[test]
     fn a_cancelled_transaction_has_a_reason_for_each_item() {
-        let (_, body) = error(Service::DynamoDb, "TransactionCanceledException", br#"{"TransactItems":[{},{},{}]}"#);
+        let (_, body) =
+            error(Service::DynamoDb, "TransactionCanceledException", br#"{"TransactItems":[{},{},{}]}"#);
         let body: Value = serde_json::from_str(&body).unwrap();
-        let codes: Vec<&str> =
-            body["CancellationReasons"].as_array().unwrap().iter().map(|r| r["Code"].as_str().unwrap()).collect();
+        let codes: Vec<&str> = body["CancellationReasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["Code"].as_str().unwrap())
+            .collect();
         assert_eq!(codes, ["TransactionConflict", "None", "None"]);
     }
 }

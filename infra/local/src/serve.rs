@@ -17,8 +17,9 @@ use crate::{Error, error::Source};
 pub(crate) type Body = UnsyncBoxBody<Bytes, Source>;
 
 /// How a server answers. An error cuts the connection.
-pub(crate) type Handler =
-    Arc<dyn Fn(Request<Incoming>, SocketAddr) -> BoxFuture<'static, Result<Response<Body>, Cut>> + Send + Sync>;
+pub(crate) type Handler = Arc<
+    dyn Fn(Request<Incoming>, SocketAddr) -> BoxFuture<'static, Result<Response<Body>, Cut>> + Send + Sync,
+>;
 
 /// The connection is cut without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,8 @@ pub(crate) async fn bind(port: u16) -> Result<TcpListener, Error> {
 
 /// Answers on that port.
 pub(crate) fn serve(listener: TcpListener, handler: Handler) -> Result<Server, Error> {
-    let address = listener.local_addr().map_err(|error| Error::Io("find the port listened on".to_owned(), error))?;
+    let address =
+        listener.local_addr().map_err(|error| Error::Io("find the port listened on".to_owned(), error))?;
     let task = tokio::spawn(accept(listener, handler));
     Ok(Server { address, _task: AbortOnDropHandle::new(task) })
 }

@@ -105,7 +105,8 @@ impl Mapping {
         };
         // All that failed comes again once it is visible.
         let Some(failed) = failed else { return };
-        let done = batch.iter().filter(|message| !failed.iter().any(|id| Some(id) == message.message_id.as_ref()));
+        let done =
+            batch.iter().filter(|message| !failed.iter().any(|id| Some(id) == message.message_id.as_ref()));
         for (index, some) in done.collect::<Vec<_>>().chunks(MOST).enumerate() {
             let entries: Vec<_> = some
                 .iter()

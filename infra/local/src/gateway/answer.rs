@@ -17,7 +17,8 @@ pub(super) fn read(answer: &Bytes, method: &Method) -> Option<Response<Body>> {
         return Some(response);
     };
     let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| status.as_u16() >= 200)?;
+    let status =
+        StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| status.as_u16() >= 200)?;
     let body = match &described["body"] {
         Value::Null => Bytes::new(),
         Value::String(text) if described["isBase64Encoded"] == true => STANDARD.decode(text).ok()?.into(),

@@ -117,7 +117,8 @@ fn parameters(query: &str) -> Map<String, Value> {
     let mut map = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let decode =
+            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         let (name, value) = (decode(name), decode(value));
         let joined = match map.get(&name).and_then(Value::as_str) {
             Some(known) => format!("{known},{value}"),
@@ -175,7 +176,10 @@ mod tests {
         assert_eq!(event["queryStringParameters"], json!({"x": "1,2 3", "y": "a,b", "z": ""}));
         assert_eq!(event["pathParameters"], json!({"id": "a b"}));
         assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
-        assert_eq!((&event["headers"]["x-two"], &event["headers"]["accept"]), (&json!("1,2"), &json!("text/csv")));
+        assert_eq!(
+            (&event["headers"]["x-two"], &event["headers"]["accept"]),
+            (&json!("1,2"), &json!("text/csv"))
+        );
         assert_eq!(event["headers"]["x-amzn-trace-id"], "Root=1-2");
         for absent in ["cookie", "connection"] {
             assert!(event["headers"][absent].is_null(), "{absent}");

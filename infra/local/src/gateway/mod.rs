@@ -113,7 +113,8 @@ impl Gateway {
         let invocation = function.invoke(event.to_string().into(), &trace);
         let timeout = self.timeout.unwrap_or(route.timeout);
         // The function goes on when API Gateway has given up.
-        let answer = tokio::time::timeout(timeout, invocation).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let answer =
+            tokio::time::timeout(timeout, invocation).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         let answer = answer.map_err(|error| match error {
             InvokeError::Throttled | InvokeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             InvokeError::EventTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -87,7 +87,8 @@ mod tests {
 
     fn found(routes: &[RouteSpec], method: &str, path: &str) -> String {
         let Some((route, variables)) = find(routes, method, path) else { return "none".to_owned() };
-        let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let variables: Vec<String> =
+            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         format!("{} {}", route.key(), variables.join(",")).trim_end().to_owned()
     }
 
@@ -121,7 +122,8 @@ mod tests {
     #[test]
     fn without_a_default_nothing_takes_what_no_route_names() {
         let routes = routes(&["GET /a/{b}"]);
-        for (method, path) in [("POST", "/a/1"), ("GET", "/a"), ("GET", "/a/"), ("GET", "/a/1/2"), ("GET", "/b/1")]
+        for (method, path) in
+            [("POST", "/a/1"), ("GET", "/a"), ("GET", "/a/"), ("GET", "/a/1/2"), ("GET", "/b/1")]
         {
             assert_eq!(found(&routes, method, path), "none", "{method} {path}");
         }

@@ -190,7 +190,11 @@ impl Function {
         let failed = match tokio::time::timeout(most, environment.events.recv()).await {
             Ok(Some(Event::Asked)) => {
                 let took = began.elapsed().as_secs_f64() * 1000.0;
-                self.logs.write(logical, number, format!("INIT_START Runtime Version: provided.al2023 Init Duration: {took:.2} ms"));
+                self.logs.write(
+                    logical,
+                    number,
+                    format!("INIT_START Runtime Version: provided.al2023 Init Duration: {took:.2} ms"),
+                );
                 return Ok(environment);
             }
             Ok(Some(Event::Exited(how))) => format!("runtime exited before it asked for work: {how}"),

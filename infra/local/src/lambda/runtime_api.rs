@@ -114,5 +114,9 @@ fn error(body: Option<Bytes>) -> InvokeError {
 }
 
 fn reply(status: StatusCode, body: &'static str) -> Result<Response<Body>, Cut> {
-    Response::builder().status(status).header("content-type", "application/json").body(full(body)).map_err(|_| Cut)
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(full(body))
+        .map_err(|_| Cut)
 }

@@ -18,7 +18,7 @@ const USED: [&str; 10] = [
     "Events",
 ];
 /// What differs on AWS only: who may do what, where logs go, how it is built and named.
-const PASSED_OVER: [&str; 14] = [
+const PASSED_OVER: [&str; 15] = [
     "Architectures",
     "Policies",
     "Role",
@@ -33,6 +33,7 @@ const PASSED_OVER: [&str; 14] = [
     "FunctionName",
     "KmsKeyArn",
     "RecursiveLoop",
+    "EventInvokeConfig",
 ];
 
 pub(super) fn read(reader: &Reader<'_>, deployment: &mut Deployment) -> Result<(), TemplateError> {
