@@ -7,6 +7,7 @@ SHELL := bash
 # Tools and Python packages live outside the tree, so that a fresh clone finds them again.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/willcall
 VENV := $(CACHE)/venv-$(shell sha256sum tests/requirements.txt | cut -c1-12)
+CARGO_LAMBDA := $(CACHE)/cargo-lambda-1.9.2
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 CARGO_MACHETE := $(CACHE)/tools/bin/cargo-machete
 
@@ -17,6 +18,13 @@ help: ## Show this.
 .PHONY: build
 build: ## Build the willcall command as it is shipped.
 	cargo build --release
+
+# The architecture of the Lambda functions: arm64 or x86_64.
+ARCH ?= arm64
+
+.PHONY: lambdas
+lambdas: $(CARGO_LAMBDA)/ready ## Build the Lambda functions as zips, for arm64 or with ARCH=x86_64, and print their sizes.
+	scripts/lambdas.sh "$(CARGO_LAMBDA)" "$(ARCH)"
 
 .PHONY: test
 test: $(VENV)/ready ## Run all tests: Rust, and independent clients and readers in Python.
@@ -66,6 +74,12 @@ $(CARGO_DENY):
 
 $(CARGO_MACHETE):
 	cargo install cargo-machete --version 0.9.2 --locked --root "$(CACHE)/tools"
+
+# It is on PyPI because it comes with zig there, the linker for Lambda's system on any machine.
+$(CARGO_LAMBDA)/ready:
+	python3 -m venv "$(CARGO_LAMBDA)"
+	"$(CARGO_LAMBDA)/bin/pip" install --quiet --disable-pip-version-check cargo-lambda==1.9.2
+	touch $@
 
 # The directory is named by what it must hold, so it never goes stale.
 $(VENV)/ready:

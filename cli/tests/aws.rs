@@ -52,10 +52,11 @@ impl Set {
     /// The command with what AWS tools take from the environment, and nothing of Willcall's.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.bare(arguments);
-        for name in ["AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"] {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
             command.env_remove(name);
         }
-        command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
+        // The developer's own configuration is not asked.
+        command.env("HOME", self.place.dir.path());
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.aws.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_")));
         command

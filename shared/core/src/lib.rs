@@ -11,6 +11,7 @@ pub mod id;
 pub mod job;
 pub mod ports;
 pub mod query;
+pub mod telemetry;
 pub mod time;
 pub mod token;
 pub mod usecases;

@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Answer(u16, &'static str),
     /// It is served, but its answer is lost: status 500 comes instead.
     AnswerLost,
+    /// It is served, but half of the answer's body is lost.
+    CutShort,
     /// It is never answered.
     Silence,
     /// It is served after a while.
@@ -146,6 +148,15 @@ impl HttpConnector for Connector {
                     let served = served.await?;
                     assert!(served.status().is_success(), "it was to be served, and was not");
                     Ok(answer(500, ""))
+                })
+            }
+            Some(Fault::CutShort) => {
+                let served = self.inner.call(request);
+                HttpConnectorFuture::new(async move {
+                    let mut served = served.await?;
+                    let body = ByteStream::new(served.take_body()).collect().await.unwrap().into_bytes();
+                    *served.body_mut() = SdkBody::from(body.slice(..body.len() / 2));
+                    Ok(served)
                 })
             }
             Some(Fault::Silence) => HttpConnectorFuture::new(std::future::pending()),

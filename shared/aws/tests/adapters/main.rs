@@ -5,6 +5,7 @@
 mod blobs;
 mod catalog;
 mod conformance;
+mod data;
 mod environment;
 mod faults;
 mod faulty;

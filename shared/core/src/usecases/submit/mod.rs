@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use super::{App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         kinds::{QueryWork, Work},
     },
     ports::{BlobKey, BlobPrefix, InsertError},
+    telemetry::{self, step},
 };
 
 pub(super) use validate::{check_labels, check_name};
@@ -36,7 +38,8 @@ pub async fn submit(
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
     let job = store_request(app, job, request).await?;
 
-    let inserted = app.jobs.insert(&job, caller.plan.max_open_jobs).await;
+    let insert = app.jobs.insert(&job, caller.plan.max_open_jobs);
+    let inserted = insert.instrument(step!("store", job.id)).await;
     // After a failure of the store itself the job may be there, and needs its request.
     if matches!(inserted, Err(InsertError::TooManyOpenJobs | InsertError::Exists)) {
         app.blobs.delete_prefix(&BlobPrefix::Request(job.reference())).await?;
@@ -51,7 +54,9 @@ pub async fn submit(
         InsertError::Store(error) => error.into(),
     })?;
     tracing::info!(job.id = %job.id, account = %job.account, dataset = job.dataset, "accepted job");
-    let job = send(app, job).await;
+    telemetry::submitted();
+    let step = step!("send", job.id);
+    let job = send(app, job).instrument(step).await;
     view(app, job).await
 }
 
