@@ -103,11 +103,13 @@ async fn a_head_of_more_than_ten_kilobytes_is_refused_by_the_gateway(_: On) -> R
 async fn whoever_waits_is_answered_within_thirty_seconds(_: On) -> Result<()> {
     let host = Aws::numbers(1_000, |_| {}).await?;
     let client = host.client();
-    let claims = Rule::new(Service::DynamoDb, Fault::THROTTLED).operation("PutItem").function("WorkerFunction");
+    let claims =
+        Rule::new(Service::DynamoDb, Fault::THROTTLED).operation("PutItem").function("WorkerFunction");
     let refused = host.faults().add(claims);
     let job = client.submit(json!({"dataset": "numbers"})).await?;
     let path = format!("/v1/jobs/{}?wait=60", id(&job));
-    let records = client.request(Method::GET, "/v1/datasets/numbers/records?limit=1").header("prefer", "wait=60");
+    let records =
+        client.request(Method::GET, "/v1/datasets/numbers/records?limit=1").header("prefer", "wait=60");
     let begun = Instant::now();
     let timed = async |answer| anyhow::Ok((Client::clone(&client).send(answer).await?, begun.elapsed()));
     let (status, records) = tokio::try_join!(timed(client.request(Method::GET, &path)), timed(records))?;
@@ -133,7 +135,10 @@ async fn a_job_that_would_outlast_its_worker_fails_and_says_so(_: On) -> Result<
     let job = client.submit(json!({"dataset": "numbers", "format": "csv"})).await?;
     let ended = client.ended(&job).await?;
     assert_eq!((&ended["state"], &ended["attempts"]), (&json!("failed"), &json!(1)), "{ended}");
-    assert!(ended["error"]["type"].as_str().is_some_and(|kind| kind.ends_with("/problems/engine-failed")), "{ended}");
+    assert!(
+        ended["error"]["type"].as_str().is_some_and(|kind| kind.ends_with("/problems/engine-failed")),
+        "{ended}"
+    );
     assert!(ended["error"]["detail"].as_str().is_some_and(|detail| detail.contains("9 seconds")), "{ended}");
     assert_eq!(ended["result"], Value::Null);
     assert!(!host.log().contains("Task timed out"), "it ended by itself: {}", host.log());

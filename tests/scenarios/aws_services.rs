@@ -63,7 +63,7 @@ async fn a_table_whose_answers_are_lost_makes_each_job_once(_: On) -> Result<()>
 }
 
 async fn a_bucket_that_fails_and_is_slow_delivers_whole_files(_: On) -> Result<()> {
-    let host = Aws::numbers(1_000_000, |_| {}).await?;
+    let host = Aws::numbers(700_000, |_| {}).await?;
     let pause = Duration::from_millis(5);
     for (operation, fault, which) in [
         ("UploadPart", Fault::INTERNAL, Which::First(2)),
@@ -93,7 +93,10 @@ async fn a_bucket_that_takes_nothing_fails_the_job_and_keeps_nothing(_: On) -> R
     let lost = client.submit(json!({"dataset": "numbers", "format": "csv"})).await?;
     let ended = client.ended(&lost).await?;
     assert_eq!((&ended["state"], &ended["attempts"]), (&json!("failed"), &json!(3)), "{ended}");
-    assert!(ended["error"]["type"].as_str().is_some_and(|kind| kind.ends_with("/problems/unavailable")), "{ended}");
+    assert!(
+        ended["error"]["type"].as_str().is_some_and(|kind| kind.ends_with("/problems/unavailable")),
+        "{ended}"
+    );
     host.faults().clear();
     host.assert_settled(&[job, lost], false).await
 }

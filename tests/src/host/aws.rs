@@ -88,14 +88,8 @@ impl Aws {
     }
 
     pub(crate) async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut pages = self
-            .local
-            .s3()
-            .list_objects_v2()
-            .bucket(self.bucket()?)
-            .prefix(prefix)
-            .into_paginator()
-            .send();
+        let mut pages =
+            self.local.s3().list_objects_v2().bucket(self.bucket()?).prefix(prefix).into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
             keys.extend(page?.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
@@ -106,7 +100,8 @@ impl Aws {
     /// The keys of multipart uploads that nobody has finished or given up.
     pub async fn open_uploads(&self, prefix: &str) -> Result<Vec<String>> {
         let listed = self.local.s3().list_multipart_uploads().bucket(self.bucket()?).prefix(prefix).send();
-        let keys = listed.await?.uploads().iter().filter_map(|upload| upload.key().map(str::to_owned)).collect();
+        let keys =
+            listed.await?.uploads().iter().filter_map(|upload| upload.key().map(str::to_owned)).collect();
         Ok(keys)
     }
 
@@ -134,7 +129,8 @@ impl Operator for Aws {
         }
         // What the functions are told, and so what an operator's shell would have.
         let variables = self.local.variables("SubmitFunction")?;
-        let told = variables.iter().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("WILLCALL_"));
+        let told =
+            variables.iter().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("WILLCALL_"));
         command.envs(told.map(|(name, value)| (name.clone(), value.clone())));
         command.env("WILLCALL_CATALOG", self.directory.catalog_file());
         Ok(command)

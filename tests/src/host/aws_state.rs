@@ -68,7 +68,13 @@ impl Aws {
         body["leased_until"] = json!("2020-01-01T00:00:00.000Z");
         item.insert("body".into(), AttributeValue::S(body.to_string()));
         item.insert("due_at".into(), AttributeValue::N("1".to_owned()));
-        self.local.dynamodb().put_item().table_name(self.local.table()?).set_item(Some(item)).send().await?;
+        let version = item.get("version").cloned().context("no version")?;
+        let put = self.local.dynamodb().put_item().table_name(self.local.table()?).set_item(Some(item));
+        put.condition_expression("version = :read")
+            .expression_attribute_values(":read", version)
+            .send()
+            .await
+            .with_context(|| format!("whoever holds {} lives", id(job)))?;
         Ok(())
     }
 
@@ -125,8 +131,12 @@ impl Aws {
         for key in self.keys("results/").await? {
             let mut parts = key.split('/').skip(2);
             let (job, place) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            let attempt = delivered.get(job).with_context(|| format!("{key} is left of a job without a result"))?;
-            ensure!(place == "snapshot.json" || place == attempt, "{key} is left of an attempt before {attempt}");
+            let attempt =
+                delivered.get(job).with_context(|| format!("{key} is left of a job without a result"))?;
+            ensure!(
+                place == "snapshot.json" || place == attempt,
+                "{key} is left of an attempt before {attempt}"
+            );
         }
         if !uploads {
             let left = self.open_uploads("").await?;
