@@ -120,7 +120,7 @@ pub async fn work(worker: &Worker, job: &JobRef, shutdown: &CancellationToken) -
         // Ended, removed, or leased by another: not this message's to do.
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
         Err(TransitionError::Store(error)) => {
-            tracing::error!(job.id = %job.job, error = %error, "failed to claim job");
+            tracing::error!(job.id = %job.job, error = chain(&error), "failed to claim job");
             Disposition::RetryAfter(STORE_RETRY)
         }
     }
