@@ -10,3 +10,4 @@ mod faults;
 mod faulty;
 mod jobs;
 mod signature;
+mod submits;
