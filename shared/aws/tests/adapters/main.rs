@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
-mod back_end;
 mod blobs;
 mod conformance;
 mod environment;
 mod faults;
 mod faulty;
 mod jobs;
+mod place;
 mod signature;
 mod submits;
