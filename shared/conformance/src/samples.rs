@@ -6,8 +6,8 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format, OutputFormat},
     job::{
-        DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress, ResultSummary,
-        StoredRequest, Transition, UNSENT_DUE,
+        DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress,
+        ResultSummary, StoredRequest, Transition, UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
 };

@@ -140,8 +140,10 @@ mod tests {
     #[test]
     fn equal_requests_have_equal_hashes_however_they_are_written() {
         let of = |target, value: Value| RequestHash::of(target, &value).unwrap();
-        let one = of("/v1/jobs", json!({"limit": 5, "fields": ["a", "b"], "csv": {"null": "", "header": true}}));
-        let same = json!({"name": null, "csv": {"header": true, "null": ""}, "fields": ["a", "b"], "limit": 5});
+        let one =
+            of("/v1/jobs", json!({"limit": 5, "fields": ["a", "b"], "csv": {"null": "", "header": true}}));
+        let same =
+            json!({"name": null, "csv": {"header": true, "null": ""}, "fields": ["a", "b"], "limit": 5});
         assert_eq!(one, of("/v1/jobs", same));
         for (target, other) in [
             ("/v1/other", json!({"limit": 5, "fields": ["a", "b"], "csv": {"null": "", "header": true}})),

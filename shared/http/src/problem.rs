@@ -222,8 +222,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         use ProblemType::{
-            Conflict, Expired, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound, PayloadTooLarge, QuotaExceeded,
-            ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
+            Conflict, Expired, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound, PayloadTooLarge,
+            QuotaExceeded, ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
         };
         match error {
             Error::Invalid(mut errors) => {

@@ -27,8 +27,7 @@ pub(crate) fn state(limit: &str, left: u64, resets: Duration) -> String {
 /// Sets both headers.
 pub(crate) fn tell(headers: &mut HeaderMap, rate: &RateLimit) {
     let policy = policy(rate.limit, rate.value, Some(rate.window));
-    for (name, text) in
-        [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state(rate.limit, rate.left, rate.resets))]
+    for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state(rate.limit, rate.left, rate.resets))]
     {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(name, value);

@@ -276,7 +276,10 @@ impl Table {
                     adds.push(format!("#n{at} :n{at}"));
                     update = update
                         .expression_attribute_names(format!("#n{at}"), name)
-                        .expression_attribute_values(format!(":n{at}"), AttributeValue::N(amount.to_string()));
+                        .expression_attribute_values(
+                            format!(":n{at}"),
+                            AttributeValue::N(amount.to_string()),
+                        );
                 }
                 if let Some((name, bound)) = below {
                     update = update

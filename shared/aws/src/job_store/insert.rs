@@ -59,7 +59,9 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
             let (parts, writes) = writes(new, slot, latest, &write)?;
             let refused = match table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return inserted(table, new).await,
-                Answer::Refused(places) => places.iter().filter_map(|place| parts.get(*place).copied()).collect(),
+                Answer::Refused(places) => {
+                    places.iter().filter_map(|place| parts.get(*place).copied()).collect()
+                }
                 Answer::Busy => Vec::new(),
             };
             if refused.contains(&Part::Job) {

@@ -9,12 +9,12 @@ use willcall_conformance::samples::{START, account, claim, complete, job, work};
 use willcall_core::{
     idempotency::{IdempotencyKey, NewKey, RequestHash},
     job::{Identity, Job, Reuse},
-    ports::{Consumed, InsertError, JobStore, NewJob, Submitted},
+    ports::{Consumed, InsertError, NewJob, Submitted},
 };
 
 use crate::{
-    back_end::Place,
     faulty::{Fault, Faulty},
+    place::Place,
 };
 
 const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"},{"Code":"None"}]}"#;
@@ -22,7 +22,7 @@ const DENIED: &str = r#"{"__type":"com.amazon.coral.service#AccessDeniedExceptio
 
 async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
-    let place = Place::through(Some(SharedHttpClient::new(network.clone()))).await;
+    let place = Place::through(SharedHttpClient::new(network.clone())).await;
     (network, place)
 }
 
@@ -93,7 +93,10 @@ async fn a_submit_whose_answer_was_lost_is_made_and_counted_once() {
         assert_eq!(network.count("TransactWriteItems"), 2);
         assert_eq!((place.items("JOB#").await.len(), place.slots("acme").await.len()), (1, 1));
         let again = store.submit(&whole(job("acme"), reuse)).await.unwrap();
-        assert!(matches!(again, Submitted::Known(record) if record.job == mine.id), "another's is a repetition");
+        assert!(
+            matches!(again, Submitted::Known(record) if record.job == mine.id),
+            "another's is a repetition"
+        );
     }
 }
 
@@ -135,7 +138,10 @@ async fn conflicts_that_pass_are_not_seen_and_those_that_stay_say_that_the_key_i
     assert!(matches!(store.submit(&stuck).await, Err(InsertError::KeyInUse)));
     assert_eq!(store.key(&stuck.job.account, &other.key, START).await.unwrap(), None);
     let keyless = NewJob::plain(job("acme"), 10);
-    assert!(matches!(store.submit(&keyless).await, Err(InsertError::Store(_))), "without a key it is a busy store");
+    assert!(
+        matches!(store.submit(&keyless).await, Err(InsertError::Store(_))),
+        "without a key it is a busy store"
+    );
     assert_eq!(place.items("JOB#").await.len(), 1);
 }
 

@@ -119,8 +119,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         pages: work.output.format.is_text().then_some(1),
         schema: columns,
         records_found: Some(found),
-        truncated: cut
-            .then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
+        truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
         non_finite_as_null: 0,
         dataset_version: task.dataset.facts.version.clone(),
         dataset_files: task.dataset.facts.files,

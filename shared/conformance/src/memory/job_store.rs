@@ -159,7 +159,8 @@ impl JobStore for MemoryJobStore {
             let after = found.apply(transition, now)?;
             if let Some(result) = after.newly_delivered(found) {
                 let mut beside = lock(&self.beside);
-                let (records, bytes) = beside.delivered.entry((after.account.clone(), now.day())).or_default();
+                let (records, bytes) =
+                    beside.delivered.entry((after.account.clone(), now.day())).or_default();
                 *records += result.records;
                 *bytes += result.bytes;
             }

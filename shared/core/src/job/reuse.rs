@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Job, JobState, TruncationReason, kinds::{QueryWork, SortKey}};
+use super::{
+    Job, JobState, TruncationReason,
+    kinds::{QueryWork, SortKey},
+};
 use crate::{
     AccountId, Timestamp,
     format::{OutputFormat, WRITER_VERSION},
@@ -77,9 +80,9 @@ impl Reuse {
             JobState::Accepted | JobState::Processing => true,
             JobState::Completed => {
                 let there = job.expires.is_none_or(|expires| now < expires);
-                let young = self.max_age.is_none_or(|most| {
-                    job.finished.is_some_and(|finished| now < finished.plus(most))
-                });
+                let young = self
+                    .max_age
+                    .is_none_or(|most| job.finished.is_some_and(|finished| now < finished.plus(most)));
                 let truncated = job.result.as_ref().and_then(|result| result.truncated.as_ref());
                 let whole = truncated.is_none_or(|cut| cut.reason != TruncationReason::DailyLimit);
                 there && young && whole

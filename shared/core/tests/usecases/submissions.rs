@@ -161,10 +161,15 @@ async fn an_attempt_delivers_what_the_day_has_left_and_says_so() {
     for job in &run {
         world.work(job).await;
     }
-    let caps: Vec<u64> = world.executor.tasks().iter().map(|task| {
-        let willcall_core::job::kinds::Work::Query(work) = &*task.work;
-        work.max_records
-    }).collect();
+    let caps: Vec<u64> = world
+        .executor
+        .tasks()
+        .iter()
+        .map(|task| {
+            let willcall_core::job::kinds::Work::Query(work) = &*task.work;
+            work.max_records
+        })
+        .collect();
     assert_eq!(caps, [3, 1, 0]);
     let truncated = world.job(&run[1]).await.result.unwrap().truncated.unwrap();
     assert_eq!((truncated.reason, truncated.limit), (TruncationReason::DailyLimit, 1));

@@ -41,7 +41,8 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
         return Err(Failed::By(InsertError::Exists));
     }
     // A refusal after this undoes the insert with all else.
-    let submits = new.submits_per_minute.map(|most| count(connection, &job.account, now, most)).transpose()?;
+    let submits =
+        new.submits_per_minute.map(|most| count(connection, &job.account, now, most)).transpose()?;
     keep_key(job, false)?;
     if let Some(identity) = &new.identity {
         connection

@@ -123,11 +123,10 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
 }
 
 /// Every status that a problem may have.
-pub(super) const PROBLEMS: [&str; 16] =
-    [
-        "400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "422", "429", "500",
-        "503",
-    ];
+pub(super) const PROBLEMS: [&str; 16] = [
+    "400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "422", "429", "500",
+    "503",
+];
 
 /// The name of the answer with that status.
 pub(super) fn problem_name(status: &str) -> String {

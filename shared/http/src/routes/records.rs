@@ -112,7 +112,8 @@ async fn answer(
     if query.draft.format.is_none() {
         query.draft.format = accepted_format(headers)?;
         // The job's request must show the format that it inherits.
-        if let (Some(format), serde_json::Value::Object(members)) = (&query.draft.format, &mut query.original) {
+        if let (Some(format), serde_json::Value::Object(members)) = (&query.draft.format, &mut query.original)
+        {
             members.insert("format".into(), format.as_str().into());
         }
     }
@@ -120,9 +121,8 @@ async fn answer(
     let asked = Asked { method, headers, wait, path, params: given };
     let QueryRequest { draft, original, places } = query;
     let submission = Submission { draft, original, key };
-    let receipt = Box::pin(records(&api.app, caller, submission, wait))
-        .await
-        .map_err(|error| places.explain(error))?;
+    let receipt =
+        Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;
     let view = &receipt.view;
     let mut response = outcome(api, caller, view, &asked).await?;
     idempotency::tell(&mut response, &receipt);

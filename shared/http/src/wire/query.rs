@@ -38,8 +38,7 @@ pub(crate) const MEMBERS: [&str; 19] = [
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
 /// Members that the contract has and this version does not serve.
-pub(crate) const UNSUPPORTED: [&str; 4] =
-    ["sql", "parameters", "notification_url", "notification_method"];
+pub(crate) const UNSUPPORTED: [&str; 4] = ["sql", "parameters", "notification_url", "notification_method"];
 /// Kinds that the contract has and this version does not serve.
 const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
 /// How a parameter's text becomes a member.
@@ -168,7 +167,9 @@ pub(crate) fn again(words: Value) -> Result<QueryRequest, Failure> {
         members.shift_remove(name);
     }
     let conditions: Vec<(String, String)> = match members.shift_remove("conditions") {
-        Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).filter_map(split_condition).collect(),
+        Some(Value::Array(lines)) => {
+            lines.iter().filter_map(Value::as_str).filter_map(split_condition).collect()
+        }
         _ => Vec::new(),
     };
     let dataset = members.get("dataset").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -35,7 +35,10 @@ async fn submits_of_a_minute_are_counted_and_told() {
         assert_eq!(answer.header("retry-after"), "31");
     }
     let usage = world.get("/v1/account").await.json();
-    assert_eq!((&usage["limits"]["submits_per_minute"], &usage["usage"]["submits_this_minute"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&usage["limits"]["submits_per_minute"], &usage["usage"]["submits_this_minute"]),
+        (&json!(2), &json!(2))
+    );
     world.clock.advance(Duration::from_secs(31));
     world.post("/v1/jobs", QUERY).await.expect(202);
 }
@@ -70,10 +73,13 @@ async fn a_day_that_is_used_up_cuts_and_then_refuses() {
     world.change_plan(|plan| plan.max_records_per_day = Some(4));
     let first = world.completed().await;
     let second = world.completed().await;
-    let job = |id| async { world.get(&format!("/v1/jobs/{id}")).await.json() };
+    let job = async |id: String| world.get(&format!("/v1/jobs/{id}")).await.json();
     assert_eq!(job(first).await["result"]["truncated"], Value::Null);
     let result = job(second.clone()).await["result"].clone();
-    assert_eq!((&result["records"], &result["truncated"]), (&json!(1), &json!({"reason": "daily_limit", "limit": 1})));
+    assert_eq!(
+        (&result["records"], &result["truncated"]),
+        (&json!(1), &json!({"reason": "daily_limit", "limit": 1}))
+    );
     let answer = world.get(&format!("/v1/jobs/{second}/result")).await.expect(200);
     assert_eq!(answer.header("willcall-truncated"), "daily_limit; limit=1");
     let refused = world.post("/v1/jobs", QUERY).await;

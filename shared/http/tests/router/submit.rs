@@ -171,7 +171,7 @@ async fn parameters_stand_for_members_and_conflicts_are_named() {
     for (query, pointer) in [
         ("?limit=5", "?limit"),
         ("?dry_run=true", "?dry_run"),
-        ("?reuse=true", "?reuse"),
+        ("?max_age=x", "?max_age"),
         ("?offset=x", "?offset"),
         ("?offset=1&offset=2", "?offset"),
         ("?sort=fligth", "?sort"),

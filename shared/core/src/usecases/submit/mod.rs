@@ -118,8 +118,8 @@ async fn prepare(
     let work = validate::validate(&catalog, &caller.plan, draft)?;
     quota::check_day(app, caller).await?;
     let version = catalog.datasets.get(&work.dataset).map_or("", |dataset| dataset.facts.version.as_str());
-    let identity = Identity::of(&caller.account.id, version, &work)
-        .map_err(|error| Error::Internal(Box::new(error)))?;
+    let identity =
+        Identity::of(&caller.account.id, version, &work).map_err(|error| Error::Internal(Box::new(error)))?;
     let job = new_job(app, caller, draft, &work, catalog.hash.clone());
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
     Ok(NewJob {

@@ -158,7 +158,8 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     let app = &worker.app;
     let request = request_of(app, job).await.map_err(transient)?;
     let Work::Query(query) = &request.work;
-    let allowance = Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
+    let allowance =
+        Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     let task = Task {
         job: job.reference(),
         attempt: job.attempt,
