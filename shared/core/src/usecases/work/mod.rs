@@ -68,7 +68,7 @@ impl TimeLimit {
     fn problem(self) -> Problem {
         let seconds = (self.whole.as_millis() + 500) / 1000;
         let whole = match seconds {
-            120.. if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+            120.. if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
             _ => format!("{seconds} seconds"),
         };
         let detail = format!(
