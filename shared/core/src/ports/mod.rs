@@ -5,11 +5,13 @@ mod accounts;
 mod blob_store;
 mod catalog;
 mod clock;
+mod data_files;
 mod executor;
 mod job_queue;
 mod job_store;
 mod signals;
 mod signed_files;
+mod submission;
 
 pub use self::{
     accounts::{Accounts, AccountsError},
@@ -19,9 +21,11 @@ pub use self::{
     },
     catalog::{CatalogError, CatalogSource, DatasetInspector, InspectError},
     clock::{Clock, ManualClock, SystemClock},
+    data_files::{DataFile, DataFileEntry, DataFiles, DataFilesByPlace, DataFilesError},
     executor::{Control, Delivered, ExecuteError, Executor, Task},
     job_queue::{JobQueue, QueueError},
     job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
     signals::{Listener, Signals},
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
+    submission::{Consumed, NewJob, Submitted},
 };
