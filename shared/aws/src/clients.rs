@@ -38,7 +38,7 @@ impl Clients {
     /// Finds region, credentials and endpoints as every AWS tool does, and makes the clients. Credentials are
     /// fetched by the first call, not here.
     pub async fn from_env(config: &AwsConfig) -> Result<Self, ConfigError> {
-        Ok(Self::new(&load().await?, config.path_style))
+        Self::connect(config.path_style).await
     }
 
     /// The same for a command that a person runs: credentials are fetched at once, so that it says what is missing
@@ -52,6 +52,11 @@ impl Clients {
             Ok(_) => Ok(Self::new(&sdk, path_style)),
             Err(error) => Err(ConfigError::NoCredentials(chain(&error))),
         }
+    }
+
+    /// The same for a host that is told of no table, bucket or queue.
+    pub async fn connect(path_style: bool) -> Result<Self, ConfigError> {
+        Ok(Self::new(&load().await?, path_style))
     }
 
     /// Makes the clients of a configuration that was found elsewhere; time-outs and tries are set here all the same.
