@@ -280,3 +280,18 @@ fn help_tells_the_exit_codes() {
 fn succeeded_help(place: &Place) -> String {
     common::succeeded(place.bare(&["--help"]).output().unwrap())
 }
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn commands_for_aws_that_were_not_built_say_how_to_get_them() {
+    let place = Place::new();
+    let table = ["token", "list", "--table", "t"];
+    for arguments in
+        [&["catalog", "build", "--bucket", "b"][..], &table, &["account", "list", "--table", "t"]]
+    {
+        let output = place.run(arguments);
+        assert_eq!(code(&output), 2);
+        let said = text(&output.stderr);
+        assert!(said.contains("cargo install --path cli --features aws"), "{said}");
+    }
+}

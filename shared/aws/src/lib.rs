@@ -1,5 +1,5 @@
-//! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results in S3.
-//! Data sets in S3 are read here too.
+//! The ports of Willcall on AWS: jobs and accounts in DynamoDB, messages in SQS, results, the catalog and data sets in
+//! S3.
 //!
 //! A host parses its [`AwsConfig`] once, makes its [`Clients`] once, and builds the adapters from both.
 //! `docs/data-model.md` shows the items of the table.
@@ -7,6 +7,7 @@
 mod accounts;
 mod backoff;
 mod blob_store;
+mod catalog;
 mod clients;
 mod config;
 mod data_files;
@@ -19,6 +20,9 @@ mod signals;
 pub use self::{
     accounts::DynamoAccounts,
     blob_store::S3BlobStore,
+    catalog::{
+        Action, CATALOG_KEY, LocalFile, PublishError, Published, S3Catalog, S3Publisher, Step, Upload,
+    },
     clients::Clients,
     config::{AwsConfig, ConfigError},
     data_files::S3DataFiles,

@@ -73,9 +73,14 @@ impl Faulty {
         self.plan(times, fault, move |request| request.method() == method && request.uri().contains(part));
     }
 
-    /// How many calls of that operation, or requests of that method, were made.
+    /// How many calls of that operation, or requests of that method, were made; of `304`, how many were answered so.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|seen| seen.ends_with(name)).count()
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn clear(&self) {
+        self.plans.lock().unwrap().clear();
     }
 
     fn plan(&self, left: u32, fault: Fault, matches: impl Fn(&HttpRequest) -> bool + Send + Sync + 'static) {
@@ -126,7 +131,16 @@ struct Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         match self.network.fault(&request) {
-            None => self.inner.call(request),
+            None => {
+                let (served, seen) = (self.inner.call(request), Arc::clone(&self.network.seen));
+                HttpConnectorFuture::new(async move {
+                    let served = served.await?;
+                    if served.status().as_u16() == 304 {
+                        seen.lock().unwrap().push("304".to_owned());
+                    }
+                    Ok(served)
+                })
+            }
             Some(Fault::Answer(status, body)) => HttpConnectorFuture::ready(Ok(answer(status, body))),
             Some(Fault::AnswerLost) => {
                 let served = self.inner.call(request);

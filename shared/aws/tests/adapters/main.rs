@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
 mod blobs;
+mod catalog;
 mod conformance;
 mod data;
 mod environment;
@@ -10,4 +11,6 @@ mod faults;
 mod faulty;
 mod jobs;
 mod place;
+mod publish;
 mod signature;
+mod submits;

@@ -1,5 +1,6 @@
 //! The catalog: data sets with their columns and views, and plans.
 
+mod built;
 mod column;
 mod file;
 mod location;
@@ -12,6 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
     location::Place,
@@ -83,6 +85,21 @@ pub struct View {
     pub description: String,
     /// Its fields, in order.
     pub fields: Vec<String>,
+}
+
+impl View {
+    /// Whether a data set of these columns has the view's fields, each named once; else what is wrong.
+    pub fn fits(&self, columns: &[Column]) -> Result<(), String> {
+        for (place, field) in self.fields.iter().enumerate() {
+            if !columns.iter().any(|column| column.name == *field) {
+                return Err(format!("there is no column {field:?} in the data set"));
+            }
+            if self.fields[..place].contains(field) {
+                return Err(format!("names the column {field:?} twice"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a data set's files say of themselves.
