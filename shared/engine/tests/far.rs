@@ -200,7 +200,7 @@ async fn a_far_file_is_fetched_once_by_few_requests() {
         let work =
             willcall_core::job::kinds::QueryWork { fields: vec!["n".into(), "s".into(), "t".into()], ..work };
         // In little memory a part is fetched again, as it is not known where its pages begin.
-        for (memory, times, requests) in [(64 << 20, 11, 12), (8 << 20, 20, 90)] {
+        for (memory, times, requests) in [(64 << 20, 11, 12), (8 << 20, 25, 200)] {
             let far = Far::default();
             run_with(&Engine::new(config(memory), Arc::new(far.clone())), &data, work.clone()).await.unwrap();
             let (fetched, made) = (far.fetched(), far.requests());
