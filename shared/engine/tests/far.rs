@@ -279,7 +279,8 @@ async fn what_is_on_its_way_is_bounded() {
 
 #[tokio::test]
 async fn a_far_file_that_cannot_be_had_ends_the_job_as_its_kind_asks() {
-    let cases: [(fn() -> DataFilesError, Option<ProblemType>, &str); 4] = [
+    type Case = (fn() -> DataFilesError, Option<ProblemType>, &'static str);
+    let cases: [Case; 4] = [
         (|| DataFilesError::Changed, Some(ProblemType::Conflict), "is not the file that it was"),
         (|| DataFilesError::Missing, Some(ProblemType::Conflict), "is gone"),
         (
