@@ -6,6 +6,8 @@ venv=$1
 # Tests of the AWS adapters start an emulator with it.
 export WILLCALL_TEST_PYTHON=$venv/bin/python
 
+# Scenarios run the command and the functions as programs; those of some packages no test would build.
+cargo build --workspace --all-features --locked --bins
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --all-features --locked
 else

@@ -130,7 +130,9 @@ export class Willcall extends Construct {
       domain: props.domain,
     });
     this.api = front.api;
-    this.url = props.domain ? `https://${props.domain.name}` : front.api.apiEndpoint;
+    const { region, urlSuffix } = Stack.of(this);
+    const host = props.domain?.name ?? `${front.api.apiId}.execute-api.${region}.${urlSuffix}`;
+    this.url = `https://${host}`;
     this.domainTarget = front.domain?.regionalDomainName;
 
     const watched = {

@@ -97,7 +97,7 @@ test('they are the same where everything is chosen', () => {
     BackgroundMemorySize: 300,
     WorkerConcurrency: 30,
     RecordsConcurrency: 0,
-    LongestRetentionDays: 90,
+    LongestRetentionDays: '90',
     DataBucketArns: 'arn:aws:s3:::data-one,arn:aws:s3:::data-two',
     TableDeletionProtection: 'false',
     LogLevel: 'debug',

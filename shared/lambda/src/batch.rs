@@ -82,9 +82,8 @@ pub(crate) mod tests {
         let (good, bad) = (reference("acme"), reference("acme"));
         let newer = r#"{"schema":99,"what":"ever"}"#;
         let bodies = [&body(&good), "no message", &body(&bad), newer, ""];
-        let response = each(batch(bodies), async |job, _| {
-            if job == bad { Handled::Failed } else { Handled::Done }
-        });
+        let response =
+            each(batch(bodies), async |job, _| if job == bad { Handled::Failed } else { Handled::Done });
         let response = response.await;
         assert_eq!(failed(&response), ["m1", "m2", "m3", "m4"]);
     }

@@ -24,8 +24,8 @@ use willcall_core::{
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 
 use crate::{
-    back_end::Place,
     faulty::{Fault, Faulty},
+    place::Place,
 };
 
 const DENIED: &str = "<Error><Code>AccessDenied</Code></Error>";
@@ -63,7 +63,7 @@ mod data_files {
 async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
     let http = aws_smithy_runtime_api::client::http::SharedHttpClient::new(network.clone());
-    (network, Place::through(Some(http)).await)
+    (network, Place::through(http).await)
 }
 
 /// A Parquet file of numbers and text that does not get small.
