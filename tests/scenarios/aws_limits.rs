@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use willcall_aws_local::{Fault, Rule, Service};
-use willcall_tests::{Answer, Aws, Client, Directory, On, id, write_texts};
+use willcall_tests::{Answer, Aws, Client, Directory, On, Operator, id, write_texts};
 
 /// 6 MB, into which Lambda's event and answer must fit.
 const EVENT: usize = 6 * 1024 * 1024;
