@@ -165,7 +165,7 @@ export class Willcall extends Construct {
       RUST_LOG: props.logLevel ?? 'info',
     };
     const front = { memorySize: http, timeout: TIMEOUT.http };
-    const records = props.recordsConcurrency ?? 20;
+    const records = props.recordsConcurrency ?? 0;
     const own: Record<FunctionName, Partial<lambda.FunctionProps>> = {
       submit: front,
       records: { ...front, reservedConcurrentExecutions: records > 0 ? records : undefined },
