@@ -25,6 +25,7 @@ links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axu
 # By default. With its feature `aws` it has the commands for the AWS host.
 links willcall "aws-.*|$lambda|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
+links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 links willcall-lambda "$engine|rusqlite|willcall-embedded|willcall-http|reqwest"

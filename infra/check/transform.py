@@ -4,15 +4,12 @@ Nothing is uploaded: what CodeUri names is taken to lie in a bucket already.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 from samcli.yamlhelper import yaml_parse
-from samtranslator.public.translator import ManagedPolicyLoader  # noqa: F401  (a clear failure where it is missing)
 from samtranslator.translator.transform import transform
-
-CODE = {"Bucket": "code", "Key": None}
-
 
 def packaged(template: dict) -> dict:
     """As `sam package` leaves it."""
@@ -20,7 +17,7 @@ def packaged(template: dict) -> dict:
         properties = resource.get("Properties", {})
         if "CodeUri" in properties:
             key = Path(properties["CodeUri"]).parent.name + ".zip"
-            properties["CodeUri"] = CODE | {"Key": key}
+            properties["CodeUri"] = {"Bucket": "code", "Key": key}
     return template
 
 
@@ -33,6 +30,8 @@ class NoPolicies:
 
 
 def main(source: str, target: str) -> None:
+    # No call is made; the translator only wants to know where it would be.
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     template = packaged(yaml_parse(Path(source).read_text()))
     transformed = transform(template, {}, NoPolicies())
     Path(target).write_text(json.dumps(transformed, indent=2) + "\n")

@@ -1,12 +1,9 @@
 //! What the commands for AWS call, by the environment's region and credentials.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use willcall_aws::{Clients, ConfigError, S3DataFiles};
-use willcall_core::{
-    catalog::{CatalogFile, Place},
-    ports::{DataFiles, DataFilesByPlace},
-};
+use willcall_core::ports::DataFilesByPlace;
 use willcall_engine::LocalDataFiles;
 
 use crate::failure::{Exit, Failure};
@@ -31,13 +28,4 @@ pub(super) fn by_place(clients: &Clients) -> Result<DataFilesByPlace, Failure> {
     let s3 = S3DataFiles::new(clients)
         .map_err(|error| Failure::caused(Exit::Failed, "cannot start reading from S3", &error))?;
     Ok(DataFilesByPlace { disk: Arc::new(LocalDataFiles), s3: Arc::new(s3) })
-}
-
-/// The files of the catalog's data sets. AWS is asked for nothing where none of them is in S3.
-pub(crate) async fn data_files(catalog: &Path) -> Result<Arc<dyn DataFiles>, Failure> {
-    // What is wrong with the file, its reader tells.
-    let in_s3 = CatalogFile::read(catalog).is_ok_and(|file| {
-        file.datasets.values().any(|entry| matches!(Place::of(&entry.source.location), Place::S3 { .. }))
-    });
-    if in_s3 { Ok(Arc::new(by_place(&clients().await?)?)) } else { Ok(Arc::new(LocalDataFiles)) }
 }

@@ -10,6 +10,6 @@ mod registry;
 mod without;
 
 #[cfg(not(feature = "aws"))]
-pub(crate) use self::without::{build, data_files, open_registry};
+pub(crate) use self::without::{build, open_registry};
 #[cfg(feature = "aws")]
-pub(crate) use self::{build::build, clients::data_files, registry::open_registry};
+pub(crate) use self::{build::build, registry::open_registry};

@@ -1,9 +1,6 @@
 //! Stands in for the operator's commands for AWS where they were not built.
 
-use std::{path::Path, sync::Arc};
-
-use willcall_core::{ports::DataFiles, usecases::accounts::Registry};
-use willcall_engine::LocalDataFiles;
+use willcall_core::usecases::accounts::Registry;
 
 use crate::{
     args::{AwsHost, Global},
@@ -17,11 +14,6 @@ pub(crate) async fn build(_: &Global, _: BuildArgs) -> Result<(), Failure> {
 
 pub(crate) async fn open_registry(_: &Global, _: &AwsHost, _: &str) -> Result<Registry, Failure> {
     Err(missing())
-}
-
-/// Those of this machine: what is in S3 cannot be read, and is told as a problem of its data set.
-pub(crate) async fn data_files(_: &Path) -> Result<Arc<dyn DataFiles>, Failure> {
-    Ok(Arc::new(LocalDataFiles))
 }
 
 fn missing() -> Failure {

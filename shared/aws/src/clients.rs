@@ -41,11 +41,6 @@ impl Clients {
         Self::connect(config.path_style).await
     }
 
-    /// The same for a host that is told of no table, bucket or queue.
-    pub async fn connect(path_style: bool) -> Result<Self, ConfigError> {
-        Ok(Self::new(&load().await?, path_style))
-    }
-
     /// The same for a command that a person runs: credentials are fetched at once, so that it says what is missing
     /// before it begins.
     pub async fn for_command() -> Result<Self, ConfigError> {
@@ -57,6 +52,11 @@ impl Clients {
             Ok(_) => Ok(Self::new(&sdk, path_style)),
             Err(error) => Err(ConfigError::NoCredentials(chain(&error))),
         }
+    }
+
+    /// The same for a host that is told of no table, bucket or queue.
+    pub async fn connect(path_style: bool) -> Result<Self, ConfigError> {
+        Ok(Self::new(&load().await?, path_style))
     }
 
     /// Makes the clients of a configuration that was found elsewhere; time-outs and tries are set here all the same.

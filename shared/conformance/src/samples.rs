@@ -6,8 +6,8 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format, OutputFormat},
     job::{
-        JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress, ResultSummary,
-        StoredRequest, Transition, UNSENT_DUE,
+        DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress,
+        ResultSummary, StoredRequest, Transition, UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
 };
@@ -70,6 +70,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         leased_until: None,
         due_at: Some(created.plus(UNSENT_DUE)),
         resends: 0,
+        daily: DailyLimits::default(),
     }
 }
 

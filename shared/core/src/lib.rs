@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod error;
 pub mod format;
 pub mod id;
+pub mod idempotency;
 pub mod job;
 pub mod ports;
 pub mod query;

@@ -123,7 +123,10 @@ async fn a_job_that_takes_longer_than_its_worker_has_fails_in_time_and_says_so()
     assert!(Instant::now() >= until);
     let failed = world.job(&job).await;
     let problem = failed.error.unwrap();
-    assert_eq!((failed.state, failed.attempt, problem.kind), (JobState::Failed, 1, ProblemType::EngineFailed));
+    assert_eq!(
+        (failed.state, failed.attempt, problem.kind),
+        (JobState::Failed, 1, ProblemType::EngineFailed)
+    );
     assert!(problem.detail.contains("within the 15 minutes that a worker has"), "{}", problem.detail);
     assert!(world.blobs.keys().is_empty());
     assert_eq!(world.queue.messages(), []);
@@ -171,7 +174,11 @@ async fn a_dead_letter_fails_a_job_that_nobody_holds_and_leaves_the_others() {
         assert_eq!(dead_letter(&world.app, job).await.unwrap(), DeadLetter::Failed);
         let failed = world.job(job).await;
         assert_eq!((failed.state, failed.error.unwrap().kind), (JobState::Failed, ProblemType::EngineFailed));
-        assert_eq!(dead_letter(&world.app, job).await.unwrap(), DeadLetter::Left, "a second time does nothing");
+        assert_eq!(
+            dead_letter(&world.app, job).await.unwrap(),
+            DeadLetter::Left,
+            "a second time does nothing"
+        );
     }
     for job in [&held, &done, &samples::reference("acme")] {
         assert_eq!(dead_letter(&world.app, job).await.unwrap(), DeadLetter::Left);

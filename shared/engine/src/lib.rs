@@ -25,7 +25,4 @@ pub use self::{
     inspect::ParquetInspector,
     local::LocalDataFiles,
 };
-
-/// The version of everything that decides a result's bytes. Another one means that a result of this code may
-/// differ from a result of older code for the same request and data.
-pub const WRITER_VERSION: &str = "willcall-2";
+pub use willcall_core::format::WRITER_VERSION;

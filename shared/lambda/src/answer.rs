@@ -74,7 +74,8 @@ impl Answer {
         *response.status_mut() = status;
         // What the layers around every route have set; what is said of the body holds for another one.
         for (name, value) in answered {
-            if name.as_str().starts_with("access-control-") || name == "x-request-id" || name == header::VARY {
+            if name.as_str().starts_with("access-control-") || name == "x-request-id" || name == header::VARY
+            {
                 response.headers_mut().insert(name, value.clone());
             }
         }

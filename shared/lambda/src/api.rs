@@ -56,7 +56,8 @@ impl Api {
         let public_url = self.inner.public_url(&gateway);
         let (request, path) = self.inner.request(request, &gateway);
         let router = self.inner.router(&public_url);
-        let id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| id.len() <= 128);
+        let id =
+            request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| id.len() <= 128);
         let span = tracing::error_span!("request", request_id = id);
         let answer = async {
             let Ok(response) = router.oneshot(request).await;

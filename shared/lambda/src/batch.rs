@@ -8,7 +8,7 @@ use crate::chain;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handled {
+pub(crate) enum Handled {
     /// It has done its work, and goes.
     Done,
     /// It stays, comes again, and ends with the dead letters if that happens too often.
@@ -82,9 +82,8 @@ pub(crate) mod tests {
         let (good, bad) = (reference("acme"), reference("acme"));
         let newer = r#"{"schema":99,"what":"ever"}"#;
         let bodies = [&body(&good), "no message", &body(&bad), newer, ""];
-        let response = each(batch(bodies), async |job, _| {
-            if job == bad { Handled::Failed } else { Handled::Done }
-        });
+        let response =
+            each(batch(bodies), async |job, _| if job == bad { Handled::Failed } else { Handled::Done });
         let response = response.await;
         assert_eq!(failed(&response), ["m1", "m2", "m3", "m4"]);
     }

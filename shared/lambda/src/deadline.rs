@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_short_invocation_keeps_most_of_its_time() {
-        let left = deadline(Duration::from_secs(9)).time_limit().until.saturating_duration_since(Instant::now());
+        let left =
+            deadline(Duration::from_secs(9)).time_limit().until.saturating_duration_since(Instant::now());
         assert!((5..=6).contains(&left.as_secs()), "{left:?}");
     }
 

@@ -20,7 +20,11 @@ pub struct Variables(HashMap<String, String>);
 impl Variables {
     /// Those of this process; ones that are not UTF-8 are none of ours.
     pub fn of_process() -> Self {
-        Self(env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+        Self(
+            env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     /// The variable's value; one that is empty counts as not set.
@@ -87,7 +91,9 @@ mod tests {
         let none = Variables::default();
         assert_eq!((none.catalog().as_str(), none.public_url(), none.stack()), (CATALOG_KEY, None, None));
         let some: Variables =
-            [("WILLCALL_PUBLIC_URL", "https://data.example.com/"), ("WILLCALL_STACK", "prod")].into_iter().collect();
+            [("WILLCALL_PUBLIC_URL", "https://data.example.com/"), ("WILLCALL_STACK", "prod")]
+                .into_iter()
+                .collect();
         assert_eq!(some.public_url().unwrap(), "https://data.example.com");
         assert_eq!(some.stack().unwrap(), "prod");
     }

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use willcall_aws::{
-    Clients, ConfigError, DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, S3Catalog, S3DataFiles,
-    SqsJobQueue,
+    Clients, ConfigError, DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, S3Catalog,
+    S3DataFiles, SqsJobQueue,
 };
 use willcall_core::{
     ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, SystemClock},

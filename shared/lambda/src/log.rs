@@ -25,10 +25,12 @@ pub(crate) fn start(vars: &Variables) {
         Embedded::new(stack, write).with_filter(Targets::new().with_target(METRICS, LevelFilter::DEBUG))
     });
     let traces = vars.get("AWS_XRAY_DAEMON_ADDRESS").and_then(Segments::to).map(|segments| {
-        let wanted = Targets::new().with_target(STEPS, LevelFilter::DEBUG).with_target(INVOCATIONS, LevelFilter::INFO);
+        let wanted =
+            Targets::new().with_target(STEPS, LevelFilter::DEBUG).with_target(INVOCATIONS, LevelFilter::INFO);
         segments.with_filter(wanted.with_default(LevelFilter::ERROR))
     });
-    let started = tracing_subscriber::registry().with(lines(vars, io::stdout)).with(metrics).with(traces).try_init();
+    let started =
+        tracing_subscriber::registry().with(lines(vars, io::stdout)).with(metrics).with(traces).try_init();
     if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "panicked")));
     }
@@ -109,7 +111,10 @@ mod tests {
             let [line] = lines.as_slice() else { panic!("{rust_log}: {lines:?}") };
             assert_eq!((&line["message"], &line["job.id"]), (&json!("failed\nto work"), &json!("j1")));
             let invocation = &line["spans"][0];
-            assert_eq!((&invocation["requestId"], &invocation["xrayTraceId"]), (&json!("r1"), &json!("Root=1-2")));
+            assert_eq!(
+                (&invocation["requestId"], &invocation["xrayTraceId"]),
+                (&json!("r1"), &json!("Root=1-2"))
+            );
         }
     }
 

@@ -115,12 +115,19 @@ mod tests {
             tracing::debug!(target: METRICS, completed = 1_u64, duration_ms = Some(1500_u64), records = 7_u64, bytes = none);
         });
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
-        assert_eq!((&line["Stack"], &line["Completed"], &line["Records"]), (&json!("prod"), &json!(1), &json!(7)));
+        assert_eq!(
+            (&line["Stack"], &line["Completed"], &line["Records"]),
+            (&json!("prod"), &json!(1), &json!(7))
+        );
         assert_eq!(line["Duration"], 1500);
         assert!(line.get("Bytes").is_none(), "what is not known is not told");
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!("Willcall"), &json!([["Stack"]])));
-        let units: Vec<_> = directive["Metrics"].as_array().unwrap().iter().map(|m| (&m["Name"], &m["Unit"])).collect();
+        assert_eq!(
+            (&directive["Namespace"], &directive["Dimensions"]),
+            (&json!("Willcall"), &json!([["Stack"]]))
+        );
+        let units: Vec<_> =
+            directive["Metrics"].as_array().unwrap().iter().map(|m| (&m["Name"], &m["Unit"])).collect();
         assert_eq!(
             units,
             [

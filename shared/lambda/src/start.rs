@@ -28,7 +28,8 @@ pub async fn start(function: impl AsyncFnOnce(Host) -> Result<(), Error>) -> Exi
 
 /// Tells the runtime's interface, so that the invocation's error has the reason and not just an exit.
 fn tell(api: &str, error: &str) -> std::io::Result<()> {
-    let body = serde_json::json!({"errorType": "StartFailed", "errorMessage": error, "stackTrace": []}).to_string();
+    let body =
+        serde_json::json!({"errorType": "StartFailed", "errorMessage": error, "stackTrace": []}).to_string();
     let mut stream = TcpStream::connect(api)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     write!(

@@ -60,7 +60,10 @@ impl Trace {
     /// Reads `Root=1-…;Parent=…;Sampled=1`; `None` unless the trace is sampled.
     fn read(header: &str) -> Option<Self> {
         let value = |name: &str| {
-            header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+            header
+                .split(';')
+                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+                .map(str::to_owned)
         };
         (value("Sampled").as_deref() == Some("1"))
             .then(|| Some(Self { root: value("Root")?, parent: value("Parent")? }))
@@ -191,7 +194,10 @@ mod tests {
         while let Ok(size) = daemon.recv(&mut buffer) {
             let text = std::str::from_utf8(&buffer[..size]).unwrap();
             let (header, document) = text.split_once('\n').unwrap();
-            assert_eq!(serde_json::from_str::<Value>(header).unwrap(), json!({"format": "json", "version": 1}));
+            assert_eq!(
+                serde_json::from_str::<Value>(header).unwrap(),
+                json!({"format": "json", "version": 1})
+            );
             documents.push(serde_json::from_str(document).unwrap());
         }
         documents
@@ -221,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_trace_that_is_not_sampled_is_not_sent() {
-        for trace in [&format!("Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=0"), &format!("Root={ROOT}"), ""] {
+        for trace in [&format!("Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=0"), &format!("Root={ROOT}"), ""]
+        {
             assert!(received(trace, steps).is_empty(), "{trace}");
         }
     }

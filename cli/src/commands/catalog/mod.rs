@@ -12,7 +12,7 @@ use willcall_core::{
     ports::{CatalogSource, DatasetInspector, SystemClock},
 };
 use willcall_embedded::FileCatalog;
-use willcall_engine::ParquetInspector;
+use willcall_engine::{LocalDataFiles, ParquetInspector};
 
 use crate::{
     args::{CATALOG_KEY, Global},
@@ -24,7 +24,8 @@ use crate::{
 /// Check a catalog, or bring it to AWS.
 #[derive(Subcommand)]
 pub(crate) enum CatalogCommand {
-    /// Read the catalog and every file of its data sets, and name each problem
+    /// Read the catalog and every file of its data sets, and name each problem. For one box: `build --dry-run` checks for
+    /// AWS
     Check,
     /// Bring the catalog to the bucket of a host on AWS, with the files of data sets that are on this machine
     Build(BuildArgs),
@@ -76,7 +77,7 @@ pub(crate) async fn inspected(
 
 async fn check(global: &Global) -> Result<(), Failure> {
     let path = catalog_path(global)?;
-    let inspector = ParquetInspector::new(crate::aws::data_files(&path).await?);
+    let inspector = ParquetInspector::new(Arc::new(LocalDataFiles));
     let catalog = inspected(&path, Arc::new(inspector)).await?;
     if global.json {
         let names = |keys: Vec<&String>| json!(keys);

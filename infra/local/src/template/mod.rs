@@ -314,6 +314,14 @@ impl Reader<'_> {
         Ok(Node { line: self.resource.properties.line, kind: Kind::Map(entries) })
     }
 
+    /// The queue that an ARN names.
+    fn queue(&self, at: &At<'_>) -> Result<String, TemplateError> {
+        if !at.text()?.starts_with("arn:") {
+            return Err(at.wrong("must be an ARN"));
+        }
+        self.target(at, &["AWS::SQS::Queue"])
+    }
+
     /// The logical id at the end of a symbolic ARN or name, which must be a resource of one of the kinds.
     fn target(&self, at: &At<'_>, kinds: &[&str]) -> Result<String, TemplateError> {
         let text = at.text()?;

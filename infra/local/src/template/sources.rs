@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{Reader, TemplateError, at::At};
 use crate::deployment::{Deployment, ScheduleSpec, SourceSpec};
 
-const QUEUE: &str = "AWS::SQS::Queue";
 const FUNCTION: &str = "AWS::Serverless::Function";
 const MAPPING: [&str; 5] =
     ["BatchSize", "MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "ScalingConfig", "Enabled"];
@@ -18,7 +17,7 @@ pub(super) fn sqs(
 ) -> Result<(), TemplateError> {
     let at = event.required("Properties")?;
     at.only(&[&MAPPING[..], &["Queue"]].concat())?;
-    let queue = reader.target(&at.required("Queue")?, &[QUEUE])?;
+    let queue = reader.queue(&at.required("Queue")?)?;
     deployment.sources.extend(source(&at, reader.logical(), queue)?);
     Ok(())
 }
@@ -27,7 +26,7 @@ pub(super) fn sqs(
 pub(super) fn mapping(reader: &Reader<'_>, deployment: &mut Deployment) -> Result<(), TemplateError> {
     let node = reader.properties(&[&MAPPING[..], &["EventSourceArn", "FunctionName"]].concat(), &["Tags"])?;
     let at = At::new(&node, reader.resource.place());
-    let queue = reader.target(&at.required("EventSourceArn")?, &[QUEUE])?;
+    let queue = reader.queue(&at.required("EventSourceArn")?)?;
     let function = reader.target(&at.required("FunctionName")?, &[FUNCTION])?;
     deployment.sources.extend(source(&at, function, queue)?);
     Ok(())

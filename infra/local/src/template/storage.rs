@@ -5,8 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Reader, TemplateError, at::At};
 use crate::deployment::{BucketSpec, Deployment, IndexSpec, KeySpec, QueueSpec, RedriveSpec, TableSpec};
 
-const QUEUE: &str = "AWS::SQS::Queue";
-
 pub(super) fn queue(reader: &Reader<'_>, deployment: &mut Deployment) -> Result<(), TemplateError> {
     let used = [
         "VisibilityTimeout",
@@ -49,7 +47,7 @@ pub(super) fn queue(reader: &Reader<'_>, deployment: &mut Deployment) -> Result<
 
 fn redrive(reader: &Reader<'_>, at: &At<'_>) -> Result<RedriveSpec, TemplateError> {
     at.only(&["deadLetterTargetArn", "maxReceiveCount"])?;
-    let dead_letters = reader.target(&at.required("deadLetterTargetArn")?, &[QUEUE])?;
+    let dead_letters = reader.queue(&at.required("deadLetterTargetArn")?)?;
     Ok(RedriveSpec { dead_letters, max_receive_count: at.required("maxReceiveCount")?.number(1, 1000)? })
 }
 

@@ -104,12 +104,18 @@ fn a_template_says_what_runs() {
     assert_eq!(deployment.routes[1].path, RoutePath::Default);
     let api = deployment.api.unwrap();
     let cors = api.cors.unwrap();
-    assert_eq!((api.stage.as_str(), cors.origins.len(), cors.headers), ("$default", 2, vec!["x-a".to_owned()]));
+    assert_eq!(
+        (api.stage.as_str(), cors.origins.len(), cors.headers),
+        ("$default", 2, vec!["x-a".to_owned()])
+    );
     let source = &deployment.sources[0];
     assert_eq!((source.queue.as_str(), source.batch_size, source.report_failures), ("Jobs", 1, true));
     assert_eq!(source.maximum_concurrency, Some(3));
     let schedule = &deployment.schedules[0];
-    assert_eq!((schedule.every, &schedule.input), (Duration::from_secs(300), &Some(serde_json::json!({"a": 1}))));
+    assert_eq!(
+        (schedule.every, &schedule.input),
+        (Duration::from_secs(300), &Some(serde_json::json!({"a": 1})))
+    );
     let queue = &deployment.queues[0];
     let redrive = queue.redrive.as_ref().unwrap();
     assert_eq!((redrive.dead_letters.as_str(), redrive.max_receive_count), ("Dead", 4));
@@ -152,6 +158,8 @@ fn what_is_wrong_is_an_error_that_names_the_place() {
         ("QUEUE: !Ref Jobs", "AWS_REGION: x", "keeps for itself"),
         ("QUEUE: !Ref Jobs", "QUEUE: [a]", "must be text"),
         ("Queue: !GetAtt Jobs.Arn", "Queue: !GetAtt Table.Arn", "names no AWS::SQS::Queue"),
+        ("Queue: !GetAtt Jobs.Arn", "Queue: !Ref Jobs", "must be an ARN"),
+        ("deadLetterTargetArn: !GetAtt Dead.Arn", "deadLetterTargetArn: !Ref Dead", "must be an ARN"),
         ("BatchSize: 1", "BatchSize: 11", "no MaximumBatchingWindowInSeconds"),
         ("BatchSize: 1", "FilterCriteria: {}", "FilterCriteria (line "),
         ("MaximumConcurrency: 3", "MaximumConcurrency: 1", "from 2 to 1000"),
@@ -171,17 +179,33 @@ fn what_is_wrong_is_an_error_that_names_the_place() {
         ("AllowMethods: [GET]", "AllowMethods: [GTE]", "allows the method GTE"),
         ("AllowMethods: [GET]", "AllowMethods: ['*'], AllowCredentials: true", "allows credentials"),
         ("maxReceiveCount: 4", "maxReceiveCount: 0", "from 1 to 1000"),
-        ("[{AttributeName: pk, AttributeType: S}]", "[{AttributeName: sk, AttributeType: S}]", "the keys are of"),
+        (
+            "[{AttributeName: pk, AttributeType: S}]",
+            "[{AttributeName: sk, AttributeType: S}]",
+            "the keys are of",
+        ),
         ("BillingMode: PAY_PER_REQUEST", "BillingMode: PROVISIONED", "must be one of PAY_PER_REQUEST"),
-        ("Type: AWS::DynamoDB::Table", "Type: AWS::DynamoDB::GlobalTable", "is a AWS::DynamoDB::GlobalTable"),
-        ("CodeUri: ../target/lambda/submit/bootstrap.zip", "CodeUri: ./x.zip", "must end with the binary's name"),
+        ("Type: AWS::CloudWatch::Alarm", "Type: AWS::Lambda::Alias", "is a AWS::Lambda::Alias, which"),
+        (
+            "CodeUri: ../target/lambda/submit/bootstrap.zip",
+            "CodeUri: ./x.zip",
+            "must end with the binary's name",
+        ),
         ("Runtime: provided.al2023", "Runtime: python3.13", "must be one of provided.al2023"),
         ("!If [Reserves,", "!If [Reserved,", "names no condition: Reserved"),
         ("Condition: Both", "Condition: Bath", "names no condition: Bath"),
-        ("!Condition Reserves, !Condition IsTest", "!Condition Either, !Condition IsTest", "names no condition: Either"),
-        ("!FindInMap [Sizes, !Ref Stage, Memory]", "!FindInMap [Sizes, !Ref Stage, Disk]", "finds no Sizes.prod.Disk"),
+        (
+            "!Condition Reserves, !Condition IsTest",
+            "!Condition Either, !Condition IsTest",
+            "names no condition: Either",
+        ),
+        (
+            "!FindInMap [Sizes, !Ref Stage, Memory]",
+            "!FindInMap [Sizes, !Ref Stage, Disk]",
+            "finds no Sizes.prod.Disk",
+        ),
         ("!Select [1,", "!Select [3,", "selects 3 of 3 values"),
-        ("${Jobs.QueueName}/", "${Jobs.QueueName/", "refers to"),
+        ("${Jobs.QueueName}/", "${Jobs.QueueName/", "asks for Jobs.QueueName/"),
         ("Default: 0, MinValue: 0", "Default: -1, MinValue: 0", "against MinValue 0"),
         ("Default: prod}", "Default: prod, AllowedValues: [a, b]}", "must be one of a, b"),
         ("Default: prod}", "Description: x}", "has no default, and no value was given"),

@@ -73,7 +73,7 @@ impl DataFile for S3DataFile {
         if position >= end {
             return Ok(0);
         }
-        let bytes = self.read_ranges(&[position..end])?.concat();
+        let bytes = self.read_ranges(std::slice::from_ref(&(position..end)))?.concat();
         buffer[..bytes.len()].copy_from_slice(&bytes);
         Ok(bytes.len())
     }

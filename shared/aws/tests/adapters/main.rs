@@ -13,3 +13,4 @@ mod jobs;
 mod place;
 mod publish;
 mod signature;
+mod submits;

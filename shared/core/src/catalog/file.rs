@@ -111,6 +111,10 @@ pub struct PlanEntry {
     pub max_open_jobs: Option<u32>,
     /// The most submits a minute.
     pub submits_per_minute: Option<u32>,
+    /// The most records delivered a day.
+    pub max_records_per_day: Option<u64>,
+    /// The most bytes of results a day.
+    pub max_bytes_per_day: Option<u64>,
     /// Days that results are kept.
     pub retention_days: Option<u32>,
     /// The data sets that it may read.
@@ -195,13 +199,16 @@ impl PlanEntry {
             Some(0) => Err(format!("{member} must be at least 1")),
             other => Ok(other),
         };
-        if self.max_records == Some(0) {
-            return Err("max_records must be at least 1".into());
+        for (member, value) in [
+            ("max_records", self.max_records),
+            ("max_records_per_day", self.max_records_per_day),
+            ("max_bytes_per_day", self.max_bytes_per_day),
+        ] {
+            if value == Some(0) {
+                return Err(format!("{member} must be at least 1"));
+            }
         }
         // Better refused than written down and not kept.
-        if self.submits_per_minute.is_some() {
-            return Err("submits_per_minute is not enforced by this version: leave it out".into());
-        }
         if self.sql == Some(true) {
             return Err("sql is not served by this version: leave it out".into());
         }
@@ -212,7 +219,9 @@ impl PlanEntry {
         Ok(Plan {
             max_records: self.max_records.unwrap_or(default.max_records),
             max_open_jobs: positive("max_open_jobs", self.max_open_jobs)?.unwrap_or(default.max_open_jobs),
-            submits_per_minute: None,
+            submits_per_minute: positive("submits_per_minute", self.submits_per_minute)?,
+            max_records_per_day: self.max_records_per_day,
+            max_bytes_per_day: self.max_bytes_per_day,
             retention_days: positive("retention_days", self.retention_days)?
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
@@ -254,6 +263,9 @@ mod tests {
             default = true
             [plans.pro]
             max_records = 5
+            submits_per_minute = 60
+            max_records_per_day = 1_000_000
+            max_bytes_per_day = 1_000_000_000
             datasets = ["flights"]
             formats = ["csv", "jsons"]
             "#,
@@ -264,6 +276,9 @@ mod tests {
         assert_eq!(file.default_plan, "free");
         assert_eq!(file.plans["free"].max_records, 1000);
         let pro = &file.plans["pro"];
+        assert_eq!(pro.submits_per_minute, Some(60));
+        assert_eq!((pro.daily().records, pro.daily().bytes), (Some(1_000_000), Some(1_000_000_000)));
+        assert!(file.plans["free"].daily().is_none() && file.plans["free"].submits_per_minute.is_none());
         assert!(pro.allows_dataset("flights") && !pro.allows_dataset("other"));
         assert!(pro.allows_format(Format::Json) && !pro.allows_format(Format::Parquet));
     }
@@ -287,7 +302,9 @@ mod tests {
             ),
             ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
             ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
-            ("[plans.p]\nsubmits_per_minute = 5", "plans.p: submits_per_minute is not enforced"),
+            ("[plans.p]\nsubmits_per_minute = 0", "plans.p: submits_per_minute must be at least 1"),
+            ("[plans.p]\nmax_bytes_per_day = 0", "plans.p: max_bytes_per_day must be at least 1"),
+            ("[plans.p]\nmax_records_per_day = -1", "invalid value"),
             ("[plans.p]\nsql = true", "plans.p: sql is not served"),
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),

@@ -11,6 +11,7 @@ mod job_queue;
 mod job_store;
 mod signals;
 mod signed_files;
+mod submission;
 
 pub use self::{
     accounts::{Accounts, AccountsError},
@@ -26,4 +27,5 @@ pub use self::{
     job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
     signals::{Listener, Signals},
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
+    submission::{Consumed, NewJob, Submitted},
 };

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 /// A query before validation. Each member is as the client wrote it; `None` and empty mean that it did not.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct QueryDraft {
     /// The data set.
     pub dataset: String,
@@ -37,10 +39,14 @@ pub struct QueryDraft {
     pub name: Option<String>,
     /// The client's marks.
     pub labels: BTreeMap<String, String>,
+    /// Whether an identical job may serve.
+    pub reuse: Option<bool>,
+    /// How many seconds ago that job may have completed.
+    pub max_age: Option<u64>,
 }
 
 /// Options of CSV before validation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CsvDraft {
     /// What stands between fields.
     pub delimiter: Option<String>,
@@ -53,7 +59,7 @@ pub struct CsvDraft {
 }
 
 /// Options of Parquet before validation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ParquetDraft {
     /// The compression inside: none, snappy or zstd.
     pub compression: Option<String>,

@@ -372,3 +372,164 @@ fn requests(numbers: &[u64]) -> Vec<Range<u64>> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, AtomicUsize},
+        thread,
+    };
+
+    use super::*;
+
+    /// A file in memory whose byte at each place is told by the place.
+    #[derive(Debug, Default)]
+    struct Memory {
+        requests: AtomicUsize,
+        blocks: AtomicUsize,
+        fails: AtomicBool,
+    }
+
+    fn byte(place: u64) -> u8 {
+        (place ^ (place >> 8) ^ (place >> 16)) as u8
+    }
+
+    impl DataFile for Memory {
+        fn read_at(&self, _: &mut [u8], _: u64) -> Result<usize, DataFilesError> {
+            unreachable!("a far file is read by ranges")
+        }
+
+        fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, DataFilesError> {
+            if self.fails.load(Ordering::SeqCst) {
+                return Err(DataFilesError::Unavailable("down".into()));
+            }
+            self.requests.fetch_add(ranges.len(), Ordering::SeqCst);
+            let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            self.blocks.fetch_add(bytes.div_ceil(BLOCK) as usize, Ordering::SeqCst);
+            Ok(ranges.iter().map(|range| range.clone().map(byte).collect::<Vec<u8>>().into()).collect())
+        }
+
+        fn is_far(&self) -> bool {
+            true
+        }
+
+        fn check(&self) -> Result<(), DataFilesError> {
+            Ok(())
+        }
+    }
+
+    const SIZE: u64 = 40 * BLOCK + 1_234;
+
+    fn far(limit: u64) -> (FarFile, Arc<Memory>, Arc<Blocks>) {
+        let (memory, blocks) = (Arc::new(Memory::default()), Arc::new(Blocks::new(limit as usize)));
+        let file: Arc<dyn DataFile> = Arc::<Memory>::clone(&memory);
+        (FarFile::new(file, SIZE, Arc::clone(&blocks)), memory, blocks)
+    }
+
+    fn is_right(bytes: &[u8], start: u64) -> bool {
+        bytes.iter().zip(start..).all(|(is, place)| *is == byte(place))
+    }
+
+    #[test]
+    fn blocks_that_lie_close_together_are_one_request() {
+        assert_eq!(requests(&[]), []);
+        let (three, to_the_gap) = (3..6, 0..GAP_BLOCKS + 2);
+        assert_eq!(requests(&[3, 4, 5]), [three]);
+        assert_eq!(requests(&[0, GAP_BLOCKS + 1]), [to_the_gap]);
+        assert_eq!(requests(&[0, GAP_BLOCKS + 2]), [0..1, GAP_BLOCKS + 2..GAP_BLOCKS + 3]);
+        let many: Vec<u64> = (0..150).collect();
+        assert_eq!(requests(&many), [0..64, 64..128, 128..150]);
+    }
+
+    #[test]
+    fn reads_are_exact_within_and_across_blocks_in_any_memory() {
+        for limit in [0, BLOCK, 8 * BLOCK, 1 << 30] {
+            let (file, _, blocks) = far(limit);
+            for (start, length) in [
+                (0, 1),
+                (5, BLOCK as usize - 5),
+                (BLOCK - 1, 2),
+                (3 * BLOCK, 20 * BLOCK as usize),
+                (SIZE - 10, 10),
+                (7, 0),
+            ] {
+                let bytes = file.bytes(start, length).unwrap();
+                assert!(bytes.len() == length && is_right(&bytes, start), "{limit} {start} {length}");
+                assert!(blocks.state().bytes <= limit as usize);
+            }
+            let mut head = [0; 5_000];
+            for place in [0, BLOCK - 100, SIZE - 7] {
+                let read = file.read_at(&mut head, place).unwrap();
+                assert!(read > 0 && is_right(&head[..read], place));
+            }
+            assert_eq!(file.read_at(&mut head, SIZE).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_is_not_fetched_again_until_it_had_to_go() {
+        let (file, memory, _) = far(1 << 30);
+        let wanted = [0..10 * BLOCK, 30 * BLOCK..SIZE];
+        assert!(file.lacks(&wanted));
+        file.fetch(&wanted).unwrap();
+        assert!(!file.lacks(&wanted));
+        assert_eq!(memory.requests.load(Ordering::SeqCst), 2);
+        file.fetch(&wanted).unwrap();
+        file.bytes(0, 10 * BLOCK as usize).unwrap();
+        assert_eq!(memory.requests.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn reads_that_follow_each_other_are_fetched_ahead() {
+        let (file, memory, _) = far(1 << 30);
+        for block in 0..40 {
+            file.bytes(block * BLOCK, BLOCK as usize).unwrap();
+        }
+        assert!(memory.requests.load(Ordering::SeqCst) <= 6);
+        assert!(memory.blocks.load(Ordering::SeqCst) <= 42);
+    }
+
+    #[test]
+    fn heads_of_pages_outlive_their_blocks() {
+        let (file, memory, _) = far(2 * BLOCK);
+        let mut head = [0; 100];
+        file.read_at(&mut head, 100).unwrap();
+        file.bytes(20 * BLOCK, 10 * BLOCK as usize).unwrap();
+        let before = memory.requests.load(Ordering::SeqCst);
+        file.read_at(&mut head, 100).unwrap();
+        assert!(is_right(&head, 100));
+        assert_eq!(memory.requests.load(Ordering::SeqCst), before);
+    }
+
+    #[test]
+    fn what_failed_may_be_fetched_again() {
+        let (file, memory, blocks) = far(1 << 30);
+        memory.fails.store(true, Ordering::SeqCst);
+        let all = 0..SIZE;
+        assert!(file.fetch(&[all]).is_err());
+        assert!(file.bytes(0, 10).is_err());
+        assert!(blocks.state().slots.is_empty());
+        memory.fails.store(false, Ordering::SeqCst);
+        assert!(is_right(&file.bytes(0, 10).unwrap(), 0));
+    }
+
+    #[test]
+    fn many_threads_get_what_they_ask_for_and_little_comes_twice() {
+        let (file, memory, blocks) = far(1 << 30);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let file = &file;
+                scope.spawn(move || {
+                    for step in 0..40 {
+                        let block = (step + 5 * thread) % 40;
+                        let bytes = file.bytes(block * BLOCK + 3, BLOCK as usize).unwrap();
+                        assert!(is_right(&bytes, block * BLOCK + 3));
+                    }
+                });
+            }
+        });
+        assert!(memory.blocks.load(Ordering::SeqCst) <= 41);
+        drop(file);
+        assert_eq!(blocks.state().bytes, 0, "it goes with the file");
+    }
+}

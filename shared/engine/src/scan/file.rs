@@ -189,7 +189,8 @@ fn failure(entry: &DataFileEntry, reader: &SharedFile, error: ParquetError) -> E
 /// Reads a file's footer.
 pub(crate) fn load(reader: &SharedFile) -> Result<ArrowReaderMetadata> {
     // One trip for most footers, instead of one for their length and one for the rest.
-    reader.fetch(&[reader.size.saturating_sub(FOOTER)..reader.size])?;
+    let footer = reader.size.saturating_sub(FOOTER)..reader.size;
+    reader.fetch(std::slice::from_ref(&footer))?;
     let own = ArrowReaderMetadata::load(reader, ArrowReaderOptions::new())?;
     let plain = plain_schema(own.schema());
     if &plain == own.schema().as_ref() {

@@ -135,6 +135,7 @@ pub(crate) fn method_not_allowed(method: &Method) -> Failure {
 fn cors() -> CorsLayer {
     let exposed = [
         "etag",
+        "idempotent-replayed",
         "link",
         "location",
         "content-location",
@@ -155,6 +156,7 @@ fn cors() -> CorsLayer {
         "authorization",
         "x-api-key",
         "content-type",
+        "idempotency-key",
         "prefer",
         "range",
         "if-range",

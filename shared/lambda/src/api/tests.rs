@@ -6,12 +6,7 @@ use serde_json::{Value, json};
 use willcall_conformance::{
     FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemorySignals,
 };
-use willcall_core::{
-    catalog::Catalog,
-    account::Plan,
-    ports::SystemClock,
-    usecases::Settings,
-};
+use willcall_core::{account::Plan, catalog::Catalog, ports::SystemClock, usecases::Settings};
 
 use super::*;
 
@@ -105,7 +100,11 @@ async fn links_begin_with_the_domain_and_stage_that_api_gateway_names() {
     let named = Api::new(app(), Some("https://data.example.com/x".into()), echo);
     for path in ["/v1/jobs", "/x/v1/jobs", "/prod/v1/jobs"] {
         let (_, told) = ask(&named, event("prod", path, "", None)).await;
-        assert_eq!((&told["url"], &told["uri"]), (&json!("https://data.example.com/x"), &json!("/v1/jobs")), "{path}");
+        assert_eq!(
+            (&told["url"], &told["uri"]),
+            (&json!("https://data.example.com/x"), &json!("/v1/jobs")),
+            "{path}"
+        );
     }
 }
 
@@ -161,7 +160,10 @@ async fn the_real_routes_answer_problems_with_links_of_the_address() {
         problem["type"],
         "https://abc.execute-api.eu-central-1.amazonaws.com/prod/problems/unauthenticated"
     );
-    assert_eq!((&problem["instance"], &problem["request_id"]), (&json!("/v1/jobs"), &json!("JKJaXmPLvHcESHA")));
+    assert_eq!(
+        (&problem["instance"], &problem["request_id"]),
+        (&json!("/v1/jobs"), &json!("JKJaXmPLvHcESHA"))
+    );
     let (status, _) = ask(&api, event("$default", "/nothing", "", None)).await;
     assert_eq!(status, 404);
 }

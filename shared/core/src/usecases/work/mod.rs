@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::lease::{LeaseKeeper, Stop};
-use super::{App, view::request_of};
+use super::{App, quota::Allowance, view::request_of};
 use crate::{
     Error, JobRef,
     catalog::Dataset,
@@ -68,7 +68,7 @@ impl TimeLimit {
     fn problem(self) -> Problem {
         let seconds = (self.whole.as_millis() + 500) / 1000;
         let whole = match seconds {
-            120.. if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+            120.. if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
             _ => format!("{seconds} seconds"),
         };
         let detail = format!(
@@ -204,10 +204,12 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     let app = &worker.app;
     let request = request_of(app, job).await.map_err(transient)?;
     let Work::Query(query) = &request.work;
+    let allowance =
+        Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     let task = Task {
         job: job.reference(),
         attempt: job.attempt,
-        work: Arc::new(request.work.clone()),
+        work: Arc::new(Work::Query(Box::new(allowance.cap((**query).clone())))),
         dataset: dataset_of(app, query).await?,
         blobs: Arc::clone(&app.blobs),
         control: Arc::clone(control),
@@ -228,6 +230,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     if control.is_cancelled() {
         return Err(ExecuteError::Cancelled);
     }
+    let delivered = allowance.explain(query, delivered);
     let result = commit(app, job, query, &delivered).instrument(step!("commit", job.id)).await?;
     let left = |found: u64| found.saturating_sub(query.offset);
     Ok(Finished {
