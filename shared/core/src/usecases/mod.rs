@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod authenticate;
 pub mod datasets;
 mod draft;
+pub mod dry_run;
 pub mod idempotency;
 pub mod jobs;
 pub mod limits;
