@@ -9,7 +9,7 @@ use futures::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use willcall_tests::{Answer, Client, Host, id};
+use willcall_tests::{Answer, Client, On, OneBox, id, unique};
 
 async fn submit(client: &Client, key: &str, query: &Value) -> Result<Answer> {
     let mut body = json!({"kind": "query", "dataset": "numbers"});
@@ -35,9 +35,8 @@ async fn jobs_there_are(client: &Client) -> Result<Vec<Value>> {
     }
 }
 
-#[tokio::test]
-async fn a_thousand_at_once_with_one_key_make_one_job() -> Result<()> {
-    let host = Host::with_numbers(1_000).await?;
+async fn a_thousand_at_once_with_one_key_make_one_job(_: On) -> Result<()> {
+    let host = OneBox::numbers(1_000).await?;
     let client = host.client();
     let query = json!({"format": "csv"});
     let answers = join_all((0..1_000).map(|_| submit(&client, "the one", &query))).await;
@@ -54,9 +53,8 @@ async fn a_thousand_at_once_with_one_key_make_one_job() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn keys_tell_what_was_made_across_kills() -> Result<()> {
-    let mut host = Host::with_numbers(1_000).await?;
+async fn keys_tell_what_was_made_across_kills(_: On) -> Result<()> {
+    let mut host = OneBox::numbers(1_000).await?;
     let client = host.client();
     let query = |n: usize| json!({"limit": n + 1});
     let sending = tokio::spawn(async move {
@@ -91,10 +89,9 @@ async fn keys_tell_what_was_made_across_kills() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn submits_of_a_minute_are_never_exceeded() -> Result<()> {
-    let host = Host::with_numbers(1_000).await?;
-    let paced = host.client().with_token(Some(&host.token("paced", "paced", "submit")?));
+async fn submits_of_a_minute_are_never_exceeded(on: On) -> Result<()> {
+    let host = on.numbers(1_000).await?;
+    let paced = host.client_of("paced", "paced", "submit")?;
     let answers = join_all((0..80).map(|_| submit(&paced, "", &Value::Null))).await;
     let mut minutes: BTreeMap<String, u32> = BTreeMap::new();
     for answer in answers {
@@ -120,10 +117,9 @@ async fn submits_of_a_minute_are_never_exceeded() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes() -> Result<()> {
-    let host = Host::with_numbers(1_000).await?;
-    let daily = host.client().with_token(Some(&host.token("daily", "daily", "submit")?));
+async fn a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes(on: On) -> Result<()> {
+    let host = on.numbers(1_000).await?;
+    let daily = host.client_of("daily", "daily", "submit")?;
     // A day that ends in between begins anew: then there is nothing to be seen.
     let day = |job: &Value| job["finished"].as_str().map(|moment| moment[..10].to_owned());
     let first = daily.run(json!({"dataset": "numbers", "limit": 600})).await?;
@@ -140,9 +136,8 @@ async fn a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn identical_jobs_are_joined_and_run_again_deliver_the_same() -> Result<()> {
-    let host = Host::with_numbers(20_000).await?;
+async fn identical_jobs_are_joined_and_run_again_deliver_the_same(on: On) -> Result<()> {
+    let host = on.numbers(20_000).await?;
     let client = host.client();
     let query = json!({"filter": "n < 5000", "sort": ["mixed"], "format": "csv", "reuse": true});
     let answers = join_all((0..20).map(|_| submit(&client, "", &query))).await;
@@ -172,9 +167,8 @@ async fn identical_jobs_are_joined_and_run_again_deliver_the_same() -> Result<()
     Ok(())
 }
 
-#[tokio::test]
-async fn one_accounts_many_jobs_do_not_delay_anothers_one() -> Result<()> {
-    let host = Host::with_numbers(50_000).await?;
+async fn one_accounts_many_jobs_do_not_delay_anothers_one(_: On) -> Result<()> {
+    let host = OneBox::numbers(50_000).await?;
     let many = host.client();
     let one = many.with_token(Some(&host.token("one", "everything", "submit")?));
     let query = json!({"sort": ["mixed"], "format": "csv", "compression": "gzip"});
@@ -188,4 +182,58 @@ async fn one_accounts_many_jobs_do_not_delay_anothers_one() -> Result<()> {
     let open = many.get("/v1/account").await?.json()?["usage"]["open_jobs"].as_u64().context("open")?;
     assert!(open > 300, "only {open} of the many were left when the one had ended");
     Ok(())
+}
+
+async fn a_request_is_repeated_and_a_dry_run_tells_what_comes(on: On) -> Result<()> {
+    let host = on.numbers(5_000).await?;
+    let (client, key) = (host.client(), unique());
+    let query = json!({"filter": "n < 3000", "format": "csv"});
+    let answers = join_all((0..12).map(|_| submit(&client, &key, &query))).await;
+    let mut ids = Vec::new();
+    for answer in answers {
+        let answer = answer?;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        ids.push(id(&answer.json()?).to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "many at once make one");
+    let done = client.ended(&json!({"job_id": ids[0]})).await?;
+    let other = submit(&client, &key, &json!({"filter": "n < 3001", "format": "csv"})).await?;
+    assert_eq!((other.status, other.problem()?.as_str()), (422, "idempotency-mismatch"));
+
+    let mut body = json!({"kind": "query", "dataset": "numbers"});
+    for (name, value) in query.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let answer = client.post("/v1/jobs?dry_run=true", &body).await?;
+    let estimate = match answer.status {
+        200 => answer.json()?,
+        202 => client.ended(&answer.json()?).await?["estimate"].clone(),
+        other => panic!("{other}: {}", answer.text()),
+    };
+    assert_eq!(
+        (&estimate["records_found"], &estimate["records"]),
+        (&json!(3000), &json!(3000)),
+        "{estimate}"
+    );
+    let (told, written) = (estimate["bytes_written"].as_u64(), done["result"]["bytes"].as_u64());
+    let (told, written) = (told.context("told")? as f64, written.context("written")? as f64);
+    assert!((told / written - 1.0).abs() < 0.2, "{told} bytes were told, and {written} are written");
+    Ok(())
+}
+
+willcall_tests::scenarios! {
+    client: [
+        identical_jobs_are_joined_and_run_again_deliver_the_same,
+        a_request_is_repeated_and_a_dry_run_tells_what_comes,
+    ],
+    operator: [
+        submits_of_a_minute_are_never_exceeded,
+        a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes,
+    ],
+    one_box: [
+        a_thousand_at_once_with_one_key_make_one_job,
+        keys_tell_what_was_made_across_kills,
+        one_accounts_many_jobs_do_not_delay_anothers_one,
+    ],
 }

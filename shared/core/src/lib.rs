@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod job;
 pub mod ports;
 pub mod query;
+pub mod telemetry;
 pub mod time;
 pub mod token;
 pub mod usecases;

@@ -12,6 +12,7 @@ mod filter;
 mod formats;
 mod inspect;
 mod kinds;
+mod local;
 mod ordered;
 mod scan;
 mod schema;
@@ -22,5 +23,6 @@ mod sort;
 pub use self::{
     engine::{Engine, EngineConfig},
     inspect::ParquetInspector,
+    local::LocalDataFiles,
 };
 pub use willcall_core::format::WRITER_VERSION;

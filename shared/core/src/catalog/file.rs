@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{DatasetSource, View};
+use super::{DatasetSource, View, location::absolute};
 use crate::{account::Plan, format::Format, id::is_name};
 
 /// The catalog as it is written, checked for everything that can be seen without the data.
@@ -126,7 +126,7 @@ pub struct PlanEntry {
 }
 
 impl CatalogFile {
-    /// Reads and checks a catalog file. Relative locations are taken from the file's own directory.
+    /// Reads and checks a catalog file. Relative paths are taken from the file's own directory.
     pub fn read(path: &Path) -> Result<Self, CatalogFileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| CatalogFileError::Read { path: path.to_owned(), source })?;
@@ -146,9 +146,8 @@ impl CatalogFile {
         for (name, entry) in raw.datasets {
             let place = format!("datasets.{name}");
             check_name(&name).map_err(|detail| wrong(place.clone(), detail))?;
-            if entry.path.is_empty() {
-                return Err(wrong(place + ".path", "is empty: name a Parquet file or a directory".into()));
-            }
+            let location =
+                absolute(&entry.path, &base).map_err(|detail| wrong(format!("{place}.path"), detail))?;
             let mut views = BTreeMap::new();
             for (view, entry) in entry.views {
                 let place = format!("{place}.views.{view}");
@@ -158,7 +157,6 @@ impl CatalogFile {
                 }
                 views.insert(view, View { description: entry.description, fields: entry.fields });
             }
-            let location = base.join(&entry.path).to_string_lossy().into_owned();
             let source = DatasetSource { location };
             datasets.insert(name, DatasetEntry { description: entry.description, source, views });
         }
@@ -259,6 +257,8 @@ mod tests {
             path = "flights.parquet"
             [datasets.flights.views.delays]
             fields = ["carrier", "dep_delay"]
+            [datasets.far]
+            path = "s3://bucket/far/"
             [plans.free]
             default = true
             [plans.pro]
@@ -272,6 +272,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.datasets["flights"].source.location, "/data/flights.parquet");
+        assert_eq!(file.datasets["far"].source.location, "s3://bucket/far/");
         assert_eq!(file.default_plan, "free");
         assert_eq!(file.plans["free"].max_records, 1000);
         let pro = &file.plans["pro"];
@@ -295,6 +296,10 @@ mod tests {
             ("[datasets.flights]", "missing field `path`"),
             ("[datasets.'a/b']\npath = 'x'", "datasets.a/b: is not a name"),
             ("[datasets.a]\npath = ''", "datasets.a.path: is empty"),
+            (
+                "[datasets.a]\npath = 's3://Bucket/a'",
+                "datasets.a.path: \"Bucket\" is not the name of a bucket",
+            ),
             ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
             ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
             ("[plans.p]\nsubmits_per_minute = 0", "plans.p: submits_per_minute must be at least 1"),

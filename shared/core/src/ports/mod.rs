@@ -5,6 +5,7 @@ mod accounts;
 mod blob_store;
 mod catalog;
 mod clock;
+mod data_files;
 mod executor;
 mod job_queue;
 mod job_store;
@@ -20,6 +21,7 @@ pub use self::{
     },
     catalog::{CatalogError, CatalogSource, DatasetInspector, InspectError},
     clock::{Clock, ManualClock, SystemClock},
+    data_files::{DataFile, DataFileEntry, DataFiles, DataFilesByPlace, DataFilesError},
     executor::{Control, Delivered, ExecuteError, Executor, Task},
     job_queue::{JobQueue, QueueError},
     job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},

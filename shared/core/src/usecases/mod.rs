@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod authenticate;
 pub mod datasets;
+pub mod dead_letter;
 mod draft;
 pub mod dry_run;
 pub mod idempotency;

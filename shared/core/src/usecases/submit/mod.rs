@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use super::{
     App, JobView, QueryDraft,
@@ -25,6 +26,7 @@ use crate::{
         kinds::{QueryWork, Work},
     },
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
+    telemetry::{self, step},
 };
 
 pub(super) use validate::{check_labels, check_name};
@@ -78,7 +80,7 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
         return Ok(Receipt { view, replayed: true, rate: None });
     }
     let new = prepare(app, caller, &draft, original, key, dry_run).await?;
-    let outcome = app.jobs.submit(&new).await;
+    let outcome = app.jobs.submit(&new).instrument(step!("store", new.job.id)).await;
     // After a failure of the store itself the job may be there, and needs its request.
     let kept = matches!(outcome, Ok(Submitted::Inserted { .. }) | Err(InsertError::Store(_)));
     if !kept && matches!(new.job.request, StoredRequest::Blob { .. }) {
@@ -88,10 +90,12 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
         Submitted::Inserted { submits } => {
             let job = new.job;
             tracing::info!(job.id = %job.id, account = %job.account, dataset = job.dataset, "accepted job");
+            telemetry::submitted();
             let now = job.created;
             let rate = new.submits_per_minute.zip(submits);
             let rate = rate.map(|(most, used)| RateLimit::submits(most, used, now));
-            let job = send(app, job).await;
+            let step = step!("send", job.id);
+            let job = send(app, job).instrument(step).await;
             Ok(Receipt { view: view(app, job).await?, replayed: false, rate })
         }
         Submitted::Known(known) => {
