@@ -224,10 +224,10 @@ async fn a_request_is_repeated_and_a_dry_run_tells_what_comes(on: On) -> Result<
 
 willcall_tests::scenarios! {
     client: [
-        identical_jobs_are_joined_and_run_again_deliver_the_same,
         a_request_is_repeated_and_a_dry_run_tells_what_comes,
     ],
     operator: [
+        identical_jobs_are_joined_and_run_again_deliver_the_same,
         submits_of_a_minute_are_never_exceeded,
         a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes,
     ],

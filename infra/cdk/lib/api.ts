@@ -19,6 +19,7 @@ const ROUTES: [apigw.HttpMethod, string, FunctionName][] = [
   [PATCH, '/v1/jobs/{id}', 'submit'],
   [DELETE, '/v1/jobs/{id}', 'submit'],
   [ANY, '/v1/jobs/{id}/cancel', 'submit'],
+  [ANY, '/v1/jobs/{id}/rerun', 'submit'],
   [ANY, '/v1/datasets/{dataset}/records', 'records'],
   [GET, '/v1/jobs', 'status'],
   [GET, '/v1/jobs/{id}', 'status'],
@@ -109,6 +110,7 @@ function cors(): apigw.CorsPreflightOptions {
       'authorization',
       'x-api-key',
       'content-type',
+      'idempotency-key',
       'prefer',
       'range',
       'if-range',
@@ -119,6 +121,7 @@ function cors(): apigw.CorsPreflightOptions {
     ],
     exposeHeaders: [
       'etag',
+      'idempotent-replayed',
       'link',
       'location',
       'content-location',

@@ -29,7 +29,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
   return {
     submit: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
-      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       readCatalog(),
       keepLargeRequests(),
       // A link is signed with the rights of who signs it.
@@ -39,7 +39,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     ],
     records: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
-      onJobs('WriteJobs', 'dynamodb:PutItem'),
+      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:UpdateItem'),
       readCatalog(),
       keepLargeRequests(),
       list('FindRequestToRemove', 'requests/*'),
@@ -60,7 +60,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       consume('ReceiveMessages', jobs.queue.queueArn),
       send('SendRetries'),
       // DeleteItem: a job that ends gives its place among the open ones back.
-      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       allow(
         'ReadCatalogRequestsAndData',
         ['s3:GetObject'],

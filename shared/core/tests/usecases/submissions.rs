@@ -121,6 +121,19 @@ async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
 }
 
 #[tokio::test]
+async fn open_jobs_are_limited_by_the_plan() {
+    let world = World::delivering();
+    let first = world.submit().await;
+    world.submit().await;
+    world.submit().await;
+    let refused = world.submit_as(draft()).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded { limit: "max_open_jobs", value: 3, .. })));
+    world.work(&first).await;
+    world.submit().await;
+    assert_eq!(accounts::usage(&world.app, &world.caller()).await.unwrap().open_jobs, 3);
+}
+
+#[tokio::test]
 async fn submits_are_counted_by_the_minute_of_the_clock() {
     let world = World::delivering();
     let limited = Plan { submits_per_minute: Some(2), ..plan() };
