@@ -110,6 +110,7 @@ function cors(): apigw.CorsPreflightOptions {
       'authorization',
       'x-api-key',
       'content-type',
+      'idempotency-key',
       'prefer',
       'idempotency-key',
       'range',
@@ -121,6 +122,7 @@ function cors(): apigw.CorsPreflightOptions {
     ],
     exposeHeaders: [
       'etag',
+      'idempotent-replayed',
       'link',
       'location',
       'content-location',
