@@ -14,7 +14,7 @@ use willcall_aws_local::{Call, Service};
 use super::aws::Aws;
 use crate::{Operator as _, id};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 const QUEUES: [&str; 4] = ["JobsQueue", "JobsDeadLetters", "NotifyQueue", "NotifyDeadLetters"];
 
 impl Aws {
@@ -83,7 +83,9 @@ impl Aws {
         let asked = self.local.sqs().get_queue_attributes().queue_url(self.local.queue_url(queue)?);
         let found = asked.attribute_names(QueueAttributeName::All).send().await?;
         let attributes = found.attributes.unwrap_or_default();
-        let count = |name: QueueAttributeName| attributes.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        let count = |name: QueueAttributeName| {
+            attributes.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0)
+        };
         Ok(count(QueueAttributeName::ApproximateNumberOfMessages)
             + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
             + count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
