@@ -77,3 +77,23 @@ async fn a_result_ends_with_the_piece_that_reaches_the_limit_and_says_so() {
         }
     }
 }
+
+#[tokio::test]
+async fn columns_end_with_the_piece_that_reaches_the_limit() {
+    let rows = 150_000;
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+    let data = Data::new().file("a.parquet", &[RecordBatch::try_from_iter([("n", n)]).unwrap()], 50_000);
+    for format in [Format::Arrow, Format::Xlsx] {
+        let query = data.query(format).await;
+        let size = run(&data, query.clone()).await.delivered.files[0].bytes;
+        for limit in [1, size / 3] {
+            let mut task = task(data.dataset().await, query.clone(), &Arc::new(MemoryBlobs::default()));
+            task.max_bytes = Some(limit);
+            let delivered = engine(3).execute(task).await.unwrap();
+            let cut = Truncation { reason: TruncationReason::DailyLimit, limit: delivered.records };
+            assert_eq!(delivered.truncated, Some(cut), "{format} {limit} of {size}");
+            assert_eq!(delivered.records > 0, limit > 1, "{format}");
+            assert!(delivered.records < rows as u64 && delivered.files[0].bytes < size, "{format}");
+        }
+    }
+}

@@ -55,6 +55,9 @@ where
     let mut records = 0;
     for message in ordered(scope, threads, 1, Pieces::new(batches, BATCH), encode)? {
         attempt.check()?;
+        if sink.is_full() {
+            break;
+        }
         let (rows, message) = message?;
         sink.write_owned(Bytes::from(message))?;
         records += rows;

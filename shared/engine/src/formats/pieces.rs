@@ -72,7 +72,8 @@ impl<I: Iterator<Item = Outcome<Columns>>> Pieces<I> {
 
     fn is_full(&self) -> bool {
         let end = self.open.first + self.open.rows as u64;
-        self.open.rows >= self.bounds.rows || self.open.rows > 0 && end % self.bounds.stride.max(1) == 0
+        self.open.rows >= self.bounds.rows
+            || self.open.rows > 0 && end.is_multiple_of(self.bounds.stride.max(1))
     }
 }
 

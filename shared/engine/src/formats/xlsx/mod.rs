@@ -95,6 +95,9 @@ where
     begin(&mut zip, sheets)?;
     for rows in pieces {
         attempt.check()?;
+        if zip.is_full() {
+            break;
+        }
         let rows = rows?;
         if rows.sheet >= sheets as u64 {
             end(&mut zip)?;
@@ -210,7 +213,7 @@ mod tests {
         let attempt = Attempt::new(Arc::new(Control::default()));
         let (sender, mut pieces) = mpsc::channel(4);
         let writer = thread::spawn(move || {
-            let mut sink = Sink::new(Arc::clone(&attempt), sender);
+            let mut sink = Sink::new(Arc::clone(&attempt), sender, None);
             let book = Book { title: "a/b", sheet_rows, fields: &fields };
             let written =
                 thread::scope(|scope| write(scope, &attempt, 2, &book, batches.into_iter(), &mut sink));

@@ -63,6 +63,11 @@ impl<'a> Zip<'a> {
         Self { sink, entries: Vec::new() }
     }
 
+    /// Whether no further record is to be written.
+    pub(super) fn is_full(&self) -> bool {
+        self.sink.is_full()
+    }
+
     /// Begins an entry; parts are appended to it until it is ended.
     pub(super) fn begin(&mut self, name: &str) -> Outcome<()> {
         let entry = Entry { name: name.to_owned(), offset: self.sink.position(), ..Entry::default() };
