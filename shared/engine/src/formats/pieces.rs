@@ -178,7 +178,7 @@ mod tests {
             (piece.first, piece.rows, piece.parts.iter().flat_map(of).collect::<Vec<_>>())
         };
         let pieces: Vec<(u64, usize, Vec<String>)> =
-            pieces.map(|piece| tell(piece.ok().expect("no error"))).collect();
+            pieces.map(|piece| tell(piece.expect("no error"))).collect();
         let all: Vec<String> = pieces.iter().flat_map(|(_, _, texts)| texts.clone()).collect();
         assert_eq!(all, texts);
         pieces
