@@ -11,6 +11,7 @@ mod jobs;
 mod one_box;
 mod requests;
 mod results;
+mod submissions;
 
 fn main() -> std::process::ExitCode {
     willcall_tests::run(
@@ -18,6 +19,7 @@ fn main() -> std::process::ExitCode {
             jobs::scenarios(),
             results::scenarios(),
             requests::scenarios(),
+            submissions::scenarios(),
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),

@@ -71,6 +71,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         due_at: Some(created.plus(UNSENT_DUE)),
         resends: 0,
         daily: DailyLimits::default(),
+        dry_run: None,
     }
 }
 

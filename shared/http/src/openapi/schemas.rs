@@ -19,6 +19,7 @@ use crate::{
     wire::{
         account::{AccountResource, AccountUsage, PlanLimits},
         dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
+        estimate::{EstimateBasis, EstimateResource},
         job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
         manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
     },
@@ -30,6 +31,8 @@ pub(super) fn components() -> Components {
         components = components.response(problem_name(status), problem(status));
     }
     components
+        .schema_from::<EstimateResource>()
+        .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
         .schema_from::<JobResource>()
         .schema_from::<ProgressResource>()
