@@ -8,4 +8,4 @@ mod suite;
 pub use client::{Answer, Client, id, unique};
 pub use data::{numbers, numbers_file, write_numbers, write_texts};
 pub use host::{Aws, Deployed, Directory, Host, OneBox, Operator, chance};
-pub use suite::{Needs, On, Scenario, run};
+pub use suite::{Needs, On, Run, Scenario, run};

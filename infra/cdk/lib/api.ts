@@ -110,7 +110,6 @@ function cors(): apigw.CorsPreflightOptions {
       'authorization',
       'x-api-key',
       'content-type',
-      'idempotency-key',
       'prefer',
       'idempotency-key',
       'range',
@@ -122,7 +121,6 @@ function cors(): apigw.CorsPreflightOptions {
     ],
     exposeHeaders: [
       'etag',
-      'idempotent-replayed',
       'link',
       'location',
       'content-location',
