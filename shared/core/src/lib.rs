@@ -14,6 +14,7 @@ pub mod query;
 pub mod time;
 pub mod token;
 pub mod usecases;
+pub mod webhook;
 
 pub use error::{Error, FieldError};
 pub use id::{AccountId, JobId, JobRef};

@@ -10,15 +10,17 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     job::{Job, JobState, Transition},
     ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    webhook::Event,
 };
 
-use super::{MemorySignals, lock};
+use super::{MemorySignals, MemoryWebhookStore, lock};
 
 /// A job store in memory. Clones are one and the same.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJobStore {
     jobs: Arc<Mutex<BTreeMap<JobRef, Job>>>,
     signals: MemorySignals,
+    webhooks: MemoryWebhookStore,
     broken: Arc<Mutex<Option<String>>>,
 }
 
@@ -31,6 +33,11 @@ impl MemoryJobStore {
     /// An empty store that tells `signals` of every change.
     pub fn new(signals: MemorySignals) -> Self {
         Self { signals, ..Self::default() }
+    }
+
+    /// The store into which it writes the events of jobs.
+    pub fn webhooks(&self) -> MemoryWebhookStore {
+        self.webhooks.clone()
     }
 
     /// Makes every call fail with these words, until called with `None`.
@@ -98,8 +105,13 @@ impl JobStore for MemoryJobStore {
         let after = {
             let mut jobs = lock(&self.jobs);
             let found = jobs.get_mut(job).ok_or(TransitionError::NotFound)?;
-            *found = found.apply(transition, now)?;
-            found.clone()
+            let mut after = found.apply(transition, now)?;
+            let listening = self.webhooks.is_listening(&job.account);
+            if let Some(event) = Event::caused(found, &mut after, listening, now) {
+                self.webhooks.add(event);
+            }
+            found.clone_from(&after);
+            after
         };
         self.signals.tell(job);
         Ok(after)

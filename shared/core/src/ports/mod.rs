@@ -10,6 +10,7 @@ mod job_queue;
 mod job_store;
 mod signals;
 mod signed_files;
+mod webhooks;
 
 pub use self::{
     accounts::{Accounts, AccountsError},
@@ -24,4 +25,7 @@ pub use self::{
     job_store::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
     signals::{Listener, Signals},
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
+    webhooks::{
+        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, Vault, VaultError, WebhookStore,
+    },
 };

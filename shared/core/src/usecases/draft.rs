@@ -37,6 +37,10 @@ pub struct QueryDraft {
     pub name: Option<String>,
     /// The client's marks.
     pub labels: BTreeMap<String, String>,
+    /// Where the end of the job is told.
+    pub notification_url: Option<String>,
+    /// How: POST or GET.
+    pub notification_method: Option<String>,
 }
 
 /// Options of CSV before validation.

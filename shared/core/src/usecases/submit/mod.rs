@@ -8,7 +8,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view};
+use super::{
+    App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view, webhooks::addresses,
+};
 use crate::{
     Error, JobId,
     account::{Caller, Scope},
@@ -31,8 +33,9 @@ pub async fn submit(
 ) -> Result<JobView, Error> {
     caller.require(Scope::Submit)?;
     let catalog = app.catalog.catalog().await?;
-    let work = validate::validate(&catalog, &caller.plan, &draft)?;
-    let job = new_job(app, caller, &draft, &work, catalog.hash.clone());
+    let (work, notify) =
+        all_of(validate::validate(&catalog, &caller.plan, &draft), addresses(&app.notifier, &draft))?;
+    let job = Job { notify, ..new_job(app, caller, &draft, &work, catalog.hash.clone()) };
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
     let job = store_request(app, job, request).await?;
 
@@ -53,6 +56,18 @@ pub async fn submit(
     tracing::info!(job.id = %job.id, account = %job.account, dataset = job.dataset, "accepted job");
     let job = send(app, job).await;
     view(app, job).await
+}
+
+/// Both, or everything that is wrong with either.
+fn all_of<A, B>(a: Result<A, Error>, b: Result<B, Error>) -> Result<(A, B), Error> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(Error::Invalid(mut errors)), Err(Error::Invalid(more))) => {
+            errors.extend(more);
+            Err(Error::Invalid(errors))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }
 
 /// Sends the job's message. A message that could not be sent is no error to the client: the job is stored, and the
@@ -103,6 +118,8 @@ fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, cat
         leased_until: None,
         due_at: Some(now.plus(UNSENT_DUE)),
         resends: 0,
+        notify: Vec::new(),
+        events: 0,
     }
 }
 

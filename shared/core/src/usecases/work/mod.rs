@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use self::lease::{LeaseKeeper, Stop};
-use super::{App, view::request_of};
+use super::{App, view::request_of, webhooks::announce};
 use crate::{
     Error, JobRef,
     catalog::Dataset,
@@ -95,8 +95,9 @@ async fn give_up(app: &App, job: &JobRef) -> Disposition {
         "the job was given up: too many of its attempts ended without an answer",
     );
     match app.jobs.transition(job, &Transition::Fail { attempt: None, problem }, app.clock.now()).await {
-        Ok(_) => {
+        Ok(failed) => {
             tracing::error!(job.id = %job.job, "job lost too many workers");
+            announce(&app.notifier, &failed).await;
             Disposition::Done
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
@@ -279,7 +280,8 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             Transition::HandBack { .. } => Disposition::RetryAfter(Duration::ZERO),
             _ => Disposition::RetryAfter(backoff(after.failures)),
         },
-        Ok(_) => {
+        Ok(after) => {
+            announce(&app.notifier, &after).await;
             if delivered {
                 for earlier in 1..attempt {
                     remove_attempt(app, job, earlier).await;
