@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     commands::{
-        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token,
+        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token, webhook,
     },
     failure::EXIT_CODES,
 };
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Make, list and revoke tokens, also beside a running server
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Make, test and rotate webhooks, and see what was told of a job
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Show accounts, and give them plans
     #[command(subcommand)]
     Account(account::AccountCommand),

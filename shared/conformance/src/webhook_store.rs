@@ -110,7 +110,8 @@ async fn of_many_savers_of_subscriptions_one_wins(harness: &impl WebhookStoreHar
         let (store, mine) = (harness.webhooks(), subscribed(vec![endpoint()]));
         tokio::spawn(async move { store.save_subscriptions(&mine).await.unwrap().then_some(mine) })
     });
-    let saved: Vec<Subscriptions> = join_all(saves).await.into_iter().filter_map(|one| one.unwrap()).collect();
+    let saved: Vec<Subscriptions> =
+        join_all(saves).await.into_iter().filter_map(|one| one.unwrap()).collect();
     assert_eq!(saved.len(), 1);
     let found = harness.webhooks().subscriptions(&account("acme")).await.unwrap();
     assert_eq!(found.as_ref(), saved.first());
@@ -243,8 +244,12 @@ async fn deliveries_of_a_job_are_listed_in_order(harness: &impl WebhookStoreHarn
     let (_, other) = completed(harness, addressed()).await;
     let other = other.unwrap();
     assert!(store.save_event(&other.after_telling(), &[delivery(&other, 0)]).await.unwrap());
-    let targets =
-        [Target::Address(10), Target::Address(2), Target::Endpoint(EndpointId::generate()), Target::Address(0)];
+    let targets = [
+        Target::Address(10),
+        Target::Address(2),
+        Target::Endpoint(EndpointId::generate()),
+        Target::Address(0),
+    ];
     let deliveries = targets.map(|target| Delivery::new(&event, target, None, Method::Post, START));
     assert!(store.save_event(&event.after_telling(), &deliveries).await.unwrap());
     let mut expected = targets;
@@ -292,7 +297,12 @@ async fn a_removed_event_takes_its_deliveries_along(harness: &impl WebhookStoreH
     let expired = harness.jobs().transition(&done.reference(), &Transition::Expire, later).await.unwrap();
     let second = store.event(&event_of(&expired, 2)).await.unwrap().unwrap();
     for event in [&event, &second] {
-        assert!(store.save_event(&event.after_telling(), &[delivery(event, 0), delivery(event, 1)]).await.unwrap());
+        assert!(
+            store
+                .save_event(&event.after_telling(), &[delivery(event, 0), delivery(event, 1)])
+                .await
+                .unwrap()
+        );
     }
     for _ in 0..2 {
         store.remove_event(&event.reference()).await.unwrap();

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use willcall_conformance::{
-    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script,
 };
 use willcall_core::{
     Error, JobId, JobRef, Timestamp,

@@ -17,9 +17,9 @@ use willcall_core::{
     usecases::{
         Notifier,
         webhooks::{
-            EndpointChange, EndpointDraft, create_endpoint, default_secrets, delete_endpoint, endpoint, endpoints,
-            notify, rotate_default_secret, rotate_endpoint_secret, sweep_notices, take_up, test_endpoint,
-            update_endpoint,
+            EndpointChange, EndpointDraft, create_endpoint, default_secrets, delete_endpoint, endpoint,
+            endpoints, notify, rotate_default_secret, rotate_endpoint_secret, sweep_notices, take_up,
+            test_endpoint, update_endpoint,
         },
         work::Disposition,
     },
@@ -152,7 +152,8 @@ async fn a_get_tells_the_essentials_alone() {
     let ended = world.complete(addressed(Method::Get)).await;
     world.tell(&ended).await;
     let sent = world.fakes.sender.sent();
-    let expected = format!("type=results.ready&job_id={}&state=completed&sequence=1&timestamp={START}", ended.id);
+    let expected =
+        format!("type=results.ready&job_id={}&state=completed&sequence=1&timestamp={START}", ended.id);
     assert_eq!((sent[0].method, sent[0].content.as_str()), (Method::Get, expected.as_str()));
 }
 
@@ -164,8 +165,10 @@ async fn each_endpoint_is_told_of_what_it_asks_for() {
         ..draft("https://example.com/failures")
     };
     create_endpoint(&world.notifier, &admin(), only_failures).await.unwrap();
-    let (all, _) = create_endpoint(&world.notifier, &admin(), draft("https://example.com/all")).await.unwrap();
-    let (off, _) = create_endpoint(&world.notifier, &admin(), draft("https://example.com/off")).await.unwrap();
+    let (all, _) =
+        create_endpoint(&world.notifier, &admin(), draft("https://example.com/all")).await.unwrap();
+    let (off, _) =
+        create_endpoint(&world.notifier, &admin(), draft("https://example.com/off")).await.unwrap();
     let disable = EndpointChange { enabled: Some(false), ..EndpointChange::default() };
     update_endpoint(&world.notifier, &admin(), off.id, disable).await.unwrap();
     let done = world.complete(addressed(Method::Post)).await;
@@ -208,7 +211,11 @@ async fn a_receiver_that_is_down_is_tried_by_the_schedule_with_one_id() {
 #[tokio::test]
 async fn a_receiver_that_comes_back_is_told_once_more_and_no_more() {
     let world = World::new();
-    world.fakes.sender.script([Answer::Status(500, None), Answer::Status(301, None), Answer::Status(200, None)]);
+    world.fakes.sender.script([
+        Answer::Status(500, None),
+        Answer::Status(301, None),
+        Answer::Status(200, None),
+    ]);
     let done = world.complete(addressed(Method::Post)).await;
     world.tell(&done).await;
     world.pass(Duration::from_secs(86_400)).await;
@@ -290,7 +297,9 @@ async fn a_host_that_starts_takes_up_what_is_near() {
     let (now, notice) = fakes.queue.notices().into_iter().find(|(at, _)| *at == START).unwrap();
     assert_eq!((now, notice.job()), (START, &untold.reference()));
     let next = world.only_delivery(&waiting).await.next_at.unwrap();
-    assert!(fakes.queue.notices().iter().any(|(at, notice)| *at == next && *notice.job() == waiting.reference()));
+    assert!(
+        fakes.queue.notices().iter().any(|(at, notice)| *at == next && *notice.job() == waiting.reference())
+    );
 }
 
 #[tokio::test]

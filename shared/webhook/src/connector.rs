@@ -81,7 +81,8 @@ impl GuardedConnector {
             return Err(ConnectError::Unresolved(io::ErrorKind::NotFound.into()));
         }
         let mut outcome = Err(ConnectError::NotAllowed);
-        let permitted = addresses.into_iter().filter(|address| self.guard.permits(encrypted, named, *address));
+        let permitted =
+            addresses.into_iter().filter(|address| self.guard.permits(encrypted, named, *address));
         for address in permitted.take(MOST_TRIED) {
             outcome = connect_to(SocketAddr::new(address, port)).await.map_err(ConnectError::Failed);
             if outcome.is_ok() {

@@ -38,7 +38,10 @@ impl Guard {
         };
         // Whatever stands before an @ is taken for a name and a password, even nothing.
         let authority = text.split("//").nth(1).and_then(|rest| rest.split(['/', '?', '#', '\\']).next());
-        if !url.username().is_empty() || url.password().is_some() || authority.is_some_and(|a| a.contains('@')) {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || authority.is_some_and(|a| a.contains('@'))
+        {
             return Err(unfit("has credentials in it: what is sent is signed instead"));
         }
         if url.port() == Some(0) {
@@ -67,7 +70,11 @@ impl Guard {
             return false;
         }
         let allowed = named || self.allow.has_address(address);
-        if encrypted { allowed || is_public(address) } else { allowed && address.to_canonical().is_loopback() }
+        if encrypted {
+            allowed || is_public(address)
+        } else {
+            allowed && address.to_canonical().is_loopback()
+        }
     }
 
     /// Whether the operator's list has the name.
@@ -156,10 +163,14 @@ mod tests {
     #[test]
     fn the_operators_list_opens_what_it_names_and_no_more() {
         let guard = guard(&["127.0.0.1", "10.1.0.0/16", "hooks.internal"]);
-        for url in ["http://127.0.0.1:8000/x", "https://127.0.0.1/", "https://10.1.2.3/", "http://hooks.internal/"] {
+        for url in
+            ["http://127.0.0.1:8000/x", "https://127.0.0.1/", "https://10.1.2.3/", "http://hooks.internal/"]
+        {
             assert!(guard.check(url).is_ok(), "{url}");
         }
-        for url in ["http://127.0.0.2/", "http://10.1.2.3/", "https://10.2.0.1/", "https://[::1]/", "http://x.test/"] {
+        for url in
+            ["http://127.0.0.2/", "http://10.1.2.3/", "https://10.2.0.1/", "https://[::1]/", "http://x.test/"]
+        {
             assert!(guard.check(url).is_err(), "{url}");
         }
         let address = |text: &str| text.parse().unwrap();

@@ -131,8 +131,7 @@ impl HttpSender {
         };
         url.set_fragment(None);
         let timestamp = message.now.as_seconds();
-        let uri: Uri =
-            url.as_str().parse().map_err(|error| UnfitUrl(format!("is not a URL: {error}")))?;
+        let uri: Uri = url.as_str().parse().map_err(|error| UnfitUrl(format!("is not a URL: {error}")))?;
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
@@ -178,7 +177,9 @@ fn failed(error: legacy::Error) -> SendError {
     let connecting = error.is_connect();
     match cause::<ConnectError>(&error) {
         Some(ConnectError::NotAllowed) => return SendError::NotAllowed,
-        Some(ConnectError::NoHost | ConnectError::Unresolved(_)) => return SendError::Unresolved(error.into()),
+        Some(ConnectError::NoHost | ConnectError::Unresolved(_)) => {
+            return SendError::Unresolved(error.into());
+        }
         Some(ConnectError::Failed(_)) => return SendError::Connect(error.into()),
         None => {}
     }

@@ -79,9 +79,8 @@ impl Vault for SealingVault {
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>().ok_or_else(unreadable)?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = key
-            .open_in_place(nonce, Aad::from(context.as_bytes()), &mut sealed)
-            .map_err(|_| unreadable())?;
+        let opened =
+            key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut sealed).map_err(|_| unreadable())?;
         Ok(Secret::from_key(opened.to_vec()))
     }
 }

@@ -259,7 +259,8 @@ impl Resolve for Rebinding {
 }
 
 fn rebinding(answers: &[&[&str]], allow: &[&str]) -> (HttpSender, Arc<Rebinding>) {
-    let answers = answers.iter().map(|some| some.iter().map(|text| text.parse().unwrap()).collect()).collect();
+    let answers =
+        answers.iter().map(|some| some.iter().map(|text| text.parse().unwrap()).collect()).collect();
     let resolver = Arc::new(Rebinding { answers, asked: AtomicUsize::new(0) });
     let sender = HttpSender::with_resolver(AllowList::parse(allow).unwrap(), Arc::clone(&resolver) as _);
     (sender, resolver)
@@ -270,7 +271,8 @@ async fn a_name_is_judged_by_what_it_leads_to_at_each_attempt() {
     let receiver = Receiver::start(Script::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let url = format!("http://localhost:{}/", receiver.address.port());
     // First where the operator lets it, then where nobody is let.
-    let (sender, resolver) = rebinding(&[&["127.0.0.1"], &["127.0.0.2"], &["10.0.0.1"], &["::1"]], &["127.0.0.1"]);
+    let (sender, resolver) =
+        rebinding(&[&["127.0.0.1"], &["127.0.0.2"], &["10.0.0.1"], &["::1"]], &["127.0.0.1"]);
     assert_eq!(sender.send(&message(&url)).await.unwrap().status, 200);
     for _ in 0..3 {
         let reply = sender.send(&message(&url)).await;
@@ -283,8 +285,18 @@ async fn a_name_is_judged_by_what_it_leads_to_at_each_attempt() {
 #[tokio::test]
 async fn a_name_that_leads_inside_is_not_connected_to() {
     for address in [
-        "127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1",
-        "fd00:ec2::254", "fe80::1", "64:ff9b::7f00:1", "2002:7f00:1::1", "2001::1",
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "::ffff:127.0.0.1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::1",
+        "2001::1",
     ] {
         let (sender, _) = rebinding(&[&[address]], &[]);
         let reply = sender.send(&message("https://innocent.example/")).await;

@@ -208,9 +208,7 @@ impl Sender for FakeSender {
         let mut answers = lock(&self.answers);
         let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().copied() };
         match answer.unwrap_or(Answer::Status(200, None)) {
-            Answer::Status(status, wait) => {
-                Ok(Reply { status, retry_after: wait.map(Duration::from_secs) })
-            }
+            Answer::Status(status, wait) => Ok(Reply { status, retry_after: wait.map(Duration::from_secs) }),
             Answer::Unreachable => Err(SendError::Connect("nobody is there".into())),
         }
     }

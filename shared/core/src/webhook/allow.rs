@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn addresses_networks_and_names_are_told_apart() {
-        let list = AllowList::parse(["127.0.0.1", "10.1.0.0/16", "fd00::/8", "hooks.internal", "::1"]).unwrap();
+        let list =
+            AllowList::parse(["127.0.0.1", "10.1.0.0/16", "fd00::/8", "hooks.internal", "::1"]).unwrap();
         for inside in ["127.0.0.1", "10.1.255.255", "fd12::1", "::1", "::ffff:10.1.0.9"] {
             assert!(list.has_address(inside.parse().unwrap()), "{inside}");
         }
@@ -134,7 +135,9 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused() {
-        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0", "a..b", "*.internal", "http://x", "a b"] {
+        for wrong in
+            ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0", "a..b", "*.internal", "http://x", "a b"]
+        {
             let error = AllowList::parse([wrong]).unwrap_err();
             assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
         }

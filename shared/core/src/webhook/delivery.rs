@@ -327,7 +327,8 @@ mod tests {
 
     #[test]
     fn a_receiver_may_ask_for_more_time_but_not_for_less_or_for_ever() {
-        let wait = |tries, asked| retry_delay(tries, Some(Duration::from_secs(asked)), 0.5).unwrap().as_secs();
+        let wait =
+            |tries, asked| retry_delay(tries, Some(Duration::from_secs(asked)), 0.5).unwrap().as_secs();
         assert_eq!(wait(1, 120), 120);
         assert_eq!(wait(2, 1), 300);
         assert_eq!(wait(1, 10_000_000), 86_400);

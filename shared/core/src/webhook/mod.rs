@@ -11,6 +11,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::subscriptions::rotate;
 pub use self::{
     allow::{AllowList, InvalidAllow},
     delivery::{
@@ -22,7 +23,6 @@ pub use self::{
     secret::{SealedSecret, Secret},
     subscriptions::{Disabled, Endpoint, EndpointId, Subscriptions},
 };
-pub(crate) use self::subscriptions::rotate;
 
 /// How an address is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -11,12 +11,14 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     job::{JOB_SCHEMA, Job, Transition},
     ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    webhook::{Event, EventKind},
 };
 
 pub(crate) use self::row::{read_job, reference, update_job};
 use crate::{
     InProcessSignals,
     database::{Database, Durability, Failed, Never},
+    webhooks::{is_listening, put_event},
 };
 
 /// Past how many waiting jobs the place of one is not counted any more.
@@ -80,7 +82,12 @@ impl JobStore for SqliteJobStore {
             let Some(before) = read_job(connection, &job)? else {
                 return Err(Failed::By(TransitionError::NotFound));
             };
-            let after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
+            let mut after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
+            let listening = EventKind::between(before.state, after.state).is_some()
+                && is_listening(connection, &job.account)?;
+            if let Some(event) = Event::caused(&before, &mut after, listening, now) {
+                put_event(connection, &event)?;
+            }
             update_job(connection, &before, &after)?;
             Ok(after)
         };

@@ -13,6 +13,7 @@ use super::{
         compressions, fields, formats, moment, name, page_size, parquet_codecs, row_group_size, sort,
     },
     parts::{PROBLEMS, flag, problem, problem_name, text, whole},
+    webhooks,
 };
 use crate::{
     problem::{FieldProblem, ProblemDocument},
@@ -29,7 +30,7 @@ pub(super) fn components() -> Components {
     for status in PROBLEMS {
         components = components.response(problem_name(status), problem(status));
     }
-    components
+    webhooks::schemas(components)
         .schema_from::<JobList>()
         .schema_from::<JobResource>()
         .schema_from::<ProgressResource>()
@@ -126,6 +127,14 @@ fn query(whole_job: bool) -> ObjectBuilder {
         .property("page_size", say(or_null(page_size(), Type::Integer), "The most records in a page."))
         .property("name", say(or_null(name(), Type::String), "What you call the job."))
         .property("labels", labels())
+        .property("notification_url", say(text_or_null(), "Where the end of the job is told: https."))
+        .property(
+            "notification_method",
+            say(
+                or_null(text(), Type::String).enum_values(Some([Some("POST"), Some("GET"), None])),
+                "How; POST by default.",
+            ),
+        )
         .examples([example(whole_job)])
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::problem::Failure;
 
 /// The members of a query in a body.
-pub(crate) const MEMBERS: [&str; 17] = [
+pub(crate) const MEMBERS: [&str; 19] = [
     "kind",
     "dataset",
     "filter",
@@ -32,12 +32,13 @@ pub(crate) const MEMBERS: [&str; 17] = [
     "page_size",
     "name",
     "labels",
+    "notification_url",
+    "notification_method",
 ];
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
 /// Members that the contract has and this version does not serve.
-pub(crate) const UNSUPPORTED: [&str; 6] =
-    ["sql", "parameters", "reuse", "max_age", "notification_url", "notification_method"];
+pub(crate) const UNSUPPORTED: [&str; 4] = ["sql", "parameters", "reuse", "max_age"];
 /// Kinds that the contract has and this version does not serve.
 const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
 /// How a parameter's text becomes a member.
@@ -50,7 +51,7 @@ enum As {
 }
 
 /// Every reserved parameter of a query: its name, the member that it stands for, and how it is read.
-const PARAMS: [(&str, &str, As); 18] = [
+const PARAMS: [(&str, &str, As); 20] = [
     ("filter", "filter", As::Text),
     ("query", "query", As::Text),
     ("fields", "fields", As::List),
@@ -63,6 +64,8 @@ const PARAMS: [(&str, &str, As); 18] = [
     ("compression", "compression", As::Text),
     ("page_size", "page_size", As::Whole),
     ("name", "name", As::Text),
+    ("notification_url", "notification_url", As::Text),
+    ("notification_method", "notification_method", As::Text),
     ("csv.delimiter", "csv/delimiter", As::Text),
     ("csv.null", "csv/null", As::Text),
     ("csv.header", "csv/header", As::Flag),
@@ -244,6 +247,8 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
         page_size: members.whole("page_size"),
         name: members.text("name"),
         labels: members.text_map("labels").unwrap_or_default(),
+        notification_url: members.text("notification_url"),
+        notification_method: members.text("notification_method"),
     }
 }
 

@@ -9,4 +9,5 @@ mod follow;
 mod records;
 mod site;
 mod submit;
+mod webhooks;
 mod world;

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use willcall_conformance::{
-    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script, samples::START,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script, samples::START,
 };
 use willcall_core::{
     Timestamp,
@@ -167,7 +167,9 @@ impl World {
             settings,
         };
         let mut tokens = Vec::new();
-        for (account, scope) in [("acme", Scope::Submit), ("acme", Scope::Read), ("other", Scope::Submit), ("acme", Scope::Admin)] {
+        for (account, scope) in
+            [("acme", Scope::Submit), ("acme", Scope::Read), ("other", Scope::Submit), ("acme", Scope::Admin)]
+        {
             let id = account.parse().unwrap();
             let account = put_account(&app, id, "free").await.unwrap();
             let lifetime = Some(Duration::from_secs(365 * 86_400));

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{
-    App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view, webhooks::addresses,
-};
+use super::{App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view, webhooks::addresses};
 use crate::{
     Error, JobId,
     account::{Caller, Scope},

@@ -4,7 +4,7 @@ use super::{Notifier, RACES, subscriptions, too_busy};
 use crate::{
     AccountId, Error,
     account::{Caller, Scope},
-    webhook::{EndpointId, SealedSecret, Secret, Subscriptions, rotate},
+    webhook::{Endpoint, EndpointId, SealedSecret, Secret, rotate},
 };
 
 /// What a secret is encrypted for: an endpoint, or the addresses of single jobs.
@@ -41,7 +41,7 @@ pub async fn rotate_endpoint_secret(
     notifier: &Notifier,
     caller: &Caller,
     id: EndpointId,
-) -> Result<(Subscriptions, Secret), Error> {
+) -> Result<(Endpoint, Secret), Error> {
     caller.require(Scope::Admin)?;
     let account = &caller.account.id;
     let (secret, sealed) = make(notifier, &context(account, Some(id))).await?;
@@ -49,10 +49,11 @@ pub async fn rotate_endpoint_secret(
         let mut changed = subscriptions(notifier, account).await?;
         let endpoint = changed.endpoint_mut(id).ok_or(Error::NotFound("webhook"))?;
         rotate(&mut endpoint.secrets, sealed.clone(), notifier.clock.now());
+        let after = endpoint.clone();
         changed.version += 1;
         if notifier.store.save_subscriptions(&changed).await? {
             tracing::info!(account = %account, webhook = %id, "rotated the secret of a webhook");
-            return Ok((changed, secret));
+            return Ok((after, secret));
         }
     }
     Err(too_busy())
