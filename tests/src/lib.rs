@@ -3,7 +3,9 @@
 mod client;
 mod data;
 mod host;
+mod receiver;
 
 pub use client::{Answer, Client, id};
 pub use data::{numbers, write_numbers};
 pub use host::Host;
+pub use receiver::{Manner, Received, Receiver};

@@ -16,5 +16,5 @@ pub use self::{
     connector::{Resolve, SystemResolver},
     sender::HttpSender,
     signature::signature,
-    vault::{KEY_LEN, KeySource, SealingVault},
+    vault::SealingVault,
 };

@@ -8,40 +8,23 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use tokio::sync::OnceCell;
 use willcall_core::{
     error::Source,
-    ports::{Vault, VaultError},
+    ports::{Vault, VaultError, VaultKey},
     webhook::Secret,
 };
 
-/// Bytes of a key.
-pub const KEY_LEN: usize = 32;
 /// What was sealed begins with the way in which it was.
 const FORM: &str = "aes256gcm:";
 
-/// Where the key comes from: a file, a bucket. Asked once, when it is first needed.
-#[async_trait]
-pub trait KeySource: Send + Sync {
-    /// The key.
-    async fn key(&self) -> Result<[u8; KEY_LEN], Source>;
-}
-
-/// A key that is at hand.
-#[async_trait]
-impl KeySource for [u8; KEY_LEN] {
-    async fn key(&self) -> Result<[u8; KEY_LEN], Source> {
-        Ok(*self)
-    }
-}
-
-/// A vault whose one key comes from a [`KeySource`].
+/// A vault of one key, which is asked for when it is first needed.
 #[derive(Clone)]
 pub struct SealingVault {
-    source: Arc<dyn KeySource>,
+    source: Arc<dyn VaultKey>,
     key: Arc<OnceCell<LessSafeKey>>,
 }
 
 impl SealingVault {
     /// The vault of that key.
-    pub fn new(source: impl KeySource + 'static) -> Self {
+    pub fn new(source: impl VaultKey + 'static) -> Self {
         Self { source: Arc::new(source), key: Arc::default() }
     }
 
@@ -87,24 +70,26 @@ impl Vault for SealingVault {
 
 #[cfg(test)]
 mod tests {
+    use willcall_core::ports::VAULT_KEY_LEN;
+
     use super::*;
 
     #[tokio::test]
     async fn a_secret_comes_back_for_its_own_purpose_only() {
-        let vault = SealingVault::new([7; KEY_LEN]);
+        let vault = SealingVault::new([7; VAULT_KEY_LEN]);
         let secret = Secret::generate().unwrap();
         let sealed = vault.seal("acme/1", &secret).await.unwrap();
         assert_eq!(vault.open("acme/1", &sealed).await.unwrap().key(), secret.key());
         assert!(!sealed.contains(&secret.expose()[6..]));
         assert_ne!(sealed, vault.seal("acme/1", &secret).await.unwrap(), "never the same twice");
         assert!(matches!(vault.open("acme/2", &sealed).await, Err(VaultError::Unreadable)));
-        let other = SealingVault::new([8; KEY_LEN]);
+        let other = SealingVault::new([8; VAULT_KEY_LEN]);
         assert!(matches!(other.open("acme/1", &sealed).await, Err(VaultError::Unreadable)));
     }
 
     #[tokio::test]
     async fn damage_is_noticed() {
-        let vault = SealingVault::new([7; KEY_LEN]);
+        let vault = SealingVault::new([7; VAULT_KEY_LEN]);
         let sealed = vault.seal("a", &Secret::generate().unwrap()).await.unwrap();
         for place in FORM.len()..sealed.len() {
             let mut bytes = sealed.clone().into_bytes();
@@ -121,8 +106,8 @@ mod tests {
     async fn a_key_that_cannot_be_had_is_asked_for_again() {
         struct Flaky(std::sync::atomic::AtomicBool);
         #[async_trait]
-        impl KeySource for Flaky {
-            async fn key(&self) -> Result<[u8; KEY_LEN], Source> {
+        impl VaultKey for Flaky {
+            async fn key(&self) -> Result<[u8; VAULT_KEY_LEN], Source> {
                 let first = self.0.swap(false, std::sync::atomic::Ordering::SeqCst);
                 if first { Err("not now".into()) } else { Ok([1; KEY_LEN]) }
             }

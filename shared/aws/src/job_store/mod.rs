@@ -13,6 +13,7 @@ use willcall_core::{
     ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
 };
 
+pub(crate) use self::item::shard;
 use self::item::{SLOT, Stored, job_key, partition};
 use crate::{
     Clients,

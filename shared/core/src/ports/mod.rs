@@ -26,6 +26,7 @@ pub use self::{
     signals::{Listener, Signals},
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
     webhooks::{
-        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, Vault, VaultError, WebhookStore,
+        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault, VaultError,
+        VaultKey, WebhookStore,
     },
 };

@@ -167,3 +167,21 @@ pub enum VaultError {
     #[error("the secret cannot be decrypted")]
     Unreadable,
 }
+
+/// Bytes of a key of secrets.
+pub const VAULT_KEY_LEN: usize = 32;
+
+/// Where the key that encrypts secrets is kept: a file, a bucket.
+#[async_trait]
+pub trait VaultKey: Send + Sync {
+    /// The key; always the same.
+    async fn key(&self) -> Result<[u8; VAULT_KEY_LEN], Source>;
+}
+
+/// A key that is at hand.
+#[async_trait]
+impl VaultKey for [u8; VAULT_KEY_LEN] {
+    async fn key(&self) -> Result<[u8; VAULT_KEY_LEN], Source> {
+        Ok(*self)
+    }
+}
