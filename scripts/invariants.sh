@@ -22,6 +22,7 @@ links willcall-http "$engine|$hosts|reqwest"
 links willcall-embedded "$engine|aws-.*|lambda_.*|axum.*|willcall-http"
 links willcall-aws "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall "aws-.*|lambda_.*|willcall-aws"
+links willcall-aws-test "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 

@@ -10,8 +10,8 @@ use willcall_conformance::samples::{START, reference};
 use willcall_core::ports::{BlobError, BlobKey, BlobPrefix, BlobStore, SignGet};
 
 use crate::{
-    back_end::Place,
     faulty::{Fault, Faulty},
+    place::Place,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -40,7 +40,7 @@ impl Place {
 async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
     let http = aws_smithy_runtime_api::client::http::SharedHttpClient::new(network.clone());
-    (network, Place::through(Some(http)).await)
+    (network, Place::through(http).await)
 }
 
 fn key() -> BlobKey {

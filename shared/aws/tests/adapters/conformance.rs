@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use willcall_aws::{DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, SqsJobQueue, parse_message};
+use willcall_aws_test::Emulator;
 use willcall_conformance::{
     accounts::AccountsHarness, blob_store::BlobStoreHarness, job_queue::JobQueueHarness,
     job_store::JobStoreHarness, signals::SignalsHarness,
@@ -14,10 +15,7 @@ use willcall_core::{
     ports::{Accounts, BlobStore, JobQueue, JobStore, Signals},
 };
 
-use crate::{
-    back_end::{Place, back_end},
-    signature,
-};
+use crate::{place::Place, signature};
 
 #[async_trait]
 impl JobStoreHarness for Place {
@@ -60,7 +58,7 @@ impl JobQueueHarness for Place {
     }
 
     async fn pass(&self, time: Duration) {
-        back_end().advance(time);
+        Emulator::of_this_run().advance(time);
     }
 }
 
@@ -81,7 +79,7 @@ impl BlobStoreHarness for Place {
         if !signature::is_valid(host, &path, query, now) {
             return None;
         }
-        let answer = back_end().request("GET", &format!("{path}?{query}"));
+        let answer = Emulator::of_this_run().request("GET", &format!("{path}?{query}"));
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n")?;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");

@@ -11,7 +11,7 @@ use willcall_aws::{AwsConfig, Clients, DynamoJobStore, S3BlobStore, SqsJobQueue}
 use willcall_conformance::{job_queue::JobQueueHarness, samples::job};
 use willcall_core::ports::{BlobKey, BlobStore, JobQueue, JobStore};
 
-use crate::back_end::Place;
+use crate::place::Place;
 
 const FUNCTION: &str = "environment::function";
 

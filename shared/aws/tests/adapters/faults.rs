@@ -14,8 +14,8 @@ use willcall_core::{
 };
 
 use crate::{
-    back_end::Place,
     faulty::{Fault, Faulty},
+    place::Place,
 };
 
 const THROTTLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}"#;
@@ -28,7 +28,7 @@ const DENIED: &str = r#"{"__type":"com.amazon.coral.service#AccessDeniedExceptio
 
 async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
-    let place = Place::through(Some(SharedHttpClient::new(network.clone()))).await;
+    let place = Place::through(SharedHttpClient::new(network.clone())).await;
     (network, place)
 }
 

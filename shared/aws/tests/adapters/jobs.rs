@@ -11,7 +11,7 @@ use willcall_core::{
     ports::{InsertError, JobFilter, JobStore, StoreError, TransitionError},
 };
 
-use crate::back_end::Place;
+use crate::place::Place;
 
 type Item = HashMap<String, AttributeValue>;
 

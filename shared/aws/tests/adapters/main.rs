@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
-mod back_end;
 mod blobs;
 mod conformance;
 mod environment;
 mod faults;
 mod faulty;
 mod jobs;
+mod place;
 mod signature;

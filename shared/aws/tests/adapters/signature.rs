@@ -2,9 +2,8 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use willcall_aws_test::{REGION, SECRET_KEY};
 use willcall_core::Timestamp;
-
-use crate::back_end::{REGION, SECRET_KEY};
 
 /// Whether the link of a GET is signed by the test's key and works at `now`.
 pub(crate) fn is_valid(host: &str, path: &str, query: &str, now: Timestamp) -> bool {

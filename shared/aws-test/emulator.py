@@ -1,16 +1,16 @@
-"""Serves S3, SQS and DynamoDB on a loopback port with moto, for as long as tests use it.
+"""Serves S3, SQS and DynamoDB on a loopback port with moto, for as long as anybody uses it.
 
-Takes a directory. Writes the port to `port` there once it answers. Those who use the server hold a shared lock on
+Takes a directory, and `--live-clock`. Writes the port to `port` there once it answers. Those who use the server hold a shared lock on
 `users`; when nobody has held one for some seconds, the server ends by itself, however its users ended.
 
 Two things differ from `moto_server`: requests are served one after the other, because moto's own checks and writes
-are not atomic, and the clock of SQS stands still but for `POST /advance/{seconds}`.
+are not atomic, and the clock of SQS stands still but for `POST /advance/{seconds}`, unless it is to be live.
 """
 
+import argparse
 import fcntl
 import logging
 import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -28,17 +28,22 @@ ADVANCE = "/advance/"
 
 
 def main() -> None:
-    directory = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--live-clock", action="store_true", help="let the clock of SQS go by itself")
+    arguments = parser.parse_args()
+    directory, held = arguments.directory, not arguments.live_clock
     logging.getLogger("werkzeug").disabled = True
     moto_app = DomainDispatcherApplication(create_backend_app)
     one_at_a_time = threading.Lock()
     clock = {"now": time.time() * 1000}
-    moto.sqs.models.unix_time_millis = lambda dt=None: clock["now"]
+    if held:
+        moto.sqs.models.unix_time_millis = lambda dt=None: clock["now"]
 
     def app(environ, start_response):
         with one_at_a_time:
             path = environ["PATH_INFO"]
-            if path.startswith(ADVANCE):
+            if held and path.startswith(ADVANCE):
                 clock["now"] += float(path[len(ADVANCE) :]) * 1000
                 start_response("204 No Content", [])
                 return []
