@@ -7,6 +7,7 @@ SHELL := bash
 # Tools and Python packages live outside the tree, so that a fresh clone finds them again.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/willcall
 VENV := $(CACHE)/venv-$(shell sha256sum tests/requirements.txt | cut -c1-12)
+JS := $(CACHE)/js-$(shell sha256sum tests/clients/js/package-lock.json | cut -c1-12)
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 CARGO_MACHETE := $(CACHE)/tools/bin/cargo-machete
 
@@ -19,8 +20,8 @@ build: ## Build the willcall command as it is shipped.
 	cargo build --release
 
 .PHONY: test
-test: $(VENV)/ready ## Run all tests: Rust, and independent clients and readers in Python.
-	scripts/test.sh "$(VENV)"
+test: $(VENV)/ready $(JS)/ready ## Run all tests: Rust, and independent clients and readers in Python.
+	scripts/test.sh "$(VENV)" "$(JS)"
 
 .PHONY: check
 check: fmt-check clippy doc invariants deny unused ## Everything that reads the code without running it.
@@ -71,4 +72,10 @@ $(CARGO_MACHETE):
 $(VENV)/ready:
 	python3 -m venv "$(VENV)"
 	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+$(JS)/ready: tests/clients/js/package.json tests/clients/js/package-lock.json
+	mkdir -p "$(JS)"
+	cp $^ "$(JS)"
+	npm ci --silent --no-audit --no-fund --prefix "$(JS)"
 	touch $@

@@ -24,6 +24,7 @@ links willcall-aws "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|a
 links willcall "aws-.*|lambda_.*|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
+links willcall-webhook "$engine|$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 
 # Tests stand beside the code, so they count too; 600 is where a file is surely two.

@@ -13,7 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn host() -> Result<Host> {
     let mut host = Host::with_numbers(1_000).await?;
     let catalog = host.catalog_dir().join("willcall.toml");
-    fs::OpenOptions::new().append(true).open(catalog)?.write_all(b"\n[webhooks]\nallow = [\"127.0.0.1\"]\n")?;
+    fs::OpenOptions::new()
+        .append(true)
+        .open(catalog)?
+        .write_all(b"\n[webhooks]\nallow = [\"127.0.0.1\"]\n")?;
     ensure!(host.terminate().await? == 0);
     host.launch().await?;
     Ok(host)

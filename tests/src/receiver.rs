@@ -40,8 +40,13 @@ pub struct Received {
 impl Received {
     /// A header's value.
     pub fn header(&self, name: &str) -> &str {
-        let find = |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
-        self.head.lines().find(|line| find(line)).and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value)
+        let find =
+            |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
+        self.head
+            .lines()
+            .find(|line| find(line))
+            .and_then(|line| line.split_once(": "))
+            .map_or("", |(_, value)| value)
     }
 }
 

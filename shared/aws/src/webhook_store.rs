@@ -7,9 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     ports::{Notice, StoreError, WebhookStore},
-    webhook::{
-        Delivery, DeliveryId, DeliveryRef, Event, EventRef, LOG_KEPT, Subscriptions, WEBHOOK_SCHEMA,
-    },
+    webhook::{Delivery, DeliveryId, DeliveryRef, Event, EventRef, LOG_KEPT, Subscriptions, WEBHOOK_SCHEMA},
 };
 
 use crate::{
@@ -200,7 +198,8 @@ impl WebhookStore for DynamoWebhookStore {
         let keys: Vec<Item> =
             found.iter().map(|rest| key(partition(account), format!("{prefix}{rest}"))).collect();
         for some in keys.chunks(AT_ONCE) {
-            let removals = some.iter().map(|key| self.table.write(vec![Write::Delete(key.clone(), If::Always)]));
+            let removals =
+                some.iter().map(|key| self.table.write(vec![Write::Delete(key.clone(), If::Always)]));
             try_join_all(removals).await.map_err(unavailable)?;
         }
         // Last, so that a removal which broke off is found again.

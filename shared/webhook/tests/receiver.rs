@@ -239,8 +239,15 @@ async fn nobody_there_is_a_failure_to_connect() {
 
 #[tokio::test]
 async fn plain_http_behind_https_is_a_failure_of_encryption() {
-    let receiver = Receiver::start(Script::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
-    let reply = local().send(&message(format!("https://{}/", receiver.address))).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            let _ = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    let reply = local().send(&message(format!("https://{address}/"))).await;
     assert!(matches!(reply, Err(SendError::Tls(_))), "{reply:?}");
 }
 

@@ -57,7 +57,12 @@ impl DynamoJobStore {
 
     /// The write of the event that the change causes, if it causes one. Nothing else writes events of that number, as the
     /// job's record counts them.
-    async fn event(&self, before: &Job, after: &mut Job, now: Timestamp) -> Result<Option<Write>, StoreError> {
+    async fn event(
+        &self,
+        before: &Job,
+        after: &mut Job,
+        now: Timestamp,
+    ) -> Result<Option<Write>, StoreError> {
         let listening = EventKind::between(before.state, after.state).is_some()
             && after.notify.is_empty()
             && is_listening(&self.table, &after.account).await?;

@@ -10,3 +10,4 @@ mod faulty;
 mod jobs;
 mod place;
 mod signature;
+mod webhooks;
