@@ -16,16 +16,25 @@ links() {
 }
 
 engine='datafusion.*|parquet|arrow.*|willcall-engine'
-hosts='aws-.*|lambda_.*|rusqlite|willcall-embedded'
+lambda='.*lambda_.*|willcall-lambda'
+hosts="aws-.*|$lambda|rusqlite|willcall-embedded"
 links willcall-core "$engine|$hosts|axum.*|hyper.*|reqwest|willcall-http"
 links willcall-http "$engine|$hosts|reqwest"
-links willcall-embedded "$engine|aws-.*|lambda_.*|axum.*|willcall-http"
-links willcall-aws "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
-links willcall "aws-.*|lambda_.*|willcall-aws"
-links willcall-aws-test "$engine|rusqlite|lambda_.*|willcall-embedded|willcall-http|axum.*|reqwest"
+links willcall-embedded "$engine|aws-.*|$lambda|axum.*|willcall-http"
+links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
+# By default. With its feature `aws` it has the commands for the AWS host.
+links willcall "aws-.*|$lambda|willcall-aws"
+links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
+links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
 links willcall-webhook "$engine|$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
+links willcall-lambda "$engine|rusqlite|willcall-embedded|willcall-http|reqwest"
+# A cold start of these has no query engine to load.
+for function in submit status download notify sweeper; do
+    links "willcall-$function" "$engine|rusqlite|willcall-embedded|reqwest"
+done
+links willcall-worker "rusqlite|willcall-embedded|willcall-http|reqwest"
 
 # Tests stand beside the code, so they count too; 600 is where a file is surely two.
 while IFS= read -r file; do

@@ -8,12 +8,16 @@ export WILLCALL_TEST_JS=$2
 # Tests of the AWS adapters start an emulator with it.
 export WILLCALL_TEST_PYTHON=$venv/bin/python
 
+# Scenarios run the command and the functions as programs; those of some packages no test would build.
+cargo build --workspace --all-features --locked --bins
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace --locked
+    cargo nextest run --workspace --all-features --locked
 else
-    cargo test --workspace --locked --all-targets
+    cargo test --workspace --all-features --locked --all-targets
 fi
-cargo test --workspace --locked --doc
+cargo test --workspace --all-features --locked --doc
+# The command as it is shipped says how to get what it was built without. Only the command itself is built anew.
+cargo test --workspace --locked --test get not_built
 
 # The independent clients drive the binary that the tests above were built with.
 binary=$(cargo metadata --format-version 1 --no-deps --locked |

@@ -12,6 +12,9 @@ use crate::{
     failure::EXIT_CODES,
 };
 
+/// Where functions look for the catalog unless told otherwise.
+pub(crate) const CATALOG_KEY: &str = "catalog/catalog.json";
+
 /// Turns data sets into an asynchronous data API: ask now, collect later.
 #[derive(Parser)]
 #[command(name = "willcall", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -52,6 +55,33 @@ pub(crate) struct Global {
     pub(crate) log_format: LogFormat,
 }
 
+/// Where the AWS host keeps accounts, instead of a data directory.
+#[derive(Args)]
+pub(crate) struct AwsHost {
+    /// The DynamoDB table of a host on AWS [default: none, but the data directory of one box]
+    #[arg(long, global = true, value_name = "NAME", env = "WILLCALL_TABLE", help_heading = "AWS")]
+    table: Option<String>,
+    /// The bucket whose catalog has the plans [default: none, but the file that --catalog names]
+    #[arg(long, global = true, value_name = "NAME", env = "WILLCALL_BUCKET", help_heading = "AWS")]
+    bucket: Option<String>,
+    /// Where in the bucket the catalog is
+    #[arg(long, global = true, value_name = "KEY", default_value = CATALOG_KEY, help_heading = "AWS")]
+    pub(crate) key: String,
+}
+
+impl AwsHost {
+    /// The table, where the accounts are in one. An empty variable counts as none.
+    pub(crate) fn table(&self) -> Option<&str> {
+        self.table.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The bucket, likewise.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "who has no table asks for no bucket"))]
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -84,15 +114,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
     /// Make, list and revoke tokens, also beside a running server
-    #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(token::TokenArgs),
     /// Make, test and rotate webhooks, and see what was told of a job
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
     /// Show accounts, and give them plans
-    #[command(subcommand)]
-    Account(account::AccountCommand),
-    /// Check a catalog and its data sets
+    Account(account::AccountArgs),
+    /// Check a catalog and its data sets, or bring them to AWS
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
 }

@@ -26,7 +26,7 @@ use willcall_embedded::{
     Database, Embedded, EmbeddedConfig, FileCatalog, Handled, InProcessNotices, OpenError, SqliteAccounts,
     SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
-use willcall_engine::{Engine, EngineConfig, ParquetInspector};
+use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{
@@ -109,7 +109,10 @@ impl Host {
     pub(crate) async fn work(&self, workers: usize, shutdown: CancellationToken) {
         let worker = Worker {
             app: self.app.clone(),
-            executor: Arc::new(Engine::new(EngineConfig::new(self.data_dir.join(SPILL_DIR)))),
+            executor: Arc::new(Engine::new(
+                EngineConfig::new(self.data_dir.join(SPILL_DIR)),
+                Arc::new(LocalDataFiles),
+            )),
             lease: LeaseSettings { max_lost: MAX_LOST, ..LeaseSettings::default() },
         };
         let handler = move |job: JobRef, shutdown: CancellationToken| {
@@ -232,7 +235,7 @@ pub(crate) fn catalog_path(global: &Global) -> Result<PathBuf, Failure> {
 
 async fn open_catalog(global: &Global) -> Result<Arc<dyn CatalogSource>, Failure> {
     let path = catalog_path(global)?;
-    let inspector: Arc<dyn DatasetInspector> = Arc::new(ParquetInspector);
+    let inspector: Arc<dyn DatasetInspector> = Arc::new(ParquetInspector::new(Arc::new(LocalDataFiles)));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match FileCatalog::open(&path, inspector, clock).await {
         Ok(catalog) => Ok(Arc::new(catalog)),

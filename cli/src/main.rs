@@ -1,6 +1,7 @@
 //! The `willcall` command: serves the API of one box, and is a client of it and of any other.
 
 mod args;
+mod aws;
 mod client;
 mod commands;
 mod failure;

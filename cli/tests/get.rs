@@ -231,19 +231,27 @@ fn the_check_of_a_catalog_names_every_problem() {
         place.path("c.toml"),
         format!(
             "[datasets.gone]\npath = \"gone.parquet\"\n[datasets.broken]\npath = \"broken.parquet\"\n\
-             [datasets.flights]\npath = {flights:?}\n[datasets.flights.views.v]\nfields = [\"orgin\"]\n"
+             [datasets.far]\npath = \"s3://bucket/far/\"\n[datasets.flights]\npath = {flights:?}\n[datasets.flights.views.v]\nfields = [\"orgin\"]\n"
         ),
     )
     .unwrap();
     let output = check();
     assert_eq!(code(&output), 2);
     let said = text(&output.stderr);
-    for place in ["datasets.gone:", "datasets.broken:", "datasets.flights.views.v:", "orgin"] {
+    for place in [
+        "datasets.gone:",
+        "datasets.broken:",
+        "datasets.far:",
+        "not from S3",
+        "datasets.flights.views.v:",
+        "orgin",
+    ] {
         assert!(said.contains(place), "{place}: {said}");
     }
     for (wrong, named) in [
         ("[datasets.x]\npth = \"y\"", "pth"),
         ("[datasets.x", "line 1"),
+        ("[datasets.x]\npath = \"s3://Bucket/y\"", "not the name of a bucket"),
         ("[plans.x]\nmax_records = 0", "plans.x"),
         ("[plans.x]\ndatasets = [\"nope\"]", "nope"),
     ] {
@@ -271,4 +279,19 @@ fn help_tells_the_exit_codes() {
 
 fn succeeded_help(place: &Place) -> String {
     common::succeeded(place.bare(&["--help"]).output().unwrap())
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn commands_for_aws_that_were_not_built_say_how_to_get_them() {
+    let place = Place::new();
+    let table = ["token", "list", "--table", "t"];
+    for arguments in
+        [&["catalog", "build", "--bucket", "b"][..], &table, &["account", "list", "--table", "t"]]
+    {
+        let output = place.run(arguments);
+        assert_eq!(code(&output), 2);
+        let said = text(&output.stderr);
+        assert!(said.contains("cargo install --path cli --features aws"), "{said}");
+    }
 }

@@ -60,3 +60,17 @@ def write_many(folder):
     for part in range(3):
         rows = pa.table({"part": pa.array([part] * 1000, pa.int32()), "row": pa.array(range(1000), pa.int64())})
         pq.write_table(rows, folder / f"part-{part}.parquet", row_group_size=300)
+
+
+def write_numbers(path):
+    """The first 10,000 records of what the scenarios in Rust ask for."""
+    n = range(10_000)
+    mask = 2**64 - 1
+    mixed = [(x * 0x5851F42D4C957F2D) & mask for x in n]
+    mixed = [((x << 17) | (x >> 47)) & mask for x in mixed]
+    columns = {
+        "n": pa.array(n, pa.int64()),
+        "mixed": pa.array([x - 2**64 if x >= 2**63 else x for x in mixed], pa.int64()),
+        "word": pa.array([["red", "green", "blue", None][x % 4] for x in n], pa.string()),
+    }
+    pq.write_table(pa.table(columns), path)

@@ -1,4 +1,8 @@
-"""A server of the real binary over real and awkward data, for clients that were not written here."""
+"""A server of the real binary over real and awkward data, for clients that were not written here.
+
+With WILLCALL_URL and WILLCALL_TOKEN, tests that are marked `any_host` run against that address instead, whose data set
+`numbers` must be the one that `cargo run -p willcall-tests --example numbers` writes; the others are skipped by name.
+"""
 
 import json
 import os
@@ -56,6 +60,18 @@ class Server:
         return answer.content
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "any_host: runs against any address that serves `numbers`")
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("WILLCALL_URL"):
+        return
+    for item in items:
+        if not item.get_closest_marker("any_host"):
+            item.add_marker(pytest.mark.skip(reason="needs a server of its own"))
+
+
 def binary():
     path = os.environ.get("WILLCALL_BINARY")
     assert path and Path(path).is_file(), "WILLCALL_BINARY does not name the willcall binary: run make test"
@@ -67,6 +83,7 @@ def data(tmp_path_factory):
     """A catalog over the example data and over a table of awkward values."""
     folder = tmp_path_factory.mktemp("catalog")
     awkward.write(folder / "awkward.parquet")
+    awkward.write_numbers(folder / "numbers.parquet")
     (folder / "many").mkdir()
     awkward.write_many(folder / "many")
     (folder / "willcall.toml").write_text(
@@ -77,6 +94,8 @@ def data(tmp_path_factory):
         fields = ["carrier", "flight", "dep_delay"]
         [datasets.awkward]
         path = "awkward.parquet"
+        [datasets.numbers]
+        path = "numbers.parquet"
         [datasets.many]
         path = "many"
         [plans.everything]
@@ -92,7 +111,13 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(data, tmp_path_factory):
+def server(request, tmp_path_factory):
+    if url := os.environ.get("WILLCALL_URL"):
+        token = os.environ.get("WILLCALL_TOKEN")
+        assert token, "WILLCALL_URL is set and WILLCALL_TOKEN is not"
+        yield Server(url.rstrip("/"), token, None)
+        return
+    data = request.getfixturevalue("data")
     home = tmp_path_factory.mktemp("home")
     common = ["--data-dir", str(home / "data"), "--catalog", str(data / "willcall.toml")]
     address = home / "address"

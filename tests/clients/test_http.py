@@ -1,31 +1,6 @@
-"""What curl and other plain clients see."""
-
-import subprocess
-import time
+"""The links of a host that serves its own files."""
 
 import requests
-
-
-def curl(*arguments):
-    run = subprocess.run(["curl", "-sS", "-m", "60", *arguments], capture_output=True, check=True)
-    return run.stdout
-
-
-def test_curl_follows_a_job_from_submit_to_file(server, tmp_path):
-    auth = ["-u", f"{server.token}:"]
-    body = '{"kind": "query", "dataset": "flights", "filter": "dest = \'LAX\'", "format": "csv"}'
-    answer = curl(*auth, "-H", "content-type: application/json", "-d", body, f"{server.url}/v1/jobs")
-    job = __import__("json").loads(answer)
-    done = __import__("json").loads(curl(*auth, f"{job['link']}?wait=30"))
-    assert done["state"] == "completed"
-    out = tmp_path / "file"
-    curl(*auth, "-L", "-o", str(out), f"{job['link']}/download")
-    assert out.stat().st_size == done["result"]["bytes"]
-    # A broken download goes on where it broke.
-    whole = out.read_bytes()
-    out.write_bytes(whole[:1000])
-    curl("-C", "-", "-o", str(out), done["download_link"])
-    assert out.read_bytes() == whole
 
 
 def test_ranges_and_conditions(server):
@@ -72,25 +47,3 @@ def test_a_link_cannot_be_bent(server):
         answer = requests.Session().send(request, timeout=60)
         assert answer.status_code in (400, 403, 404), (url, answer.status_code)
         assert "year" not in answer.text
-
-
-def test_long_poll_wakes_when_the_job_ends(server):
-    job = server.submit(dataset="flights", format="csv", sort=["-dep_delay"])
-    start = time.monotonic()
-    done = server.request("GET", f"/v1/jobs/{job['job_id']}?wait=60").json()
-    assert done["state"] == "completed"
-    assert time.monotonic() - start < 55
-
-
-def test_records_synchronously_and_in_the_background(server):
-    path = "/v1/datasets/flights/records?origin=JFK&limit=5&format=json"
-    answer = server.request("GET", path)
-    assert answer.status_code == 200
-    assert len(answer.json()) == 5
-    job = answer.headers["willcall-job-id"]
-    same = server.request("GET", f"/v1/jobs/{job}/result")
-    assert same.content == answer.content
-    later = server.request("GET", path, headers={"prefer": "respond-async"})
-    assert later.status_code == 202
-    assert later.headers["preference-applied"] == "respond-async"
-    assert later.json()["state"] in ("accepted", "processing", "completed")

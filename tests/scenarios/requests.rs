@@ -3,10 +3,10 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
-use willcall_tests::{Client, Host};
+use willcall_tests::{Client, On, unique};
 
-async fn refused(client: &Client, query: Value, place: &str, words: &[&str]) -> Result<()> {
-    let mut body = json!({"kind": "query", "dataset": "numbers"});
+async fn refused(client: &Client, mark: &str, query: Value, place: &str, words: &[&str]) -> Result<()> {
+    let mut body = json!({"kind": "query", "dataset": "numbers", "labels": {"mark": mark}});
     for (key, value) in query.as_object().into_iter().flatten() {
         body[key] = value.clone();
     }
@@ -22,10 +22,9 @@ async fn refused(client: &Client, query: Value, place: &str, words: &[&str]) -> 
     Ok(())
 }
 
-#[tokio::test]
-async fn every_mistake_is_named_with_its_place() -> Result<()> {
-    let host = Host::with_numbers(100).await?;
-    let client = &host.client();
+async fn every_mistake_is_named_with_its_place(on: On) -> Result<()> {
+    let host = on.numbers(100).await?;
+    let (client, mark) = (&host.client(), unique());
     let deep = format!("{}n = 1{}", "(".repeat(40), ")".repeat(40));
     let long = format!("word = '{}'", "x".repeat(70_000));
     let many = (0..10_001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
@@ -72,7 +71,7 @@ async fn every_mistake_is_named_with_its_place() -> Result<()> {
         (json!({"filtr": "n = 1"}), "#/filtr", vec!["filter"]),
         (json!({"kind": "append"}), "#/kind", vec![]),
     ] {
-        refused(client, query, place, &words).await?;
+        refused(client, &mark, query, place, &words).await?;
     }
     let both = client
         .post(
@@ -85,13 +84,13 @@ async fn every_mistake_is_named_with_its_place() -> Result<()> {
         "{}",
         both.text()
     );
-    assert_eq!(client.get("/v1/jobs").await?.json()?["jobs"], json!([]), "nothing refused became a job");
+    let listed = client.get(&format!("/v1/jobs?label.mark={mark}")).await?.json()?;
+    assert_eq!(listed["jobs"], json!([]), "nothing refused became a job");
     Ok(())
 }
 
-#[tokio::test]
-async fn bodies_that_are_no_request() -> Result<()> {
-    let host = Host::with_numbers(10).await?;
+async fn bodies_that_are_no_request(on: On) -> Result<()> {
+    let host = on.numbers(10).await?;
     let client = host.client();
     let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let huge =
@@ -124,65 +123,8 @@ async fn bodies_that_are_no_request() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn tokens_are_needed_in_one_of_three_forms() -> Result<()> {
-    let host = Host::with_numbers(10).await?;
-    let client = host.client();
-    let token = host.token("tests", "everything", "read")?;
-    let nobody = client.with_token(None);
-    let get = || nobody.request(Method::GET, "/v1/account");
-    assert_eq!(nobody.send(get().bearer_auth(&token)).await?.status, 200);
-    assert_eq!(nobody.send(get().basic_auth(&token, Some(""))).await?.status, 200);
-    assert_eq!(nobody.send(get().header("x-api-key", &token)).await?.status, 200);
-    let mistyped = format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' });
-    for request in [
-        get(),
-        get().bearer_auth("wrong"),
-        get().bearer_auth(&mistyped),
-        get().basic_auth(&token, Some("password")),
-        get().basic_auth("user", Some(&token)),
-        get().header("x-api-key", ""),
-        get().header("authorization", "Basic %%%"),
-        get().header("authorization", format!("Digest {token}")),
-    ] {
-        let answer = nobody.send(request).await?;
-        assert_eq!((answer.status, answer.problem()?.as_str()), (401, "unauthenticated"));
-        assert_eq!(
-            answer.header("www-authenticate"),
-            Some("Bearer realm=\"willcall\", Basic realm=\"willcall\"")
-        );
-        assert!(!answer.text().contains("wc_"), "{}", answer.text());
-    }
-    let reader = client.with_token(Some(&token));
-    let answer = reader.post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers"})).await?;
-    assert_eq!((answer.status, answer.problem()?.as_str()), (403, "forbidden"));
-    for path in ["/healthz", "/v1/openapi.json", "/docs", "/problems/not-found"] {
-        assert_eq!(nobody.get(path).await?.status, 200, "{path}");
-    }
-    assert!(!host.log().contains(&token), "the log holds a token");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_revoked_token_is_dead_at_once() -> Result<()> {
-    let host = Host::with_numbers(10).await?;
-    let token = host.token("tests", "everything", "read")?;
-    let reader = host.client().with_token(Some(&token));
-    assert_eq!(reader.get("/v1/account").await?.status, 200);
-    let listed = host.command(&["token", "list", "--json"])?.output()?;
-    let listed: Value = serde_json::from_slice(&listed.stdout)?;
-    assert!(!listed.to_string().contains("wc_"), "a list shows no token: {listed}");
-    let tokens = listed.as_array().or_else(|| listed["tokens"].as_array()).cloned().unwrap();
-    let found = tokens.iter().find(|token| token["scope"] == "read").unwrap();
-    let id = found["id"].as_str().unwrap();
-    assert!(host.command(&["token", "revoke", id])?.output()?.status.success());
-    assert_eq!(reader.get("/v1/account").await?.status, 401);
-    Ok(())
-}
-
-#[tokio::test]
-async fn paths_and_methods_that_are_not_there() -> Result<()> {
-    let host = Host::with_numbers(10).await?;
+async fn paths_and_methods_that_are_not_there(on: On) -> Result<()> {
+    let host = on.numbers(10).await?;
     let client = host.client();
     for path in [
         "/v1",
@@ -208,32 +150,10 @@ async fn paths_and_methods_that_are_not_there() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn open_jobs_are_counted() -> Result<()> {
-    let host = Host::with_numbers(300_000).await?;
-    let small = host.client().with_token(Some(&host.token("small", "small", "submit")?));
-    let query = json!({"kind": "query", "dataset": "numbers", "sort": ["mixed"], "format": "csv"});
-    let submits = (0..12).map(|_| small.post("/v1/jobs", &query));
-    let answers = futures::future::try_join_all(submits).await?;
-    let (mut accepted, mut refused) = (0, 0);
-    for answer in &answers {
-        match answer.status {
-            202 => accepted += 1,
-            429 => {
-                refused += 1;
-                assert_eq!(answer.problem()?, "quota-exceeded");
-                assert!(answer.header("retry-after").is_some());
-                assert!(answer.header("ratelimit").is_some() && answer.header("ratelimit-policy").is_some());
-            }
-            other => panic!("{other}: {}", answer.text()),
-        }
-    }
-    assert!(accepted >= 2 && refused >= 1, "{accepted} accepted, {refused} refused");
-    let usage = small.get("/v1/account").await?.json()?;
-    assert!(usage["usage"]["open_jobs"].as_u64().is_some_and(|open| open <= 2), "{usage}");
-    for answer in answers.iter().filter(|answer| answer.status == 202) {
-        small.ended(&answer.json()?).await?;
-    }
-    assert_eq!(small.get("/v1/account").await?.json()?["usage"]["open_jobs"], 0);
-    Ok(())
+willcall_tests::scenarios! {
+    client: [
+        every_mistake_is_named_with_its_place,
+        bodies_that_are_no_request,
+        paths_and_methods_that_are_not_there,
+    ],
 }

@@ -4,14 +4,14 @@ use std::{fs, io::Write, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use willcall_tests::{Client, Host, Manner, Receiver, id};
+use willcall_tests::{Client, Manner, On, OneBox, Operator, Receiver, id};
 
 /// The first retry comes after about five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A host that may send to 127.0.0.1.
-async fn host() -> Result<Host> {
-    let mut host = Host::with_numbers(1_000).await?;
+async fn host() -> Result<OneBox> {
+    let mut host = OneBox::numbers(1_000).await?;
     let catalog = host.catalog_dir().join("willcall.toml");
     fs::OpenOptions::new()
         .append(true)
@@ -56,8 +56,7 @@ fn delivered(notification: &Value) -> bool {
     notification["state"] == "delivered"
 }
 
-#[tokio::test]
-async fn the_end_of_a_job_is_told_within_a_moment() -> Result<()> {
+async fn the_end_of_a_job_is_told_within_a_moment(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
     let job = submit(&client, &receiver.url("hook")).await?;
@@ -71,8 +70,7 @@ async fn the_end_of_a_job_is_told_within_a_moment() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn every_misbehaviour_is_logged_and_tried_again_with_the_same_id() -> Result<()> {
+async fn every_misbehaviour_is_logged_and_tried_again_with_the_same_id(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
     let ok = Manner::Status(200, "");
@@ -103,8 +101,7 @@ async fn every_misbehaviour_is_logged_and_tried_again_with_the_same_id() -> Resu
     Ok(())
 }
 
-#[tokio::test]
-async fn slow_and_talkative_receivers_are_content_with_one_message() -> Result<()> {
+async fn slow_and_talkative_receivers_are_content_with_one_message(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("slow", [Manner::Late(Duration::from_secs(3))]);
@@ -117,8 +114,7 @@ async fn slow_and_talkative_receivers_are_content_with_one_message() -> Result<(
     Ok(())
 }
 
-#[tokio::test]
-async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time() -> Result<()> {
+async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("silent", [Manner::Silent]);
@@ -136,8 +132,7 @@ async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time() -> Result<(
     Ok(())
 }
 
-#[tokio::test]
-async fn gone_disables_the_webhook_until_it_is_enabled() -> Result<()> {
+async fn gone_disables_the_webhook_until_it_is_enabled(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("all", [Manner::Status(410, ""), Manner::Status(200, "")]);
@@ -164,8 +159,7 @@ async fn gone_disables_the_webhook_until_it_is_enabled() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_receiver_that_is_down_is_remembered_over_a_restart() -> Result<()> {
+async fn a_receiver_that_is_down_is_remembered_over_a_restart(_: On) -> Result<()> {
     let mut host = host().await?;
     // A port on which nobody listens any more.
     let port = Receiver::start().await?.port();
@@ -179,8 +173,7 @@ async fn a_receiver_that_is_down_is_remembered_over_a_restart() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_kill_at_any_moment_loses_no_event() -> Result<()> {
+async fn a_kill_at_any_moment_loses_no_event(_: On) -> Result<()> {
     let (mut host, receiver) = (host().await?, Receiver::start().await?);
     let mut jobs = Vec::new();
     for round in 0..4_u64 {
@@ -205,9 +198,8 @@ async fn a_kill_at_any_moment_loses_no_event() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_receiver_of_the_inside_is_never_reached() -> Result<()> {
-    let (host, receiver) = (Host::with_numbers(10).await?, Receiver::start().await?);
+async fn a_receiver_of_the_inside_is_never_reached(_: On) -> Result<()> {
+    let (host, receiver) = (OneBox::numbers(10).await?, Receiver::start().await?);
     let client = host.client();
     let port = receiver.port();
     for url in [
@@ -234,11 +226,12 @@ async fn a_receiver_of_the_inside_is_never_reached() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_command_makes_tests_and_lists_webhooks() -> Result<()> {
+async fn the_command_makes_tests_and_lists_webhooks(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
-    let token = host.token("tests", "everything", "admin")?;
+    let made = host.command(&["token", "create", "--json", "--account", "tests", "--scope", "admin"])?.output()?;
+    let made: Value = serde_json::from_slice(&made.stdout)?;
+    let token = made["token"].as_str().context("no token")?.to_owned();
     let run = |arguments: &[&str]| -> Result<(Option<i32>, String, String)> {
         let mut command = host.command(&[&["webhook"], arguments].concat())?;
         let out = command.args(["--server", &client.url]).env("WILLCALL_TOKEN", &token).output()?;
@@ -268,4 +261,18 @@ async fn the_command_makes_tests_and_lists_webhooks() -> Result<()> {
     let (code, _, err) = run(&["create", "http://127.0.0.2/"])?;
     assert!(code == Some(2) && err.contains("must be https"), "{code:?} {err}");
     Ok(())
+}
+
+willcall_tests::scenarios! {
+    one_box: [
+        the_end_of_a_job_is_told_within_a_moment,
+        every_misbehaviour_is_logged_and_tried_again_with_the_same_id,
+        slow_and_talkative_receivers_are_content_with_one_message,
+        a_silent_receiver_holds_up_nobody_and_is_given_up_in_time,
+        gone_disables_the_webhook_until_it_is_enabled,
+        a_receiver_that_is_down_is_remembered_over_a_restart,
+        a_kill_at_any_moment_loses_no_event,
+        a_receiver_of_the_inside_is_never_reached,
+        the_command_makes_tests_and_lists_webhooks,
+    ],
 }

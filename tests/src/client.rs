@@ -1,10 +1,11 @@
 //! A client that knows nothing of Willcall but its HTTP contract.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// The longest that a scenario waits for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -170,6 +171,14 @@ impl Client {
         Ok(answer.body)
     }
 
+    /// Fails unless the job has completed and the bytes of its file are those that it names.
+    pub async fn assert_whole(&self, job: &Value) -> Result<()> {
+        ensure!(job["state"] == "completed", "{job}");
+        let found = hex::encode(Sha256::digest(self.fetch(job).await?));
+        ensure!(job["result"]["sha256"] == found, "the file has the SHA-256 {found}: {job}");
+        Ok(())
+    }
+
     /// Waits until the job is in the state, at most as long as a scenario waits for anything.
     pub async fn until(&self, job: &Value, state: &str) -> Result<Value> {
         let deadline = Instant::now() + PATIENCE;
@@ -187,4 +196,10 @@ impl Client {
 /// The job's id.
 pub fn id(job: &Value) -> &str {
     job["job_id"].as_str().unwrap_or_default()
+}
+
+/// A text that no other scenario uses, to tell jobs of one account apart.
+pub fn unique() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", std::process::id(), now.as_nanos())
 }

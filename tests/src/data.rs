@@ -1,6 +1,6 @@
 //! Data sets for scenarios, made on the spot.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, io::Write, path::Path, sync::Arc};
 
 use anyhow::Result;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -22,10 +22,33 @@ pub fn numbers(start: i64, rows: i64) -> Result<RecordBatch> {
 
 /// Writes [`numbers`] from 0 as a Parquet file.
 pub fn write_numbers(path: &Path, rows: i64) -> Result<()> {
+    write(File::create(path)?, rows)
+}
+
+/// The bytes of such a file.
+pub fn numbers_file(rows: i64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write(&mut bytes, rows)?;
+    Ok(bytes)
+}
+
+/// Writes a Parquet file of `rows` records of two columns: `n` counts, and `text` is always the same.
+pub fn write_texts(path: &Path, rows: i64, text: &str) -> Result<()> {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(0..rows))),
+        ("text", Arc::new((0..rows).map(|_| Some(text)).collect::<StringArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let mut writer = ArrowWriter::try_new(File::create(path)?, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+fn write(to: impl Write + Send, rows: i64) -> Result<()> {
     const BATCH: i64 = 50_000;
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(BATCH as usize)).build();
-    let file = File::create(path)?;
-    let mut writer = ArrowWriter::try_new(file, numbers(0, 0)?.schema(), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(to, numbers(0, 0)?.schema(), Some(properties))?;
     let mut start = 0;
     while start < rows {
         let count = BATCH.min(rows - start);

@@ -1,11 +1,13 @@
-//! What scenarios stand on: a running Willcall, a client that speaks plain HTTP, and data to ask for.
+//! What scenarios stand on: hosts to run them on, a client that speaks plain HTTP, and data to ask for.
 
 mod client;
 mod data;
 mod host;
 mod receiver;
+mod suite;
 
-pub use client::{Answer, Client, id};
-pub use data::{numbers, write_numbers};
-pub use host::Host;
+pub use client::{Answer, Client, id, unique};
+pub use data::{numbers, numbers_file, write_numbers, write_texts};
+pub use host::{Aws, Deployed, Directory, Host, OneBox, Operator, chance};
 pub use receiver::{Manner, Received, Receiver};
+pub use suite::{Needs, On, Scenario, run};

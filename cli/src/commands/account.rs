@@ -1,22 +1,31 @@
 //! `account`: who may ask, and by which plan.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use willcall_core::{AccountId, Error, usecases::accounts::put_account};
 
 use super::{Session, Work, token::registry_of};
 use crate::{
-    args::Global,
+    args::{AwsHost, Global},
     failure::Failure,
     output::{note, print, print_json, table},
 };
 
 /// Show accounts, and give them plans.
+#[derive(Args)]
+pub(crate) struct AccountArgs {
+    #[command(flatten)]
+    aws: AwsHost,
+    #[command(subcommand)]
+    command: AccountCommand,
+}
+
+/// What to do with accounts.
 #[derive(Subcommand)]
 pub(crate) enum AccountCommand {
     /// Show the account behind the token: its plan, the plan's limits, what is used of them
     Show,
-    /// List the accounts of the data directory
+    /// List the accounts of the data directory, or of the table
     List,
     /// Make an account, or give one another plan
     Put {
@@ -28,12 +37,12 @@ pub(crate) enum AccountCommand {
     },
 }
 
-pub(crate) async fn run(global: &Global, command: AccountCommand) -> Result<(), Failure> {
-    match command {
+pub(crate) async fn run(global: &Global, args: AccountArgs) -> Result<(), Failure> {
+    match args.command {
         AccountCommand::Show => show(global).await,
-        AccountCommand::List => list(global).await,
+        AccountCommand::List => list(global, &args.aws).await,
         AccountCommand::Put { id, plan } => {
-            let account = put_account(&registry_of(global).await?, id, &plan).await?;
+            let account = put_account(&registry_of(global, &args.aws).await?, id, &plan).await?;
             if global.json {
                 return print_json(&json!(account));
             }
@@ -71,8 +80,8 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-async fn list(global: &Global) -> Result<(), Failure> {
-    let registry = registry_of(global).await?;
+async fn list(global: &Global, aws: &AwsHost) -> Result<(), Failure> {
+    let registry = registry_of(global, aws).await?;
     let accounts = registry.accounts.accounts().await.map_err(|error| Failure::from(Error::from(error)))?;
     if global.json {
         return print_json(&json!({ "accounts": accounts }));

@@ -39,9 +39,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Delete(args) => delete::run(global, args).await,
         Command::Download(args) => download::run(global, args).await,
         Command::Dataset(command) => dataset::run(global, command).await,
-        Command::Token(command) => token::run(global, command).await,
+        Command::Token(args) => token::run(global, args).await,
         Command::Webhook(command) => webhook::run(global, command).await,
-        Command::Account(command) => account::run(global, command).await,
+        Command::Account(args) => account::run(global, args).await,
         Command::Catalog(command) => catalog::run(global, command).await,
     }
 }

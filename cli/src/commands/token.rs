@@ -11,7 +11,7 @@ use willcall_core::{
 };
 
 use crate::{
-    args::Global,
+    args::{AwsHost, Global},
     failure::{Exit, Failure},
     host::open_registry,
     output::{clean, note, print, print_json, table},
@@ -21,6 +21,15 @@ use crate::{
 pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 
 /// Make, list and revoke tokens.
+#[derive(Args)]
+pub(crate) struct TokenArgs {
+    #[command(flatten)]
+    aws: AwsHost,
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+/// What to do with tokens.
 #[derive(Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token, and its account where there is none; it is shown this once
@@ -69,23 +78,27 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Tokens and accounts have no HTTP API: whoever has the data directory keeps them.
-pub(super) async fn registry_of(global: &Global) -> Result<Registry, Failure> {
+/// Tokens and accounts have no HTTP API: whoever has the data directory, or the table, keeps them.
+pub(super) async fn registry_of(global: &Global, aws: &AwsHost) -> Result<Registry, Failure> {
+    if let Some(table) = aws.table() {
+        return crate::aws::open_registry(global, aws, table).await;
+    }
     if global.server.is_some() {
         return Err(Failure::new(
             Exit::Usage,
             "accounts and tokens are kept in the server's data directory, not over HTTP",
         )
         .advice(
-            "run this where the server runs, with its --data-dir and without --server and WILLCALL_SERVER",
+            "run this where the server runs, with its --data-dir and without --server and WILLCALL_SERVER; \
+             for a host on AWS, with --table",
         ));
     }
     open_registry(global).await
 }
 
-pub(crate) async fn run(global: &Global, command: TokenCommand) -> Result<(), Failure> {
-    let registry = registry_of(global).await?;
-    match command {
+pub(crate) async fn run(global: &Global, args: TokenArgs) -> Result<(), Failure> {
+    let registry = registry_of(global, &args.aws).await?;
+    match args.command {
         TokenCommand::Create(args) => create(global, &registry, args).await,
         TokenCommand::List { account } => list(global, &registry, account.as_ref()).await,
         TokenCommand::Revoke { id } => {

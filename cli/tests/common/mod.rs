@@ -48,10 +48,10 @@ impl Place {
             .arg(self.path("data"))
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
-        for name in ["WILLCALL_SERVER", "WILLCALL_TOKEN", "WILLCALL_CATALOG", "WILLCALL_DATA_DIR", "RUST_LOG"]
-        {
-            command.env_remove(name);
+        for name in ["SERVER", "TOKEN", "CATALOG", "DATA_DIR", "TABLE", "BUCKET"] {
+            command.env_remove(format!("WILLCALL_{name}"));
         }
+        command.env_remove("RUST_LOG");
         command
     }
 

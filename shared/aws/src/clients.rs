@@ -6,12 +6,13 @@ use aws_config::{
     BehaviorVersion, SdkConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
+use aws_sdk_s3::config::ProvideCredentials;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-use crate::{AwsConfig, ConfigError};
+use crate::{AwsConfig, ConfigError, config, failure::chain};
 
 /// A server nearby answers a connection at once or not at all.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -37,15 +38,25 @@ impl Clients {
     /// Finds region, credentials and endpoints as every AWS tool does, and makes the clients. Credentials are
     /// fetched by the first call, not here.
     pub async fn from_env(config: &AwsConfig) -> Result<Self, ConfigError> {
-        let https = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .pool_idle_timeout(IDLE)
-            .build_https();
-        let sdk = aws_config::defaults(BehaviorVersion::latest()).http_client(https).load().await;
-        if sdk.region().is_none() {
-            return Err(ConfigError::NotSet("AWS_REGION"));
+        Self::connect(config.path_style).await
+    }
+
+    /// The same for a command that a person runs: credentials are fetched at once, so that it says what is missing
+    /// before it begins.
+    pub async fn for_command() -> Result<Self, ConfigError> {
+        let path_style = config::path_style(config::process_var)?;
+        let sdk = load().await?;
+        let none = || ConfigError::NoCredentials("no source of them is known".into());
+        let provider = sdk.credentials_provider().ok_or_else(none)?;
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(Self::new(&sdk, path_style)),
+            Err(error) => Err(ConfigError::NoCredentials(chain(&error))),
         }
-        Ok(Self::new(&sdk, config.path_style))
+    }
+
+    /// The same for a host that is told of no table, bucket or queue.
+    pub async fn connect(path_style: bool) -> Result<Self, ConfigError> {
+        Ok(Self::new(&load().await?, path_style))
     }
 
     /// Makes the clients of a configuration that was found elsewhere; time-outs and tries are set here all the same.
@@ -68,6 +79,17 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
         }
     }
+}
+
+/// Region, credentials and endpoints, found as every AWS tool finds them.
+async fn load() -> Result<SdkConfig, ConfigError> {
+    let https =
+        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(IDLE).build_https();
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).http_client(https).load().await;
+    if sdk.region().is_none() {
+        return Err(ConfigError::NotSet("AWS_REGION"));
+    }
+    Ok(sdk)
 }
 
 fn timeouts((attempt, operation): (Duration, Duration)) -> TimeoutConfig {

@@ -23,34 +23,52 @@ pub enum ConfigError {
     /// A variable is missing, or empty.
     #[error("{0} is not set")]
     NotSet(&'static str),
+    /// A variable holds what it cannot; the words say what.
+    #[error("{0}: {1}")]
+    Invalid(&'static str, String),
     /// A variable is not UTF-8.
     #[error("{0} is not valid UTF-8")]
     NotUnicode(&'static str),
+    /// No source of credentials has any; the words say what each of them said.
+    #[error("there are no AWS credentials: {0}")]
+    NoCredentials(String),
 }
 
 impl AwsConfig {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(|name| match env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(env::VarError::NotPresent) => Ok(None),
-            Err(env::VarError::NotUnicode(_)) => Err(ConfigError::NotUnicode(name)),
-        })
+        Self::from_vars(process_var)
     }
 
     /// Reads variables by name; an empty one counts as missing.
     pub fn from_vars(
         var: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let optional = |name| Ok(var(name)?.filter(|value| !value.is_empty()));
-        let required = |name| optional(name)?.ok_or(ConfigError::NotSet(name));
+        let required = |name| var(name)?.filter(|value| !value.is_empty()).ok_or(ConfigError::NotSet(name));
         Ok(Self {
             table: required("WILLCALL_TABLE")?,
             bucket: required("WILLCALL_BUCKET")?,
             queue_url: required("WILLCALL_QUEUE_URL")?,
-            path_style: optional("AWS_ENDPOINT_URL_S3")?.is_some() || optional("AWS_ENDPOINT_URL")?.is_some(),
+            path_style: path_style(var)?,
         })
     }
+}
+
+/// A variable of the process's environment.
+pub(crate) fn process_var(name: &'static str) -> Result<Option<String>, ConfigError> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(ConfigError::NotUnicode(name)),
+    }
+}
+
+/// Whether S3 has an endpoint of its own.
+pub(crate) fn path_style(
+    var: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
+) -> Result<bool, ConfigError> {
+    let set = |name| Ok(var(name)?.is_some_and(|value| !value.is_empty()));
+    Ok(set("AWS_ENDPOINT_URL_S3")? || set("AWS_ENDPOINT_URL")?)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod blob_store;
+pub mod data_files;
 pub mod job_queue;
 pub mod job_store;
 mod memory;

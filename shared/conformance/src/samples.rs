@@ -6,8 +6,8 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format, OutputFormat},
     job::{
-        JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress, ResultSummary,
-        StoredRequest, Transition, UNSENT_DUE,
+        DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress,
+        ResultSummary, StoredRequest, Transition, UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
 };
@@ -72,6 +72,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         resends: 0,
         notify: Vec::new(),
         events: 0,
+        daily: DailyLimits::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Timestamp, format::Format, token::TokenHash};
+use crate::{AccountId, Timestamp, format::Format, job::DailyLimits, token::TokenHash};
 
 /// What a token lets its bearer do. Each scope holds those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,8 +111,12 @@ pub struct Plan {
     pub max_records: u64,
     /// The most jobs that may be accepted or processing at once.
     pub max_open_jobs: u32,
-    /// The most submits in a minute; `None` for no limit.
+    /// The most submits in one minute of the clock; `None` for no limit.
     pub submits_per_minute: Option<u32>,
+    /// The most records delivered in a day; `None` for no limit.
+    pub max_records_per_day: Option<u64>,
+    /// The most bytes of results in a day; `None` for no limit.
+    pub max_bytes_per_day: Option<u64>,
     /// Days that a result is kept.
     pub retention_days: u32,
     /// The data sets that it may read; `None` for all.
@@ -131,6 +135,8 @@ impl Plan {
             max_records: 1000,
             max_open_jobs: 100,
             submits_per_minute: None,
+            max_records_per_day: None,
+            max_bytes_per_day: None,
             retention_days: 7,
             datasets: None,
             sql: false,
@@ -141,6 +147,11 @@ impl Plan {
     /// Whether the plan may read the data set.
     pub fn allows_dataset(&self, name: &str) -> bool {
         self.datasets.as_ref().is_none_or(|names| names.contains(name))
+    }
+
+    /// What the plan allows in a day.
+    pub fn daily(&self) -> DailyLimits {
+        DailyLimits { records: self.max_records_per_day, bytes: self.max_bytes_per_day }
     }
 
     /// Whether the plan may ask for the format.

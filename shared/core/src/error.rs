@@ -65,6 +65,17 @@ pub enum Error {
         limit: &'static str,
         /// Its value.
         value: u64,
+        /// For how long the value is; `None` for what is counted at one moment.
+        window: Option<Duration>,
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used for another request")]
+    KeyMismatch,
+    /// Requests with the same idempotency key are under way; it may be tried again.
+    #[error("the idempotency key is in use")]
+    KeyInUse {
         /// When trying again makes sense.
         retry_after: Duration,
     },

@@ -4,6 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// The version of everything that decides a result's bytes. Another one means that a result of this code may
+/// differ from a result of older code for the same request and data.
+pub const WRITER_VERSION: &str = "willcall-2";
+
 /// A format of results. To add one, add a variant: the compiler names every place to complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

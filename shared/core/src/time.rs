@@ -44,6 +44,26 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Whole minutes since the Unix epoch, rounded down.
+    pub const fn minute(self) -> i64 {
+        self.0.div_euclid(60_000)
+    }
+
+    /// Whole days since the Unix epoch in UTC, rounded down.
+    pub const fn day(self) -> i64 {
+        self.0.div_euclid(86_400_000)
+    }
+
+    /// How long this minute still lasts.
+    pub fn left_of_minute(self) -> Duration {
+        Duration::from_millis(60_000 - self.0.rem_euclid(60_000).unsigned_abs())
+    }
+
+    /// How long this day still lasts in UTC.
+    pub fn left_of_day(self) -> Duration {
+        Duration::from_millis(86_400_000 - self.0.rem_euclid(86_400_000).unsigned_abs())
+    }
+
     /// The time from `earlier` to this moment; zero where the clock went back.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -114,6 +134,18 @@ mod tests {
         ] {
             assert_eq!(iso8601(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn minutes_and_days_are_told_on_both_sides_of_the_epoch() {
+        let time = Timestamp::parse("2026-01-05T23:59:30.500Z").unwrap();
+        assert_eq!(time.left_of_minute(), Duration::from_millis(29_500));
+        assert_eq!(time.left_of_day(), Duration::from_millis(29_500));
+        assert_eq!(time.plus(time.left_of_day()).day(), time.day() + 1);
+        let before = Timestamp::from_millis(-1);
+        assert_eq!((before.minute(), before.day()), (-1, -1));
+        assert_eq!(before.left_of_minute(), Duration::from_millis(1));
+        assert_eq!(Timestamp::from_millis(0).left_of_day(), Duration::from_secs(86_400));
     }
 
     #[test]

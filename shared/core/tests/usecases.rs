@@ -17,14 +17,17 @@ use willcall_core::{
     job::{Job, JobState, MAX_ATTEMPTS, Problem, ProblemType},
     ports::{BlobKey, BlobPrefix, JobFilter, JobStore as _, ManualClock},
     usecases::{
-        App, JobView, QueryDraft, Settings, accounts,
+        self, App, JobView, QueryDraft, Settings, accounts,
         authenticate::authenticate,
         jobs, records, results,
-        submit::submit,
+        submit::Submission,
         sweep::{Swept, sweep},
         work::{Disposition, LeaseSettings, Worker, work},
     },
 };
+
+#[path = "usecases/submissions.rs"]
+mod submissions;
 
 const START: Timestamp = Timestamp::from_millis(1_780_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -134,6 +137,10 @@ impl World {
         let prefix = format!("results/{job}/");
         self.blobs.keys().iter().any(|key| key.starts_with(&prefix))
     }
+}
+
+async fn submit(app: &App, caller: &Caller, draft: QueryDraft, original: Value) -> Result<JobView, Error> {
+    Ok(usecases::submit::submit(app, caller, Submission::new(draft, original)).await?.view)
 }
 
 fn draft() -> QueryDraft {
@@ -542,13 +549,15 @@ async fn a_wait_ends_with_the_job_or_the_time() {
 async fn a_synchronous_request_says_what_limit_it_inherits() {
     let world = World::delivering();
     let wait = Duration::from_millis(1);
-    let view = records::records(&world.app, &world.caller(), draft(), json!({}), wait).await.unwrap();
+    let ask = async |draft, original, wait| {
+        records::records(&world.app, &world.caller(), Submission::new(draft, original), wait).await
+    };
+    let view = ask(draft(), json!({}), wait).await.unwrap().view;
     assert_eq!(view.request.original, json!({"limit": 1000}));
     let deep = QueryDraft { offset: 9_999, limit: Some(2), ..draft() };
-    let refused = records::records(&world.app, &world.caller(), deep.clone(), json!({}), wait).await;
+    let refused = ask(deep.clone(), json!({}), wait).await;
     assert!(matches!(refused, Err(Error::Invalid(_))));
-    let view =
-        records::records(&world.app, &world.caller(), deep, Value::Null, Duration::ZERO).await.unwrap();
+    let view = ask(deep, Value::Null, Duration::ZERO).await.unwrap().view;
     assert_eq!(view.job.state, JobState::Accepted, "a job has no such depth");
 }
 

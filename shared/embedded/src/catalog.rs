@@ -309,18 +309,11 @@ fn working_views(
 ) -> BTreeMap<String, View> {
     let mut views = BTreeMap::new();
     for (name, view) in &entry.views {
-        let unknown =
-            view.fields.iter().find(|field| !facts.columns.iter().any(|column| column.name == **field));
-        let twice =
-            view.fields.iter().enumerate().find(|(place, field)| view.fields[..*place].contains(field));
-        let detail = match (unknown, twice) {
-            (Some(field), _) => format!("there is no column {field:?} in the data set; the view is left out"),
-            (None, Some((_, field))) => format!("names the column {field:?} twice; the view is left out"),
-            (None, None) => {
-                views.insert(name.clone(), view.clone());
-                continue;
-            }
+        let Err(detail) = view.fits(&facts.columns) else {
+            views.insert(name.clone(), view.clone());
+            continue;
         };
+        let detail = format!("{detail}; the view is left out");
         problems.push(CatalogProblem { place: format!("datasets.{dataset}.views.{name}"), detail });
     }
     views

@@ -22,7 +22,7 @@ use willcall_core::{
     job::kinds::{QueryWork, SortKey, Work},
     ports::*,
 };
-use willcall_engine::{Engine, EngineConfig, ParquetInspector};
+use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Source> {
@@ -51,7 +51,8 @@ async fn main() -> Result<(), Source> {
     }
 
     let source = DatasetSource { location: fs::canonicalize(source)?.to_string_lossy().into_owned() };
-    let facts = ParquetInspector.inspect(&source).await?;
+    let files: Arc<dyn DataFiles> = Arc::new(LocalDataFiles);
+    let facts = ParquetInspector::new(Arc::clone(&files)).inspect(&source).await?;
     let work = QueryWork {
         dataset: "data".into(),
         filter: None,
@@ -74,7 +75,7 @@ async fn main() -> Result<(), Source> {
         control: Arc::new(Control::default()),
     };
     let begun = Instant::now();
-    let delivered = Engine::new(config).execute(task).await?;
+    let delivered = Engine::new(config, files).execute(task).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();

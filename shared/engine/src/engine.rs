@@ -15,7 +15,7 @@ use tokio::{
 use tracing::debug;
 use willcall_core::{
     job::{ManifestFile, kinds::Work},
-    ports::{BlobKey, BlobStore, BlobWriter, Delivered, ExecuteError, Executor, Task},
+    ports::{BlobKey, BlobStore, BlobWriter, DataFiles, Delivered, ExecuteError, Executor, Task},
 };
 
 use crate::{
@@ -39,13 +39,43 @@ pub struct EngineConfig {
     pub sort_memory: usize,
     /// Where sorts spill to; made when needed.
     pub spill_dir: PathBuf,
+    /// The most bytes that a job's sort may have there at a time; a job that needs more fails.
+    pub spill_limit: Option<u64>,
+    /// Bytes of far files that are held for each job.
+    pub read_memory: usize,
 }
 
+/// The memory that comes with each processor of a function on AWS.
+const MEMORY_OF_PROCESSOR: u64 = 1769 << 20;
+
+/// The most processors that a function on AWS has.
+const MOST_PROCESSORS: u64 = 6;
+
 impl EngineConfig {
-    /// A thread for each core, 256 MiB for sorts, spilling to `spill_dir`.
+    /// A thread for each core, 256 MiB for sorts, spilling to `spill_dir` without a limit, 64 MiB for far files.
     pub fn new(spill_dir: impl Into<PathBuf>) -> Self {
         let threads = thread::available_parallelism().map_or(2, usize::from);
-        Self { threads, sort_memory: 256 << 20, spill_dir: spill_dir.into() }
+        Self {
+            threads,
+            sort_memory: 256 << 20,
+            spill_dir: spill_dir.into(),
+            spill_limit: None,
+            read_memory: 64 << 20,
+        }
+    }
+
+    /// For a worker that has so many bytes of memory and of disk for one job at a time, as a function on AWS has: its
+    /// processors come with its memory. A quarter of the memory is for sorts and an eighth for far files; more than
+    /// half is left for decoding, encoding, and the program. Sorts may fill nine tenths of the disk.
+    pub fn for_size(spill_dir: impl Into<PathBuf>, memory: u64, disk: u64) -> Self {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            threads: bytes(memory.div_ceil(MEMORY_OF_PROCESSOR).clamp(1, MOST_PROCESSORS)),
+            sort_memory: bytes(memory / 4),
+            spill_dir: spill_dir.into(),
+            spill_limit: Some(disk / 10 * 9),
+            read_memory: bytes((memory / 8).min(256 << 20)),
+        }
     }
 }
 
@@ -57,17 +87,17 @@ impl Default for EngineConfig {
 }
 
 /// Runs jobs over Parquet files. Dropping the future of an attempt stops its threads.
-#[derive(Debug)]
 pub struct Engine {
-    config: EngineConfig,
+    config: Arc<EngineConfig>,
+    files: Arc<dyn DataFiles>,
     /// How long an attempt may stand still.
     patience: Duration,
 }
 
 impl Engine {
-    /// An engine that keeps to `config`.
-    pub fn new(config: EngineConfig) -> Self {
-        Self { config, patience: Duration::from_secs(60) }
+    /// An engine that keeps to `config` and reads what `files` finds and opens.
+    pub fn new(config: EngineConfig, files: Arc<dyn DataFiles>) -> Self {
+        Self { config: Arc::new(config), files, patience: Duration::from_secs(60) }
     }
 
     /// The same engine with another idea of how long an attempt may stand still before it has failed.
@@ -110,10 +140,9 @@ impl Executor for Engine {
 
 impl Engine {
     async fn snapshot(&self, task: &Task, attempt: &Attempt) -> Outcome<Snapshot> {
-        let location = PathBuf::from(&task.dataset.source.location);
         tokio::select! {
             error = self.watch(attempt) => Err(error),
-            snapshot = Snapshot::of_job(&task.job, &task.dataset.name, &location, &task.blobs) => snapshot,
+            snapshot = Snapshot::of_job(&task.job, &task.dataset, &self.files, &task.blobs) => snapshot,
         }
     }
 
@@ -128,18 +157,12 @@ impl Engine {
         let (done, made) = oneshot::channel();
         let sink = Sink::new(Arc::clone(attempt), sender);
         let (work, dataset) = (Arc::clone(&task.work), Arc::clone(&task.dataset));
-        let (config, attempt_of) = (self.config.clone(), Arc::clone(attempt));
+        let (config, files) = (Arc::clone(&self.config), Arc::clone(&self.files));
+        let attempt_of = Arc::clone(attempt);
         let thread = move || {
             let Work::Query(work) = &*work;
-            let query = Query {
-                attempt: attempt_of,
-                work,
-                dataset: &dataset,
-                snapshot,
-                threads: config.threads.max(1),
-                sort_memory: config.sort_memory,
-                spill_dir: config.spill_dir,
-            };
+            let query =
+                Query { attempt: attempt_of, work, dataset: &dataset, files, snapshot, config: &config };
             // Nobody waits for it where the attempt was given up.
             let _ = done.send(query.run(sink));
         };
@@ -266,5 +289,31 @@ impl Output {
                 debug!(error = %error, "failed to abort a blob");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_of_any_size_leaves_room_beside_sorts_and_far_files() {
+        let of = |mib: u64| EngineConfig::for_size("/tmp", mib << 20, 512 << 20);
+        for (mib, threads) in [(128, 1), (1024, 1), (1769, 1), (1770, 2), (3538, 2), (10_240, 6), (65_536, 6)]
+        {
+            let config = of(mib);
+            assert_eq!(config.threads, threads, "{mib}");
+            assert_eq!(config.sort_memory as u64, (mib << 20) / 4, "{mib}");
+            assert!((config.sort_memory + config.read_memory) as u64 <= (mib << 20) / 2, "{mib}");
+        }
+        assert_eq!(of(65_536).read_memory, 256 << 20);
+    }
+
+    #[test]
+    fn sorts_leave_a_tenth_of_the_disk() {
+        let limit = |disk| EngineConfig::for_size("/tmp", 1 << 30, disk).spill_limit;
+        assert_eq!(limit(512_000_000), Some(460_800_000));
+        assert_eq!(limit(u64::MAX), Some(u64::MAX / 10 * 9));
+        assert_eq!(limit(0), Some(0));
     }
 }

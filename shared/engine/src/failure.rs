@@ -1,12 +1,12 @@
 //! What can go wrong in an attempt, and which of it may go right another time.
 
-use std::{error::Error, io};
+use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use willcall_core::{
     error::Source,
     job::{Problem, ProblemType},
-    ports::{BlobError, ExecuteError},
+    ports::{BlobError, DataFilesError, ExecuteError},
 };
 
 pub(crate) type Outcome<T> = Result<T, ExecuteError>;
@@ -53,34 +53,33 @@ pub(crate) fn blob(error: BlobError) -> ExecuteError {
     }
 }
 
-/// Reading a data file failed in the file system.
-pub(crate) fn read(file: &str, error: io::Error) -> ExecuteError {
-    match error.kind() {
-        io::ErrorKind::NotFound => changed(file, "is gone"),
-        io::ErrorKind::PermissionDenied
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::InvalidData => {
+/// A data file cannot be had.
+pub(crate) fn read(file: &str, error: impl Into<Arc<DataFilesError>>) -> ExecuteError {
+    let error = error.into();
+    match *error {
+        DataFilesError::Missing => changed(file, "is gone"),
+        DataFilesError::Changed => changed(file, "is not the file that it was"),
+        DataFilesError::Unreadable(_) => {
             fatal_from(ProblemType::EngineFailed, format!("{file} cannot be read"), error)
         }
-        _ => transient(format!("{file} cannot be read now"), error),
+        DataFilesError::Unavailable(_) => transient(format!("{file} cannot be read now"), error),
     }
 }
 
 /// Decoding a data file failed.
 pub(crate) fn decode(file: &str, error: ParquetError) -> ExecuteError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            let passes = !matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
-            if passes && io.raw_os_error().is_some() {
-                return transient(format!("{file} cannot be read now"), error);
-            }
-        }
-        cause = inner.source();
-    }
     fatal_from(ProblemType::EngineFailed, format!("{file} is damaged or not Parquet"), error)
+}
+
+/// The disk has less room than the sort needs, now and ever.
+pub(crate) fn too_large_to_sort(limit: u64) -> ExecuteError {
+    fatal(
+        ProblemType::EngineFailed,
+        format!(
+            "the sort does not fit the worker's disk: it needs more than {limit} bytes there; \
+             ask for fewer fields or records, or without sort"
+        ),
+    )
 }
 
 /// Spilling a sort to disk failed.

@@ -2,83 +2,111 @@
 
 use std::{
     collections::HashSet,
-    io,
-    path::{Path, PathBuf},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
 };
 
 use async_trait::async_trait;
 use willcall_core::{
-    Timestamp,
     catalog::{Column, DatasetFacts, DatasetSource},
-    ports::{DatasetInspector, InspectError},
+    error::Source,
+    ports::{DataFileEntry, DataFiles, DataFilesError, DatasetInspector, InspectError},
 };
 
 use crate::{
-    scan::{SharedFile, load},
+    ordered::{Emit, ordered, panicked},
+    scan::{Blocks, OPENED_AT_ONCE, SharedFile, load},
     schema::column,
-    snapshot::{FileEntry, Snapshot},
+    snapshot::Snapshot,
 };
 
+/// The bytes of far files that are held while footers are read.
+const FOOTERS: usize = 16 << 20;
+
 /// Reads the footers of Parquet files: of one file, or of all in a directory.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ParquetInspector;
+#[derive(Clone)]
+pub struct ParquetInspector {
+    files: Arc<dyn DataFiles>,
+}
+
+impl ParquetInspector {
+    /// Inspects what `files` finds and opens.
+    pub fn new(files: Arc<dyn DataFiles>) -> Self {
+        Self { files }
+    }
+
+    async fn list(&self, source: &DatasetSource) -> Result<Snapshot, InspectError> {
+        let location = || source.location.clone();
+        self.files.list(source).await.map(Snapshot::of).map_err(|error| match error {
+            DataFilesError::Missing => InspectError::Missing { location: location() },
+            _ => InspectError::Unreadable { location: location(), source: error.into() },
+        })
+    }
+}
 
 #[async_trait]
 impl DatasetInspector for ParquetInspector {
     async fn version(&self, source: &DatasetSource) -> Result<String, InspectError> {
-        blocking(source, |location| list(&location).map(|snapshot| snapshot.version)).await
+        Ok(self.list(source).await?.version)
     }
 
     async fn inspect(&self, source: &DatasetSource) -> Result<DatasetFacts, InspectError> {
-        blocking(source, |location| inspect(&location)).await
+        let snapshot = self.list(source).await?;
+        let files = Arc::clone(&self.files);
+        let done = tokio::task::spawn_blocking(move || inspect(&*files, snapshot)).await;
+        let location = source.location.clone();
+        done.unwrap_or_else(|error| Err(InspectError::Unreadable { location, source: error.into() }))
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    source: &DatasetSource,
-    work: impl FnOnce(PathBuf) -> Result<T, InspectError> + Send + 'static,
-) -> Result<T, InspectError> {
-    let location = PathBuf::from(&source.location);
-    let name = source.location.clone();
-    let done = tokio::task::spawn_blocking(move || work(location)).await;
-    done.unwrap_or_else(|error| Err(InspectError::Unreadable { location: name, source: error.into() }))
-}
-
-fn list(location: &Path) -> Result<Snapshot, InspectError> {
-    let name = location.display().to_string();
-    Snapshot::list(location).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => InspectError::Missing { location: name },
-        _ => InspectError::Unreadable { location: name, source: error.into() },
-    })
-}
-
-fn inspect(location: &Path) -> Result<DatasetFacts, InspectError> {
-    let snapshot = list(location)?;
+fn inspect(files: &dyn DataFiles, snapshot: Snapshot) -> Result<DatasetFacts, InspectError> {
     let mut columns: Vec<Column> = Vec::new();
     let mut records = 0;
-    for (number, entry) in snapshot.files.iter().enumerate() {
-        let path = snapshot.path(entry);
-        let (own, rows) = read(&path)
-            .map_err(|source| InspectError::Unreadable { location: path.display().to_string(), source })?;
-        records += rows;
-        unify(&mut columns, own, number == 0)
-            .map_err(|detail| InspectError::Mismatch { location: path.display().to_string(), detail })?;
-    }
-    let newest = snapshot.files.iter().map(|file: &FileEntry| file.modified_ns / 1_000_000).max();
+    let unreadable =
+        |entry: &DataFileEntry, source| InspectError::Unreadable { location: entry.location.clone(), source };
+    let blocks = Arc::new(Blocks::new(FOOTERS));
+    thread::scope(|scope| {
+        // A file that cannot be read is an outcome, so that its place in the order is known.
+        let work = |entry: &DataFileEntry, emit: &Emit<_>| emit.send(read(files, entry, &blocks));
+        let jobs = snapshot.files.iter().map(Ok);
+        let footers = ordered(scope, OPENED_AT_ONCE.min(snapshot.files.len()), 1, jobs, work);
+        let mut footers = footers.map_err(|error| unreadable(&snapshot.files[0], error.into()))?;
+        for (number, entry) in snapshot.files.iter().enumerate() {
+            let footer = footers.next().ok_or("the file was not read");
+            let footer = footer.map_err(|error| unreadable(entry, error.into()))?;
+            let (own, rows) = footer
+                .map_err(Source::from)
+                .and_then(|footer| footer)
+                .map_err(|error| unreadable(entry, error))?;
+            records += rows;
+            unify(&mut columns, own, number == 0)
+                .map_err(|detail| InspectError::Mismatch { location: entry.location.clone(), detail })?;
+        }
+        Ok(())
+    })?;
     Ok(DatasetFacts {
         columns,
         records: Some(records),
         bytes: snapshot.files.iter().map(|file| file.size).sum(),
         files: snapshot.files.len() as u64,
-        updated: newest.and_then(|millis| i64::try_from(millis).ok()).map(Timestamp::from_millis),
+        updated: snapshot.files.iter().map(|file| file.modified).max(),
         version: snapshot.version,
     })
 }
 
-fn read(path: &Path) -> Result<(Vec<Column>, u64), willcall_core::error::Source> {
-    let file = SharedFile::new(std::fs::File::open(path)?)?;
-    let metadata = std::panic::catch_unwind(|| load(&file))
-        .map_err(|panic| crate::ordered::panicked(&*panic).to_string())??;
+fn read(
+    files: &dyn DataFiles,
+    entry: &DataFileEntry,
+    blocks: &Arc<Blocks>,
+) -> Result<(Vec<Column>, u64), Source> {
+    let file = SharedFile::new(entry, files.open(entry)?, blocks);
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(&file)));
+    let metadata = loaded.map_err(|panic| panicked(&*panic).to_string())?;
+    let metadata = metadata.map_err(|error| match file.failed() {
+        Some(failed) => Source::from(Arc::clone(failed)),
+        None => error.into(),
+    })?;
     let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows());
     let rows = rows.map(|rows| u64::try_from(rows).unwrap_or(0)).sum();
     Ok((metadata.schema().fields().iter().map(|field| column(field)).collect(), rows))

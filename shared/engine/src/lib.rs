@@ -12,6 +12,7 @@ mod filter;
 mod formats;
 mod inspect;
 mod kinds;
+mod local;
 mod ordered;
 mod scan;
 mod schema;
@@ -22,8 +23,6 @@ mod sort;
 pub use self::{
     engine::{Engine, EngineConfig},
     inspect::ParquetInspector,
+    local::LocalDataFiles,
 };
-
-/// The version of everything that decides a result's bytes. Another one means that a result of this code may
-/// differ from a result of older code for the same request and data.
-pub const WRITER_VERSION: &str = "willcall-2";
+pub use willcall_core::format::WRITER_VERSION;

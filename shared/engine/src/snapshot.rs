@@ -1,125 +1,80 @@
 //! The files of a data set: found, stored for the attempts to come, and opened only while they are the same.
 
-use std::{
-    fs::{self, File, Metadata},
-    io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use willcall_core::{
-    JobRef,
+    JobRef, Timestamp,
+    catalog::Dataset,
     job::ProblemType,
-    ports::{BlobError, BlobKey, BlobStore, PutNew},
+    ports::{BlobError, BlobKey, BlobStore, DataFile, DataFileEntry, DataFiles, DataFilesError, PutNew},
 };
 
-use crate::failure::{self, Outcome, changed, fatal, fatal_from};
+use crate::{
+    failure::{self, Outcome, fatal, fatal_from},
+    local::local_mark,
+};
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The files that every attempt of a job reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     schema: u32,
-    location: PathBuf,
     pub(crate) version: String,
-    pub(crate) files: Vec<FileEntry>,
+    pub(crate) files: Vec<DataFileEntry>,
 }
 
-/// A file as it was when the list was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileEntry {
-    /// Its name below the location; the only thing of its path that a client may see.
-    pub(crate) name: String,
-    pub(crate) size: u64,
-    pub(crate) modified_ns: i128,
-    pub(crate) inode: u64,
+/// What a list of files says of its own form.
+#[derive(Deserialize)]
+struct Stored {
+    schema: u32,
 }
 
-impl FileEntry {
-    fn new(name: String, metadata: &Metadata) -> Self {
-        Self {
-            name,
-            size: metadata.size(),
-            modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
-            inode: metadata.ino(),
-        }
-    }
+/// The first form: files of one box alone.
+#[derive(Deserialize)]
+struct First {
+    location: PathBuf,
+    version: String,
+    files: Vec<FirstEntry>,
+}
 
-    /// Fails with a conflict unless the open file is still the one that the list names.
-    pub(crate) fn check(&self, file: &File) -> Outcome<()> {
-        let metadata = file.metadata().map_err(|error| failure::read(&self.name, error))?;
-        if Self::new(self.name.clone(), &metadata) == *self {
-            Ok(())
-        } else {
-            Err(changed(&self.name, "is not the file that it was"))
-        }
-    }
+#[derive(Deserialize)]
+struct FirstEntry {
+    name: String,
+    size: u64,
+    modified_ns: i128,
+    inode: u64,
 }
 
 impl Snapshot {
-    /// The files at a location as they are now, sorted by name. A directory gives its own Parquet files, not those
-    /// below; names that begin with `.` or `_` are some writer's own.
-    pub(crate) fn list(location: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(location)?;
-        let mut files = Vec::new();
-        if metadata.is_dir() {
-            for entry in fs::read_dir(location)? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
-                    continue;
-                }
-                let metadata = match fs::metadata(entry.path()) {
-                    Ok(metadata) => metadata,
-                    // Replaced or removed since it was listed.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                };
-                if metadata.is_file() {
-                    files.push(FileEntry::new(name, &metadata));
-                }
-            }
-            files.sort_by(|a, b| a.name.cmp(&b.name));
-            if files.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "the directory has no .parquet file"));
-            }
-        } else {
-            let name = location.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push(FileEntry::new(name, &metadata));
-        }
+    /// The files of a list.
+    pub(crate) fn of(files: Vec<DataFileEntry>) -> Self {
         let mut hash = Sha256::new();
         for file in &files {
-            let mark = (&file.name, file.size, file.modified_ns, file.inode);
-            hash.update(format!("{mark:?}\n"));
+            hash.update(format!("{:?}\n", (&file.name, file.size, &file.mark)));
         }
-        let version = hex::encode(hash.finalize());
-        Ok(Self { schema: SCHEMA, location: location.to_owned(), version, files })
+        Self { schema: SCHEMA, version: hex::encode(hash.finalize()), files }
     }
 
     /// The list that the job's first attempt stored, made now where this is the first.
     pub(crate) async fn of_job(
         job: &JobRef,
-        dataset: &str,
-        location: &Path,
+        dataset: &Dataset,
+        files: &Arc<dyn DataFiles>,
         blobs: &Arc<dyn BlobStore>,
     ) -> Outcome<Self> {
         let key = BlobKey::Snapshot(job.clone());
         if blobs.head(&key).await.map_err(failure::blob)?.is_none() {
-            let listed = {
-                let location = location.to_owned();
-                tokio::task::spawn_blocking(move || Self::list(&location)).await.map_err(failure::defect)?
-            };
-            let listed = listed.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    fatal_from(ProblemType::Conflict, format!("the data set {dataset} is gone"), error)
+            let listed = files.list(&dataset.source).await.map_err(|error| match error {
+                DataFilesError::Missing => {
+                    fatal_from(ProblemType::Conflict, format!("the data set {} is gone", dataset.name), error)
                 }
-                _ => failure::read(dataset, error),
+                _ => failure::read(&dataset.name, error),
             })?;
+            let listed = Self::of(listed);
             let bytes = serde_json::to_vec(&listed).map_err(failure::defect)?;
             // Another attempt may have been faster: the stored list is the one that counts.
             let kept = blobs.put_new(&key, "application/json", Bytes::from(bytes)).await;
@@ -130,25 +85,96 @@ impl Snapshot {
         let missing = || failure::blob(BlobError::Missing(key.to_string()));
         let head = blobs.head(&key).await.map_err(failure::blob)?.ok_or_else(missing)?;
         let bytes = blobs.read(&key, 0..head.size).await.map_err(failure::blob)?;
-        let stored: Self = serde_json::from_slice(&bytes).map_err(failure::defect)?;
-        if stored.schema > SCHEMA {
-            return Err(fatal(
-                ProblemType::Internal,
-                "the job's list of files was written by a newer version",
-            ));
+        Self::stored(&bytes)
+    }
+
+    fn stored(bytes: &[u8]) -> Outcome<Self> {
+        match serde_json::from_slice::<Stored>(bytes).map_err(failure::defect)?.schema {
+            SCHEMA => serde_json::from_slice(bytes).map_err(failure::defect),
+            1 => Ok(serde_json::from_slice::<First>(bytes).map_err(failure::defect)?.into()),
+            _ => Err(fatal(ProblemType::Internal, "the job's list of files was written by a newer version")),
         }
-        Ok(stored)
+    }
+}
+
+impl From<First> for Snapshot {
+    fn from(first: First) -> Self {
+        let in_directory = first.location.is_dir();
+        let entry = |file: FirstEntry| {
+            let path = if in_directory { first.location.join(&file.name) } else { first.location.clone() };
+            DataFileEntry {
+                location: path.to_string_lossy().into_owned(),
+                mark: local_mark(file.inode, file.modified_ns),
+                modified: Timestamp::from_millis(i64::try_from(file.modified_ns / 1_000_000).unwrap_or(0)),
+                name: file.name,
+                size: file.size,
+            }
+        };
+        Self { schema: SCHEMA, version: first.version, files: first.files.into_iter().map(entry).collect() }
+    }
+}
+
+/// Opens a file of the list, if it still is that file.
+pub(crate) fn open(files: &dyn DataFiles, entry: &DataFileEntry) -> Outcome<Arc<dyn DataFile>> {
+    files.open(entry).map_err(|error| failure::read(&entry.name, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use willcall_core::ports::ExecuteError;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_the_first_form_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        std::fs::write(&path, "x").unwrap();
+        for (location, file) in [(directory.path(), "a.parquet"), (path.as_path(), "a.parquet")] {
+            let text = format!(
+                r#"{{"schema":1,"location":{location:?},"version":"v","files":[{{"name":"{file}","size":1,
+                "modified_ns":1767603600123456789,"inode":77}}]}}"#
+            );
+            let snapshot = Snapshot::stored(text.as_bytes()).unwrap();
+            assert_eq!(snapshot.version, "v");
+            let entry = &snapshot.files[0];
+            assert_eq!((entry.location.as_str(), entry.name.as_str()), (path.to_str().unwrap(), "a.parquet"));
+            assert_eq!((entry.size, entry.mark.as_str()), (1, "77-1767603600123456789"));
+            assert_eq!(entry.modified, Timestamp::from_millis(1_767_603_600_123));
+        }
     }
 
-    /// Where the file is.
-    pub(crate) fn path(&self, file: &FileEntry) -> PathBuf {
-        if self.location.is_dir() { self.location.join(&file.name) } else { self.location.clone() }
+    #[test]
+    fn a_list_of_this_form_comes_back_and_a_newer_one_is_refused() {
+        let entry = DataFileEntry {
+            location: "s3://bucket/a.parquet".into(),
+            name: "a.parquet".into(),
+            size: 7,
+            modified: Timestamp::from_millis(5),
+            mark: "\"etag\"".into(),
+        };
+        let snapshot = Snapshot::of(vec![entry]);
+        let text = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(Snapshot::stored(text.as_bytes()).unwrap(), snapshot);
+        let newer = text.replace("\"schema\":2", "\"schema\":3");
+        assert!(matches!(Snapshot::stored(newer.as_bytes()), Err(ExecuteError::Fatal { .. })));
+        assert!(Snapshot::stored(b"{}").is_err());
     }
 
-    /// Opens a file of the list, if it still is that file.
-    pub(crate) fn open(&self, entry: &FileEntry) -> Outcome<File> {
-        let file = File::open(self.path(entry)).map_err(|error| failure::read(&entry.name, error))?;
-        entry.check(&file)?;
-        Ok(file)
+    #[test]
+    fn the_version_tells_names_sizes_and_marks_apart() {
+        let entry = |name: &str, size, mark: &str| DataFileEntry {
+            location: format!("/data/{name}"),
+            name: name.into(),
+            size,
+            modified: Timestamp::from_millis(0),
+            mark: mark.into(),
+        };
+        let version = |entry| Snapshot::of(vec![entry]).version;
+        let first = version(entry("a", 1, "m"));
+        assert_eq!(version(entry("a", 1, "m")), first);
+        for other in [entry("b", 1, "m"), entry("a", 2, "m"), entry("a", 1, "n")] {
+            assert_ne!(version(other), first);
+        }
     }
 }

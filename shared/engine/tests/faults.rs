@@ -210,37 +210,46 @@ async fn a_job_cancelled_before_it_begins_writes_nothing() {
 #[tokio::test]
 async fn inspection_tells_columns_counts_and_a_version_that_changes_with_the_files() {
     let data = two_files();
-    let facts = ParquetInspector.inspect(&data.source()).await.unwrap();
+    let facts = ParquetInspector::new(local()).inspect(&data.source()).await.unwrap();
     let columns: Vec<String> =
         facts.columns.iter().map(|c| format!("{} {} {}", c.name, c.data_type, c.nullable)).collect();
     assert_eq!(columns, ["n int64 false", "t text false"]);
     assert_eq!((facts.records, facts.files), (Some(10_000), 2));
     assert!(facts.bytes > 0 && facts.updated.is_some());
-    assert_eq!(ParquetInspector.version(&data.source()).await.unwrap(), facts.version);
+    assert_eq!(ParquetInspector::new(local()).version(&data.source()).await.unwrap(), facts.version);
     let data = data.file("c.parquet", &[numbers(1)], 10);
-    assert_ne!(ParquetInspector.version(&data.source()).await.unwrap(), facts.version);
+    assert_ne!(ParquetInspector::new(local()).version(&data.source()).await.unwrap(), facts.version);
     let one = DatasetSource { location: data.dir.path().join("c.parquet").to_string_lossy().into_owned() };
-    assert_eq!(ParquetInspector.inspect(&one).await.unwrap().records, Some(1));
+    assert_eq!(ParquetInspector::new(local()).inspect(&one).await.unwrap().records, Some(1));
 }
 
 #[tokio::test]
 async fn inspection_names_the_file_that_does_not_fit() {
     let data = two_files();
     let nowhere = DatasetSource { location: data.dir.path().join("x").to_string_lossy().into_owned() };
-    assert!(matches!(ParquetInspector.inspect(&nowhere).await, Err(InspectError::Missing { .. })));
-    assert!(matches!(ParquetInspector.version(&nowhere).await, Err(InspectError::Missing { .. })));
+    assert!(matches!(
+        ParquetInspector::new(local()).inspect(&nowhere).await,
+        Err(InspectError::Missing { .. })
+    ));
+    assert!(matches!(
+        ParquetInspector::new(local()).version(&nowhere).await,
+        Err(InspectError::Missing { .. })
+    ));
     let n: ArrayRef = Arc::new(StringArray::from(vec!["text"]));
     let odd = RecordBatch::try_from_iter([("n", n.clone()), ("t", n)]).unwrap();
     let data = data.file("c.parquet", &[odd], 10);
-    let error = ParquetInspector.inspect(&data.source()).await.unwrap_err();
+    let error = ParquetInspector::new(local()).inspect(&data.source()).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, InspectError::Mismatch { .. }), "{text}");
     assert!(text.contains("c.parquet") && text.contains("\"n\"") && text.contains("int64"), "{text}");
     fs::write(data.dir.path().join("b.parquet"), b"PAR1 not really").unwrap();
-    let error = ParquetInspector.inspect(&data.source()).await.unwrap_err();
+    let error = ParquetInspector::new(local()).inspect(&data.source()).await.unwrap_err();
     assert!(matches!(&error, InspectError::Unreadable { location, .. } if location.ends_with("b.parquet")));
     let empty = Data::new();
-    assert!(matches!(ParquetInspector.inspect(&empty.source()).await, Err(InspectError::Missing { .. })));
+    assert!(matches!(
+        ParquetInspector::new(local()).inspect(&empty.source()).await,
+        Err(InspectError::Missing { .. })
+    ));
 }
 
 #[tokio::test]

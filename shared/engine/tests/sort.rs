@@ -55,8 +55,8 @@ fn ns(text: &str) -> Vec<usize> {
 /// An engine that has to spill, and the directory that it spills to.
 fn tight(threads: usize) -> (Engine, TempDir) {
     let dir = TempDir::new().unwrap();
-    let config = EngineConfig { threads, sort_memory: 0, spill_dir: dir.path().join("spill") };
-    (Engine::new(config), dir)
+    let config = EngineConfig { threads, sort_memory: 0, ..EngineConfig::new(dir.path().join("spill")) };
+    (Engine::new(config, local()), dir)
 }
 
 #[tokio::test]
@@ -141,10 +141,10 @@ async fn a_few_records_too_wide_for_memory_are_sorted_on_disk() {
     ] {
         let dir = TempDir::new().unwrap();
         let spill_dir = dir.path().join("spill");
-        let config = EngineConfig { threads: 2, sort_memory: memory, spill_dir: spill_dir.clone() };
+        let config = EngineConfig { threads: 2, sort_memory: memory, ..EngineConfig::new(&spill_dir) };
         let mut work = query(&data, keys(false)).await;
         (work.fields, work.limit) = (vec!["n".into(), "t".into()], Some(limit));
-        let ran = run_with(&Engine::new(config), &data, work).await.unwrap();
+        let ran = run_with(&Engine::new(config, local()), &data, work).await.unwrap();
         let first = &expected[..expected.len().min(limit as usize)];
         let lines: String = first.iter().map(|n| format!("{{\"n\":{n},\"t\":\"{n:02000}\"}}\n")).collect();
         assert!(ran.text() == lines, "{limit} {memory}");
@@ -203,8 +203,49 @@ async fn sorted_parquet_has_the_order() {
 async fn a_place_to_spill_that_cannot_be_used_is_transient() {
     let (data, _) = data();
     let file = data.dir.path().join("1.parquet");
-    let config = EngineConfig { threads: 2, sort_memory: 0, spill_dir: file.join("spill") };
-    let error = run_with(&Engine::new(config), &data, query(&data, keys(false)).await).await.err().unwrap();
+    let config = EngineConfig { threads: 2, sort_memory: 0, ..EngineConfig::new(file.join("spill")) };
+    let error =
+        run_with(&Engine::new(config, local()), &data, query(&data, keys(false)).await).await.err().unwrap();
     let willcall_core::ports::ExecuteError::Transient { problem, .. } = error else { panic!("{error:?}") };
     assert_eq!(problem.kind, willcall_core::job::ProblemType::Unavailable);
+}
+
+#[tokio::test]
+async fn a_sort_that_is_larger_than_the_disk_may_hold_fails_and_says_so() {
+    let (data, rows) = data();
+    let dir = TempDir::new().unwrap();
+    let spill_dir = dir.path().join("spill");
+    let tight = EngineConfig { threads: 2, sort_memory: 0, ..EngineConfig::new(&spill_dir) };
+    let mut work = query(&data, keys(false)).await;
+    work.fields = vec!["n".into(), "t".into()];
+    let least = rows.iter().map(|row| row.1.len() as u64).sum::<u64>();
+    let config = EngineConfig { spill_limit: Some(least / 2), ..tight.clone() };
+    let error = run_with(&Engine::new(config, local()), &data, work.clone()).await.err().unwrap();
+    let willcall_core::ports::ExecuteError::Fatal { problem, .. } = error else { panic!("{error:?}") };
+    assert_eq!(problem.kind, willcall_core::job::ProblemType::EngineFailed);
+    assert!(problem.detail.contains("does not fit the worker's disk"), "{}", problem.detail);
+    assert_eq!(std::fs::read_dir(&spill_dir).unwrap().count(), 0, "nothing is left there");
+    let unlimited = run_with(&Engine::new(tight.clone(), local()), &data, work.clone()).await.unwrap();
+    let config = EngineConfig { spill_limit: Some(8 * least), ..tight };
+    let enough = run_with(&Engine::new(config, local()), &data, work).await.unwrap();
+    assert_eq!(enough.bytes(), unlimited.bytes());
+}
+
+#[tokio::test]
+async fn runs_that_were_merged_do_not_count_against_the_disk() {
+    let rows = 100_000;
+    let wide = "w".repeat(100);
+    let k: ArrayRef = Arc::new(Int32Array::from_iter_values((0..rows).map(|row| row % 1_009)));
+    let t: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|_| &wide)));
+    let data = Data::of(RecordBatch::try_from_iter([("k", k), ("t", t)]).unwrap());
+    let dir = TempDir::new().unwrap();
+    // Each record is written twice, once in a run and once in a merge of runs, but only some of them are there twice
+    // at a time.
+    let limit = Some(rows as u64 * 108 * 17 / 10);
+    let config =
+        EngineConfig { threads: 1, sort_memory: 0, spill_limit: limit, ..EngineConfig::new(dir.path()) };
+    let mut work = query(&data, keys(false)).await;
+    work.fields = vec!["t".into()];
+    let ran = run_with(&Engine::new(config, local()), &data, work).await.unwrap();
+    assert_eq!(ran.delivered.records, rows as u64);
 }

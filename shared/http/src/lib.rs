@@ -7,13 +7,14 @@ mod accept;
 mod auth;
 mod conditional;
 mod docs;
+mod idempotency;
 mod observe;
 pub mod openapi;
 mod prefer;
 mod problem;
 mod range;
+mod rate_limit;
 mod routes;
-mod unserved;
 mod wire;
 
 pub use openapi::openapi;

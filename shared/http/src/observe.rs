@@ -57,7 +57,7 @@ pub(crate) async fn observe(
     }
     finish(response.headers_mut(), &id);
 
-    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
+    let (status, ms) = (response.status().as_u16(), u64::try_from(began.elapsed().as_millis()).ok());
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let account = asker.0.get().map(AccountId::as_str);
     tracing::info!(%method, route, status, ms, request_id = id, account, "answered request");

@@ -12,6 +12,8 @@ use willcall_core::{
     job::{Problem, ProblemType},
 };
 
+use crate::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY, policy, state};
+
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// How long to wait before asking again for what does not answer now.
@@ -220,8 +222,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         use ProblemType::{
-            Conflict, Expired, Forbidden, InvalidRequest, NotFound, PayloadTooLarge, QuotaExceeded,
-            ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
+            Conflict, Expired, Forbidden, IdempotencyMismatch, InvalidRequest, NotFound, PayloadTooLarge,
+            QuotaExceeded, ResultNotReady, Unauthenticated, Unavailable, UnsupportedFormat,
         };
         match error {
             Error::Invalid(mut errors) => {
@@ -269,13 +271,19 @@ impl From<Error> for Failure {
             }
             Error::Expired => Self::new(Expired, "the result has expired: submit the job again"),
             Error::Conflict(detail) => Self::new(Conflict, detail),
-            Error::QuotaExceeded { limit, value, retry_after } => {
-                let after = seconds(retry_after);
-                let name = HeaderName::from_static;
+            Error::QuotaExceeded { limit, value, window, retry_after } => {
                 Self::new(QuotaExceeded, format!("the plan's {limit} of {value} is reached"))
                     .retry_after(retry_after)
-                    .header(name("ratelimit-policy"), format!("\"{limit}\";q={value}"))
-                    .header(name("ratelimit"), format!("\"{limit}\";r=0;t={after}"))
+                    .header(RATE_LIMIT_POLICY, policy(limit, value, window))
+                    .header(RATE_LIMIT, state(limit, 0, retry_after))
+            }
+            Error::KeyMismatch => Self::new(
+                IdempotencyMismatch,
+                "the Idempotency-Key was used for another request in the last 24 hours: take a new one",
+            ),
+            Error::KeyInUse { retry_after } => {
+                Self::new(Conflict, "requests with this Idempotency-Key are under way: repeat it in a moment")
+                    .retry_after(retry_after)
             }
             Error::TooLarge { what, limit } => {
                 Self::new(PayloadTooLarge, format!("{what} is larger than the limit of {limit} bytes"))
@@ -354,6 +362,8 @@ mod tests {
             (Error::NotReady(JobState::Failed), 409, ProblemType::ResultNotReady),
             (Error::Expired, 410, ProblemType::Expired),
             (Error::Conflict("no".into()), 409, ProblemType::Conflict),
+            (Error::KeyMismatch, 422, ProblemType::IdempotencyMismatch),
+            (Error::KeyInUse { retry_after: Duration::ZERO }, 409, ProblemType::Conflict),
             (Error::TooLarge { what: "the body", limit: 5 }, 413, ProblemType::PayloadTooLarge),
             (Error::NoPages(Format::Parquet), 406, ProblemType::UnsupportedFormat),
             (Error::Unavailable("secret".into()), 503, ProblemType::Unavailable),
@@ -370,6 +380,7 @@ mod tests {
         let error = Error::QuotaExceeded {
             limit: "max_open_jobs",
             value: 7,
+            window: None,
             retry_after: Duration::from_millis(4_200),
         };
         let (status, _, headers) = failure(error);
@@ -377,6 +388,15 @@ mod tests {
         assert_eq!(headers["retry-after"], "5");
         assert_eq!(headers["ratelimit-policy"], "\"max_open_jobs\";q=7");
         assert_eq!(headers["ratelimit"], "\"max_open_jobs\";r=0;t=5");
+        let error = Error::QuotaExceeded {
+            limit: "submits_per_minute",
+            value: 60,
+            window: Some(Duration::from_secs(60)),
+            retry_after: Duration::from_secs(30),
+        };
+        assert_eq!(failure(error).2["ratelimit-policy"], "\"submits_per_minute\";q=60;w=60");
+        let busy = Error::KeyInUse { retry_after: Duration::from_millis(1) };
+        assert_eq!(failure(busy).2["retry-after"], "1");
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl S3BlobStore {
         }
     }
 
-    async fn delete_objects(&self, keys: &[&str]) -> Result<(), BlobError> {
+    /// Removes a thousand blobs at most.
+    pub(crate) async fn delete_objects(&self, keys: &[&str]) -> Result<(), BlobError> {
         const CALL: &str = "DeleteObjects";
         let odd = |error: Source| BlobError::Unavailable(Box::new(CallFailed::other(CALL, error)));
         let objects: Result<Vec<_>, _> =

@@ -5,16 +5,12 @@ mod parts;
 mod read;
 mod writer;
 
-use std::{ops::Range, time::SystemTime};
+use std::{collections::HashMap, ops::Range, time::SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::head_object::HeadObjectOutput,
-    presigning::PresigningConfig,
-    primitives::ByteStream,
-    types::ChecksumAlgorithm,
+    Client, error::ProvideErrorMetadata, operation::head_object::HeadObjectOutput,
+    presigning::PresigningConfig, primitives::ByteStream, types::ChecksumAlgorithm,
 };
 use bytes::Bytes;
 use willcall_core::{
@@ -26,8 +22,13 @@ use willcall_core::{
     },
 };
 
-use self::writer::S3BlobWriter;
-use crate::{Clients, backoff::Backoff, clients, failure::CallFailed};
+pub(crate) use self::writer::S3BlobWriter;
+use crate::{
+    Clients,
+    backoff::Backoff,
+    clients,
+    failure::{CallFailed, status},
+};
 
 /// The blob store on S3. The bucket must not keep versions, and should remove unfinished uploads after a day: what
 /// a killed process left behind.
@@ -67,6 +68,7 @@ impl S3BlobStore {
         media_type: &str,
         bytes: Bytes,
         if_none_match: Option<&str>,
+        metadata: HashMap<String, String>,
     ) -> Result<PutNew, BlobError> {
         let config = clients::upload(bytes.len());
         let mut backoff = Backoff::default();
@@ -79,6 +81,7 @@ impl S3BlobStore {
                 .content_type(media_type)
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .set_if_none_match(if_none_match.map(str::to_owned))
+                .set_metadata(Some(metadata.clone()))
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
                 .config_override(config.clone());
@@ -94,7 +97,7 @@ impl S3BlobStore {
         }
     }
 
-    async fn head_object(&self, key: &str) -> Result<Option<HeadObjectOutput>, BlobError> {
+    pub(crate) async fn head_object(&self, key: &str) -> Result<Option<HeadObjectOutput>, BlobError> {
         match self.client.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -106,16 +109,17 @@ impl S3BlobStore {
 #[async_trait]
 impl BlobStore for S3BlobStore {
     async fn writer(&self, key: &BlobKey, media_type: &str) -> Result<Box<dyn BlobWriter>, BlobError> {
-        Ok(Box::new(S3BlobWriter::new(self.clone(), key.to_string(), media_type.to_owned())))
+        let (key, media_type) = (key.to_string(), media_type.to_owned());
+        Ok(Box::new(S3BlobWriter::new(self.clone(), key, media_type, HashMap::new())))
     }
 
     async fn put(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<(), BlobError> {
-        self.put_object(&key.to_string(), media_type, bytes, None).await?;
+        self.put_object(&key.to_string(), media_type, bytes, None, HashMap::new()).await?;
         Ok(())
     }
 
     async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
-        self.put_object(&key.to_string(), media_type, bytes, Some("*")).await
+        self.put_object(&key.to_string(), media_type, bytes, Some("*"), HashMap::new()).await
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {
@@ -190,10 +194,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     BlobError::Unavailable(Box::new(CallFailed::new(operation, error)))
-}
-
-fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
 }
 
 #[cfg(test)]

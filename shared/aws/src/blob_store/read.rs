@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use willcall_core::ports::{BlobError, BlobStream};
 
-use super::{Odd, S3BlobStore, blob_head, status, unavailable};
-use crate::failure::CallFailed;
+use super::{Odd, S3BlobStore, blob_head, unavailable};
+use crate::failure::{CallFailed, status};
 
 /// A body that broke off is fetched anew this often: the SDK tries again only until a body begins.
 const BODIES: u32 = 3;

@@ -1,6 +1,8 @@
 //! Writes a blob of any size: one request while it is small, else a multipart upload with few parts on their way
 //! at once. Nothing can be seen of it before it is finished.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
@@ -21,10 +23,11 @@ use crate::{backoff::write_id, clients};
 /// The metadata that tells whose upload an object came from.
 const WRITE: &str = "willcall-write";
 
-pub(super) struct S3BlobWriter {
+pub(crate) struct S3BlobWriter {
     store: S3BlobStore,
     key: String,
     media_type: String,
+    metadata: HashMap<String, String>,
     /// What is not yet on its way: less than a part.
     filling: BytesMut,
     written: u64,
@@ -59,8 +62,22 @@ struct Incomplete;
 struct GivenUp(#[source] tokio::task::JoinError);
 
 impl S3BlobWriter {
-    pub(super) fn new(store: S3BlobStore, key: String, media_type: String) -> Self {
-        Self { store, key, media_type, filling: BytesMut::new(), written: 0, upload: None, failed: false }
+    pub(crate) fn new(
+        store: S3BlobStore,
+        key: String,
+        media_type: String,
+        metadata: HashMap<String, String>,
+    ) -> Self {
+        Self {
+            store,
+            key,
+            media_type,
+            metadata,
+            filling: BytesMut::new(),
+            written: 0,
+            upload: None,
+            failed: false,
+        }
     }
 
     fn next_part_size(&self) -> usize {
@@ -77,6 +94,7 @@ impl S3BlobWriter {
             .key(&self.key)
             .content_type(&self.media_type)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_metadata(Some(self.metadata.clone()))
             .metadata(WRITE, &write)
             .send()
             .await
@@ -237,7 +255,8 @@ impl BlobWriter for S3BlobWriter {
             self.upload = None;
         } else {
             let bytes = self.filling.split().freeze();
-            self.store.put_object(&self.key, &self.media_type, bytes, None).await?;
+            let metadata = std::mem::take(&mut self.metadata);
+            self.store.put_object(&self.key, &self.media_type, bytes, None, metadata).await?;
         }
         self.kept().await
     }

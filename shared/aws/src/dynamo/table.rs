@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata,
     operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
+    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
 use willcall_core::error::Source;
 
-use super::{Item, PARTITION_KEY, SORT_KEY};
+use super::{Item, PARTITION_KEY, SORT_KEY, TTL};
 use crate::{Clients, failure::CallFailed};
 
 /// How a conditional write came out.
@@ -35,6 +35,8 @@ pub(crate) enum If {
     Number(&'static str, u64),
     /// It has this text in this attribute, or is not there.
     TextOrGone(&'static str, String),
+    /// It has a number that is not greater in this attribute, or is not there.
+    GoneOrAtMost(&'static str, i64),
     /// Nothing.
     Always,
 }
@@ -53,6 +55,11 @@ impl If {
             Self::TextOrGone(name, text) => {
                 Some(("attribute_not_exists(#a) OR #a = :v", names(name), value(AttributeValue::S(text))))
             }
+            Self::GoneOrAtMost(name, number) => Some((
+                "attribute_not_exists(#a) OR #a <= :v",
+                names(name),
+                value(AttributeValue::N(number.to_string())),
+            )),
             Self::Always => None,
         }
     }
@@ -65,6 +72,17 @@ pub(crate) enum Write {
     Put(Item, If),
     /// Removes the item of the key.
     Delete(Item, If),
+    /// Adds to numbers of the item, which count from 0, making the item where there is none.
+    Add {
+        /// The key of the item.
+        key: Item,
+        /// What is added to which attribute.
+        amounts: Vec<(&'static str, u64)>,
+        /// An attribute that must be below a number before.
+        below: Option<(&'static str, u64)>,
+        /// When DynamoDB removes the item by itself.
+        ttl: i64,
+    },
     /// Writes nothing, but stops the others unless the condition holds of the item of the key.
     Check(Item, If),
 }
@@ -142,7 +160,7 @@ impl Table {
         match <[Write; 1]>::try_from(writes) {
             Ok([Write::Put(item, condition)]) => self.put(item, condition).await,
             Ok([Write::Delete(key, condition)]) => self.delete(key, condition).await,
-            Ok(writes @ [Write::Check(..)]) => self.transact(writes.into()).await,
+            Ok(writes @ [Write::Check(..) | Write::Add { .. }]) => self.transact(writes.into()).await,
             Err(writes) => self.transact(writes).await,
         }
     }
@@ -246,6 +264,31 @@ impl Table {
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values);
                 item.delete(delete.build()?)
+            }
+            Write::Add { key, amounts, below, ttl } => {
+                let mut update = Update::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(key))
+                    .expression_attribute_names("#ttl", TTL)
+                    .expression_attribute_values(":ttl", AttributeValue::N(ttl.to_string()));
+                let mut adds = Vec::with_capacity(amounts.len());
+                for (at, (name, amount)) in amounts.into_iter().enumerate() {
+                    adds.push(format!("#n{at} :n{at}"));
+                    update = update
+                        .expression_attribute_names(format!("#n{at}"), name)
+                        .expression_attribute_values(
+                            format!(":n{at}"),
+                            AttributeValue::N(amount.to_string()),
+                        );
+                }
+                if let Some((name, bound)) = below {
+                    update = update
+                        .condition_expression("attribute_not_exists(#below) OR #below < :below")
+                        .expression_attribute_names("#below", name)
+                        .expression_attribute_values(":below", AttributeValue::N(bound.to_string()));
+                }
+                let update = update.update_expression(format!("SET #ttl = :ttl ADD {}", adds.join(", ")));
+                item.update(update.build()?)
             }
             Write::Check(key, condition) => {
                 let (expression, names, values) = split(condition);

@@ -8,7 +8,9 @@ use willcall_core::{
 };
 
 use super::{
-    DynamoJobStore, exhausted,
+    DynamoJobStore,
+    beside::add_delivered,
+    exhausted,
     item::{HOLDER, Stored, VERSION, job_key, slot_key},
     unavailable,
 };
@@ -40,11 +42,14 @@ impl DynamoJobStore {
             let mut after = before.job.apply(transition, now)?;
             let event = self.event(&before.job, &mut after, now).await?;
             let freed = before.slot.filter(|_| after.state.is_terminal());
+            let delivered = after.newly_delivered(&before.job);
+            let delivered = delivered.map(|result| add_delivered(&after.account, result, now));
             let slot = before.slot.filter(|_| freed.is_none());
             let stored = Stored { job: after, slot, write: write.clone() };
             let item = stored.to_item().map_err(|error| StoreError::Corrupt(Box::new(error)))?;
             let mut writes = vec![Write::Put(item, If::Number(VERSION, before.job.version))];
             writes.extend(freed.filter(|_| place_is_ours).map(|slot| free(job, slot)));
+            writes.extend(delivered);
             writes.extend(event);
             match self.table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return Ok(stored.job),

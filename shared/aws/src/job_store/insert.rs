@@ -1,59 +1,184 @@
-//! Inserts: one transaction of new items only, so that the submits of one account do not fight over a counter.
+//! Submits: one transaction of the job, its place, and what is kept and checked beside it. All but the count of the
+//! minute's submits are items of the submit's own, so that the submits of one account do not fight over them; and
+//! only accounts whose plan limits submits have a count.
 
 use std::collections::HashSet;
 
 use willcall_core::{
     job::Job,
-    ports::{InsertError, StoreError},
+    ports::{InsertError, NewJob, StoreError, Submitted},
 };
 
 use super::{
+    beside::{self, SUBMITS},
     corrupt, exhausted,
     item::{SLOT, Stored, job_key, partition, slot_item},
     unavailable,
 };
 use crate::{
     backoff::{Backoff, below, write_id},
-    dynamo::{Answer, If, Table, Write},
+    dynamo::{Answer, If, Item, Table, Write, number},
 };
 
-/// Where the job comes among the writes, before its place.
-const JOB_WRITE: usize = 0;
+/// A write of the transaction, by whose refusal the next step is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Job,
+    Key,
+    Identity,
+    Count,
+    Place,
+}
 
-pub(super) async fn insert(table: &Table, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
-    let mut write = write_id().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, InsertError> {
+    let write = write_id().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+    let job = &new.job;
     let open = !job.state.is_terminal();
-    if open && max_open_jobs == 0 {
-        return Err(InsertError::TooManyOpenJobs);
-    }
     // Any place may be free; those who submit at once look for different ones.
-    let mut slot = u32::try_from(below(max_open_jobs.into())).ok().filter(|_| open);
+    let mut slot = u32::try_from(below(new.max_open_jobs.into())).ok().filter(|_| open);
     let mut backoff = Backoff::default();
+    // The use case has looked for the key just now: the first try leaves it to the condition.
+    let mut look = false;
     loop {
-        let stored = Stored { job: job.clone(), slot, write };
-        let item = stored.to_item().map_err(|error| StoreError::Corrupt(Box::new(error)))?;
-        let mut writes = vec![Write::Put(item, If::New)];
-        writes.extend(slot.map(|slot| Write::Put(slot_item(&job.reference(), slot), If::New)));
-        match table.write(writes).await.map_err(unavailable)? {
-            Answer::Written => return Ok(()),
-            Answer::Refused(places) if places.contains(&JOB_WRITE) => {
-                return if is_ours(table, job, &stored.write).await? {
-                    Ok(())
+        if look && let Some(known) = known(table, new, &write).await? {
+            return Ok(known);
+        }
+        let latest = match (&new.identity, new.reuse) {
+            (Some(identity), Some(_)) => beside::latest(table, &job.account, identity).await?,
+            _ => None,
+        };
+        if let Some(other) = serving(table, new, latest.as_deref()).await? {
+            if join(table, new, &other, &write).await? {
+                return Ok(Submitted::Joined(Box::new(other)));
+            }
+        } else if open && new.max_open_jobs == 0 {
+            return Err(InsertError::TooManyOpenJobs);
+        } else if new.submits_per_minute == Some(0) {
+            return Err(InsertError::TooManySubmits);
+        } else {
+            let (parts, writes) = writes(new, slot, latest, &write)?;
+            let refused = match table.write(writes).await.map_err(unavailable)? {
+                Answer::Written => return inserted(table, new).await,
+                Answer::Refused(places) => {
+                    places.iter().filter_map(|place| parts.get(*place).copied()).collect()
+                }
+                Answer::Busy => Vec::new(),
+            };
+            if refused.contains(&Part::Job) {
+                // Its answer was lost, and the SDK tried again.
+                return if is_ours(table, job, &write).await? {
+                    inserted(table, new).await
                 } else {
                     Err(InsertError::Exists)
                 };
             }
-            Answer::Refused(_) => {
-                slot = Some(free_slot(table, job, max_open_jobs).await?.ok_or(InsertError::TooManyOpenJobs)?);
+            let looks_again = refused.contains(&Part::Key) || refused.contains(&Part::Identity);
+            if !looks_again && refused.contains(&Part::Count) {
+                return Err(InsertError::TooManySubmits);
             }
-            Answer::Busy => {}
+            if !looks_again && refused.contains(&Part::Place) {
+                let free = free_slot(table, job, new.max_open_jobs).await?;
+                slot = Some(free.ok_or(InsertError::TooManyOpenJobs)?);
+            }
         }
-        write = stored.write;
-        backoff.wait().await.map_err(exhausted)?;
+        look = true;
+        if let Err(error) = backoff.wait().await {
+            return Err(match &new.key {
+                Some(_) => InsertError::KeyInUse,
+                None => exhausted(error).into(),
+            });
+        }
     }
 }
 
-/// Whether the item is there by this very insert: its answer was lost, and the SDK tried again.
+/// The whole transaction, and what each of its writes is for.
+fn writes(
+    new: &NewJob,
+    slot: Option<u32>,
+    latest: Option<String>,
+    write: &str,
+) -> Result<(Vec<Part>, Vec<Write>), StoreError> {
+    let (job, now) = (&new.job, new.job.created);
+    let stored = Stored { job: job.clone(), slot, write: write.to_owned() };
+    let unwritable = |error: serde_json::Error| StoreError::Corrupt(Box::new(error));
+    let mut all = vec![(Part::Job, Write::Put(stored.to_item().map_err(unwritable)?, If::New))];
+    if let Some(key) = &new.key {
+        let item = beside::key_item(&job.account, key, job.id, false, now, write).map_err(unwritable)?;
+        all.push((Part::Key, Write::Put(item, beside::unknown_at(now))));
+    }
+    if let (Some(identity), Some(_)) = (&new.identity, new.reuse) {
+        let unchanged = latest.map_or(If::New, beside::still);
+        all.push((Part::Identity, Write::Put(beside::identity_item(identity, job), unchanged)));
+    }
+    if let Some(most) = new.submits_per_minute {
+        all.push((Part::Count, beside::count(&job.account, now, most)));
+    }
+    if let Some(slot) = slot {
+        all.push((Part::Place, Write::Put(slot_item(&job.reference(), slot), If::New)));
+    }
+    Ok(all.into_iter().unzip())
+}
+
+/// What is told of an insert that was made.
+async fn inserted(table: &Table, new: &NewJob) -> Result<Submitted, InsertError> {
+    let job = &new.job;
+    if let (Some(identity), None) = (&new.identity, new.reuse) {
+        // Not within the transaction: many equal jobs at once would fight over it. Without it, a job is not reused.
+        let put = Write::Put(beside::identity_item(identity, job), If::Always);
+        if let Err(error) = table.write(vec![put]).await {
+            tracing::warn!(job.id = %job.id, error = %error, "failed to note the identity of a job");
+        }
+    }
+    let submits = match new.submits_per_minute {
+        None => None,
+        Some(_) => match table.get(beside::submits_key(&job.account, job.created)).await {
+            Ok(found) => found.and_then(|item: Item| number(&item, SUBMITS).ok().flatten()),
+            // The job is inserted all the same; its count is not told.
+            Err(error) => {
+                tracing::warn!(job.id = %job.id, error = %error, "failed to read the count of submits");
+                None
+            }
+        },
+    };
+    Ok(Submitted::Inserted { submits })
+}
+
+/// What became of the key meanwhile, if it is known.
+async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submitted>, StoreError> {
+    let Some(key) = &new.key else { return Ok(None) };
+    let job = &new.job;
+    let Some(found) = beside::read_key(table, &job.account, &key.key).await? else { return Ok(None) };
+    if !found.record.is_live(job.created) {
+        return Ok(None);
+    }
+    if found.write == write && found.record.reused {
+        // It is this very submit's: the answer to its writing was lost.
+        let other = super::read(table, &job.account, found.record.job).await?;
+        if let Some(other) = other {
+            return Ok(Some(Submitted::Joined(Box::new(other.job))));
+        }
+    }
+    Ok(Some(Submitted::Known(found.record)))
+}
+
+/// The job that serves in place of the new one.
+async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Option<Job>, StoreError> {
+    let (Some(reuse), Some(Ok(id))) = (new.reuse, latest.map(str::parse)) else { return Ok(None) };
+    let found = super::read(table, &new.job.account, id).await?;
+    Ok(found.map(|found| found.job).filter(|job| reuse.serves(job, new.job.created)))
+}
+
+/// Keeps the key of a submit that is served by another's job; `false` where the key was used meanwhile.
+async fn join(table: &Table, new: &NewJob, other: &Job, write: &str) -> Result<bool, StoreError> {
+    let Some(key) = &new.key else { return Ok(true) };
+    let now = new.job.created;
+    let item = beside::key_item(&other.account, key, other.id, true, now, write)
+        .map_err(|error| StoreError::Corrupt(Box::new(error)))?;
+    let put = Write::Put(item, beside::unknown_at(now));
+    Ok(table.write(vec![put]).await.map_err(unavailable)? == Answer::Written)
+}
+
+/// Whether the item is there by this very insert.
 async fn is_ours(table: &Table, job: &Job, write: &str) -> Result<bool, StoreError> {
     let item = table.get(job_key(&job.reference())).await.map_err(unavailable)?;
     let found = item.as_ref().map(Stored::from_item).transpose().map_err(corrupt)?;

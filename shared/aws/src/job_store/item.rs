@@ -16,9 +16,9 @@ pub(super) const JOB: &str = "JOB#";
 pub(super) const SLOT: &str = "SLOT#";
 pub(super) const VERSION: &str = "version";
 pub(super) const HOLDER: &str = "job";
-const BODY: &str = "body";
+pub(super) const BODY: &str = "body";
 const SLOT_HELD: &str = "slot";
-const WRITE: &str = "write";
+pub(super) const WRITE: &str = "write";
 
 /// How long after the sweeper should have removed a record DynamoDB does it by itself.
 const TTL_GRACE: i64 = 7 * 86_400;
@@ -107,6 +107,6 @@ pub(crate) fn shard(job: JobId) -> u32 {
     u32::from_str_radix(&text[text.len() - 6..], 16).unwrap_or(0) % DUE_SHARDS
 }
 
-fn n(number: impl ToString) -> AttributeValue {
+pub(super) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }

@@ -1,5 +1,6 @@
 //! Jobs in DynamoDB: an item of about 2 KB for each, and an item for the place of each open one.
 
+mod beside;
 mod change;
 mod due;
 mod insert;
@@ -9,8 +10,11 @@ mod list;
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
+    idempotency::{KeyHash, KeyRecord},
     job::{Job, Transition},
-    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    ports::{
+        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+    },
 };
 
 pub(crate) use self::item::shard;
@@ -40,15 +44,29 @@ impl DynamoJobStore {
     }
 
     async fn read(&self, job: &JobRef) -> Result<Option<Stored>, StoreError> {
-        let item = self.table.get(job_key(job)).await.map_err(unavailable)?;
-        item.as_ref().map(Stored::from_item).transpose().map_err(corrupt)
+        read(&self.table, &job.account, job.job).await
     }
+}
+
+async fn read(table: &Table, account: &AccountId, job: JobId) -> Result<Option<Stored>, StoreError> {
+    let item = table.get(job_key(&JobRef { account: account.clone(), job })).await.map_err(unavailable)?;
+    item.as_ref().map(Stored::from_item).transpose().map_err(corrupt)
 }
 
 #[async_trait]
 impl JobStore for DynamoJobStore {
-    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
-        insert::insert(&self.table, job, max_open_jobs).await
+    async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
+        Box::pin(insert::submit(&self.table, new)).await
+    }
+
+    async fn key(
+        &self,
+        account: &AccountId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let found = beside::read_key(&self.table, account, key).await?;
+        Ok(found.map(|found| found.record).filter(|record| record.is_live(now)))
     }
 
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
@@ -85,6 +103,10 @@ impl JobStore for DynamoJobStore {
     async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError> {
         let slots = self.table.sort_keys(&partition(account), SLOT).await.map_err(StoreError::Unavailable)?;
         Ok(u32::try_from(slots.len()).unwrap_or(u32::MAX))
+    }
+
+    async fn consumed(&self, account: &AccountId, now: Timestamp) -> Result<Consumed, StoreError> {
+        beside::consumed(&self.table, account, now).await
     }
 
     async fn queue_position(&self, _job: &JobRef) -> Result<Option<u64>, StoreError> {

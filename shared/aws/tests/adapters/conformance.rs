@@ -26,6 +26,10 @@ impl JobStoreHarness for Place {
     fn store(&self) -> Arc<dyn JobStore> {
         Arc::new(DynamoJobStore::new(&self.clients, &self.name))
     }
+
+    fn at_once(&self) -> usize {
+        32
+    }
 }
 
 #[async_trait]

@@ -33,7 +33,7 @@ async fn faulty() -> (Faulty, Place) {
 }
 
 /// The error with all that caused it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

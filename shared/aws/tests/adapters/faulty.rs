@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Answer(u16, &'static str),
     /// It is served, but its answer is lost: status 500 comes instead.
     AnswerLost,
+    /// It is served, but half of the answer's body is lost.
+    CutShort,
     /// It is never answered.
     Silence,
     /// It is served after a while.
@@ -71,9 +73,14 @@ impl Faulty {
         self.plan(times, fault, move |request| request.method() == method && request.uri().contains(part));
     }
 
-    /// How many calls of that operation, or requests of that method, were made.
+    /// How many calls of that operation, or requests of that method, were made; of `304`, how many were answered so.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|seen| seen.ends_with(name)).count()
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn clear(&self) {
+        self.plans.lock().unwrap().clear();
     }
 
     fn plan(&self, left: u32, fault: Fault, matches: impl Fn(&HttpRequest) -> bool + Send + Sync + 'static) {
@@ -124,7 +131,16 @@ struct Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         match self.network.fault(&request) {
-            None => self.inner.call(request),
+            None => {
+                let (served, seen) = (self.inner.call(request), Arc::clone(&self.network.seen));
+                HttpConnectorFuture::new(async move {
+                    let served = served.await?;
+                    if served.status().as_u16() == 304 {
+                        seen.lock().unwrap().push("304".to_owned());
+                    }
+                    Ok(served)
+                })
+            }
             Some(Fault::Answer(status, body)) => HttpConnectorFuture::ready(Ok(answer(status, body))),
             Some(Fault::AnswerLost) => {
                 let served = self.inner.call(request);
@@ -132,6 +148,15 @@ impl HttpConnector for Connector {
                     let served = served.await?;
                     assert!(served.status().is_success(), "it was to be served, and was not");
                     Ok(answer(500, ""))
+                })
+            }
+            Some(Fault::CutShort) => {
+                let served = self.inner.call(request);
+                HttpConnectorFuture::new(async move {
+                    let mut served = served.await?;
+                    let body = ByteStream::new(served.take_body()).collect().await.unwrap().into_bytes();
+                    *served.body_mut() = SdkBody::from(body.slice(..body.len() / 2));
+                    Ok(served)
                 })
             }
             Some(Fault::Silence) => HttpConnectorFuture::new(std::future::pending()),

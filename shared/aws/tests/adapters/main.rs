@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
 mod blobs;
+mod catalog;
 mod conformance;
+mod data;
 mod environment;
 mod faults;
 mod faulty;
 mod jobs;
 mod place;
+mod publish;
 mod signature;
+mod submits;
 mod webhooks;

@@ -3,13 +3,14 @@
 mod changes;
 mod lists;
 mod places;
+mod submits;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use willcall_core::ports::JobStore;
 
-use self::{changes::*, lists::*, places::*};
+use self::{changes::*, lists::*, places::*, submits::*};
 
 /// Makes the adapter that is put to the test.
 #[async_trait]
@@ -19,6 +20,12 @@ pub trait JobStoreHarness: Send + Sync + Sized {
 
     /// The store; each call may answer another handle of the same one.
     fn store(&self) -> Arc<dyn JobStore>;
+
+    /// How many of a crowd's submits may be under way at once: all of them, but on a back end that is an emulator and
+    /// serves one call at a time.
+    fn at_once(&self) -> usize {
+        usize::MAX
+    }
 }
 
 crate::suite! {
@@ -48,5 +55,16 @@ crate::suite! {
         limits_are_by_account,
         open_jobs_are_counted,
         queue_position_counts_what_is_taken_before,
+        a_key_is_kept_with_its_job,
+        a_key_that_expired_is_as_good_as_new,
+        of_many_submits_with_one_key_one_inserts,
+        a_refused_submit_keeps_no_key_and_is_not_counted,
+        concurrent_submits_never_exceed_the_minutes_limit,
+        submits_are_counted_by_minute_and_account,
+        what_jobs_deliver_is_added_to_the_day_once,
+        jobs_that_complete_at_once_are_all_added,
+        an_identical_job_serves_those_who_ask_for_it,
+        what_ended_without_a_whole_result_serves_nobody,
+        of_many_that_could_serve_each_other_one_inserts,
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use willcall_core::{
     error::Source,
-    job::{ManifestFile, Problem, ProblemType, Stage, kinds::Work},
+    job::{ManifestFile, Problem, ProblemType, Stage, Truncation, TruncationReason, kinds::Work},
     ports::{BlobError, BlobKey, Delivered, ExecuteError, Executor, Task},
 };
 
@@ -19,7 +19,7 @@ use super::lock;
 /// What one attempt does.
 #[derive(Debug, Clone)]
 pub enum Script {
-    /// Writes these lines, a record each, as one file with one page.
+    /// Writes these lines, a record each and no more than the plan delivers, as one file with one page.
     Deliver(Vec<String>),
     /// Fails in a way that may pass.
     Transient(Problem),
@@ -83,6 +83,10 @@ impl Executor for FakeExecutor {
 
 async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteError> {
     let Work::Query(work) = &*task.work;
+    let found = lines.len() as u64;
+    let cut = work.plan_may_cut() && found > work.max_records;
+    let kept = usize::try_from(work.max_records).unwrap_or(usize::MAX).min(lines.len());
+    let lines = &lines[..kept];
     let mut bytes = Vec::new();
     for line in lines {
         bytes.extend_from_slice(line.as_bytes());
@@ -90,7 +94,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
     }
     let (records, size) = (lines.len() as u64, bytes.len() as u64);
     task.control.enter(Stage::Writing);
-    task.control.set_found(records);
+    task.control.set_found(found);
     task.control.add_written(records, size);
     let mut index = 0_u64.to_le_bytes().to_vec();
     index.extend_from_slice(&size.to_le_bytes());
@@ -114,8 +118,8 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         files: vec![file],
         pages: work.output.format.is_text().then_some(1),
         schema: columns,
-        records_found: Some(records),
-        truncated: None,
+        records_found: Some(found),
+        truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
         non_finite_as_null: 0,
         dataset_version: task.dataset.facts.version.clone(),
         dataset_files: task.dataset.facts.files,

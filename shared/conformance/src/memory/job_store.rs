@@ -8,8 +8,11 @@ use std::{
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    job::{Job, JobState, Transition},
-    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    idempotency::{KeyHash, KeyRecord},
+    job::{Identity, Job, JobState, Transition},
+    ports::{
+        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+    },
     webhook::Event,
 };
 
@@ -19,9 +22,19 @@ use super::{MemorySignals, MemoryWebhookStore, lock};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJobStore {
     jobs: Arc<Mutex<BTreeMap<JobRef, Job>>>,
+    beside: Arc<Mutex<Beside>>,
     signals: MemorySignals,
     webhooks: MemoryWebhookStore,
     broken: Arc<Mutex<Option<String>>>,
+}
+
+/// What is kept beside the jobs. It is locked after them.
+#[derive(Debug, Default)]
+struct Beside {
+    keys: BTreeMap<(AccountId, KeyHash), KeyRecord>,
+    identities: BTreeMap<(AccountId, Identity), JobId>,
+    submits: BTreeMap<(AccountId, i64), u32>,
+    delivered: BTreeMap<(AccountId, i64), (u64, u64)>,
 }
 
 /// What a store that was broken on purpose answers with.
@@ -60,17 +73,62 @@ fn count_open(jobs: &BTreeMap<JobRef, Job>, account: &AccountId) -> u32 {
 
 #[async_trait]
 impl JobStore for MemoryJobStore {
-    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
+    async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
         self.check()?;
-        let mut jobs = lock(&self.jobs);
-        if !job.state.is_terminal() && count_open(&jobs, &job.account) >= max_open_jobs {
+        let (mut jobs, mut beside) = (lock(&self.jobs), lock(&self.beside));
+        let (job, now) = (&new.job, new.job.created);
+        let own = |key: &KeyHash| (job.account.clone(), key.clone());
+        if let Some(key) = &new.key
+            && let Some(record) = beside.keys.get(&own(&key.key)).filter(|record| record.is_live(now))
+        {
+            return Ok(Submitted::Known(record.clone()));
+        }
+        let identity = new.identity.clone().map(|identity| (job.account.clone(), identity));
+        if let (Some(identity), Some(reuse)) = (&identity, new.reuse)
+            && let Some(id) = beside.identities.get(identity)
+            && let Some(other) = jobs.get(&JobRef { account: job.account.clone(), job: *id })
+            && reuse.serves(other, now)
+        {
+            if let Some(key) = &new.key {
+                beside.keys.insert(own(&key.key), key.record(other.id, true, now));
+            }
+            return Ok(Submitted::Joined(Box::new(other.clone())));
+        }
+        if !job.state.is_terminal() && count_open(&jobs, &job.account) >= new.max_open_jobs {
             return Err(InsertError::TooManyOpenJobs);
         }
         if jobs.contains_key(&job.reference()) {
             return Err(InsertError::Exists);
         }
+        let mut submits = None;
+        if let Some(most) = new.submits_per_minute {
+            let count = beside.submits.entry((job.account.clone(), now.minute())).or_default();
+            if *count >= most {
+                return Err(InsertError::TooManySubmits);
+            }
+            *count += 1;
+            submits = Some(*count);
+        }
+        if let Some(key) = &new.key {
+            beside.keys.insert(own(&key.key), key.record(job.id, false, now));
+        }
+        if let Some(identity) = identity {
+            beside.identities.insert(identity, job.id);
+        }
         jobs.insert(job.reference(), job.clone());
-        Ok(())
+        Ok(Submitted::Inserted { submits })
+    }
+
+    async fn key(
+        &self,
+        account: &AccountId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        self.check()?;
+        let beside = lock(&self.beside);
+        let found = beside.keys.get(&(account.clone(), key.clone()));
+        Ok(found.filter(|record| record.is_live(now)).cloned())
     }
 
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
@@ -110,8 +168,15 @@ impl JobStore for MemoryJobStore {
             if let Some(event) = Event::caused(found, &mut after, listening, now) {
                 self.webhooks.add(event);
             }
-            found.clone_from(&after);
-            after
+            if let Some(result) = after.newly_delivered(found) {
+                let mut beside = lock(&self.beside);
+                let (records, bytes) =
+                    beside.delivered.entry((after.account.clone(), now.day())).or_default();
+                *records += result.records;
+                *bytes += result.bytes;
+            }
+            *found = after;
+            found.clone()
         };
         self.signals.tell(job);
         Ok(after)
@@ -139,6 +204,15 @@ impl JobStore for MemoryJobStore {
     async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError> {
         self.check()?;
         Ok(count_open(&lock(&self.jobs), account))
+    }
+
+    async fn consumed(&self, account: &AccountId, now: Timestamp) -> Result<Consumed, StoreError> {
+        self.check()?;
+        let beside = lock(&self.beside);
+        let submits = beside.submits.get(&(account.clone(), now.minute())).copied().unwrap_or_default();
+        let (records, bytes) =
+            beside.delivered.get(&(account.clone(), now.day())).copied().unwrap_or_default();
+        Ok(Consumed { submits, records, bytes })
     }
 
     async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError> {

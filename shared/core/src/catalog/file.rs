@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{DatasetSource, View};
+use super::{DatasetSource, View, location::absolute};
 use crate::{account::Plan, format::Format, id::is_name, webhook::AllowList};
 
 /// The catalog as it is written, checked for everything that can be seen without the data.
@@ -122,6 +122,10 @@ pub struct PlanEntry {
     pub max_open_jobs: Option<u32>,
     /// The most submits a minute.
     pub submits_per_minute: Option<u32>,
+    /// The most records delivered a day.
+    pub max_records_per_day: Option<u64>,
+    /// The most bytes of results a day.
+    pub max_bytes_per_day: Option<u64>,
     /// Days that results are kept.
     pub retention_days: Option<u32>,
     /// The data sets that it may read.
@@ -133,7 +137,7 @@ pub struct PlanEntry {
 }
 
 impl CatalogFile {
-    /// Reads and checks a catalog file. Relative locations are taken from the file's own directory.
+    /// Reads and checks a catalog file. Relative paths are taken from the file's own directory.
     pub fn read(path: &Path) -> Result<Self, CatalogFileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| CatalogFileError::Read { path: path.to_owned(), source })?;
@@ -153,9 +157,8 @@ impl CatalogFile {
         for (name, entry) in raw.datasets {
             let place = format!("datasets.{name}");
             check_name(&name).map_err(|detail| wrong(place.clone(), detail))?;
-            if entry.path.is_empty() {
-                return Err(wrong(place + ".path", "is empty: name a Parquet file or a directory".into()));
-            }
+            let location =
+                absolute(&entry.path, &base).map_err(|detail| wrong(format!("{place}.path"), detail))?;
             let mut views = BTreeMap::new();
             for (view, entry) in entry.views {
                 let place = format!("{place}.views.{view}");
@@ -165,7 +168,6 @@ impl CatalogFile {
                 }
                 views.insert(view, View { description: entry.description, fields: entry.fields });
             }
-            let location = base.join(&entry.path).to_string_lossy().into_owned();
             let source = DatasetSource { location };
             datasets.insert(name, DatasetEntry { description: entry.description, source, views });
         }
@@ -210,13 +212,16 @@ impl PlanEntry {
             Some(0) => Err(format!("{member} must be at least 1")),
             other => Ok(other),
         };
-        if self.max_records == Some(0) {
-            return Err("max_records must be at least 1".into());
+        for (member, value) in [
+            ("max_records", self.max_records),
+            ("max_records_per_day", self.max_records_per_day),
+            ("max_bytes_per_day", self.max_bytes_per_day),
+        ] {
+            if value == Some(0) {
+                return Err(format!("{member} must be at least 1"));
+            }
         }
         // Better refused than written down and not kept.
-        if self.submits_per_minute.is_some() {
-            return Err("submits_per_minute is not enforced by this version: leave it out".into());
-        }
         if self.sql == Some(true) {
             return Err("sql is not served by this version: leave it out".into());
         }
@@ -227,7 +232,9 @@ impl PlanEntry {
         Ok(Plan {
             max_records: self.max_records.unwrap_or(default.max_records),
             max_open_jobs: positive("max_open_jobs", self.max_open_jobs)?.unwrap_or(default.max_open_jobs),
-            submits_per_minute: None,
+            submits_per_minute: positive("submits_per_minute", self.submits_per_minute)?,
+            max_records_per_day: self.max_records_per_day,
+            max_bytes_per_day: self.max_bytes_per_day,
             retention_days: positive("retention_days", self.retention_days)?
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
@@ -263,19 +270,28 @@ mod tests {
             path = "flights.parquet"
             [datasets.flights.views.delays]
             fields = ["carrier", "dep_delay"]
+            [datasets.far]
+            path = "s3://bucket/far/"
             [plans.free]
             default = true
             [plans.pro]
             max_records = 5
+            submits_per_minute = 60
+            max_records_per_day = 1_000_000
+            max_bytes_per_day = 1_000_000_000
             datasets = ["flights"]
             formats = ["csv", "jsons"]
             "#,
         )
         .unwrap();
         assert_eq!(file.datasets["flights"].source.location, "/data/flights.parquet");
+        assert_eq!(file.datasets["far"].source.location, "s3://bucket/far/");
         assert_eq!(file.default_plan, "free");
         assert_eq!(file.plans["free"].max_records, 1000);
         let pro = &file.plans["pro"];
+        assert_eq!(pro.submits_per_minute, Some(60));
+        assert_eq!((pro.daily().records, pro.daily().bytes), (Some(1_000_000), Some(1_000_000_000)));
+        assert!(file.plans["free"].daily().is_none() && file.plans["free"].submits_per_minute.is_none());
         assert!(pro.allows_dataset("flights") && !pro.allows_dataset("other"));
         assert!(pro.allows_format(Format::Json) && !pro.allows_format(Format::Parquet));
     }
@@ -293,9 +309,15 @@ mod tests {
             ("[datasets.flights]", "missing field `path`"),
             ("[datasets.'a/b']\npath = 'x'", "datasets.a/b: is not a name"),
             ("[datasets.a]\npath = ''", "datasets.a.path: is empty"),
+            (
+                "[datasets.a]\npath = 's3://Bucket/a'",
+                "datasets.a.path: \"Bucket\" is not the name of a bucket",
+            ),
             ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
             ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
-            ("[plans.p]\nsubmits_per_minute = 5", "plans.p: submits_per_minute is not enforced"),
+            ("[plans.p]\nsubmits_per_minute = 0", "plans.p: submits_per_minute must be at least 1"),
+            ("[plans.p]\nmax_bytes_per_day = 0", "plans.p: max_bytes_per_day must be at least 1"),
+            ("[plans.p]\nmax_records_per_day = -1", "invalid value"),
             ("[plans.p]\nsql = true", "plans.p: sql is not served"),
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),

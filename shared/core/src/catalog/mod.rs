@@ -1,7 +1,9 @@
 //! The catalog: data sets with their columns and views, and plans.
 
+mod built;
 mod column;
 mod file;
+mod location;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
+    location::Place,
 };
 use crate::{Timestamp, account::Plan};
 
@@ -70,7 +74,7 @@ impl Dataset {
 /// Where the files of a data set are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatasetSource {
-    /// A Parquet file, or a directory of them: an absolute path.
+    /// A Parquet file, or a directory of them: an absolute path, or `s3://bucket/key`. See [`Place`].
     pub location: String,
 }
 
@@ -81,6 +85,21 @@ pub struct View {
     pub description: String,
     /// Its fields, in order.
     pub fields: Vec<String>,
+}
+
+impl View {
+    /// Whether a data set of these columns has the view's fields, each named once; else what is wrong.
+    pub fn fits(&self, columns: &[Column]) -> Result<(), String> {
+        for (place, field) in self.fields.iter().enumerate() {
+            if !columns.iter().any(|column| column.name == *field) {
+                return Err(format!("there is no column {field:?} in the data set"));
+            }
+            if self.fields[..place].contains(field) {
+                return Err(format!("names the column {field:?} twice"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a data set's files say of themselves.

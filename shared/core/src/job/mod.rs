@@ -5,6 +5,7 @@ mod manifest;
 pub mod pages;
 mod problem;
 mod progress;
+mod reuse;
 mod state;
 mod transition;
 
@@ -16,6 +17,7 @@ pub use self::{
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
+    reuse::{Identity, Reuse},
     state::JobState,
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE},
 };
@@ -120,12 +122,36 @@ pub struct Job {
     /// How many events were written for it. Only [`Event::caused`](crate::webhook::Event::caused) counts.
     #[serde(default)]
     pub events: u32,
+    /// What its account may consume in a day, by the plan at insert.
+    #[serde(default, skip_serializing_if = "DailyLimits::is_none")]
+    pub daily: DailyLimits,
+}
+
+/// What an account may consume in a day (UTC); `None` for no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DailyLimits {
+    /// The most records.
+    pub records: Option<u64>,
+    /// The most bytes of results.
+    pub bytes: Option<u64>,
+}
+
+impl DailyLimits {
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Job {
     /// Where the job lives.
     pub fn reference(&self) -> JobRef {
         JobRef { account: self.account.clone(), job: self.id }
+    }
+
+    /// What the job delivered, where the change from `before` to this was what delivered it.
+    pub fn newly_delivered(&self, before: &Self) -> Option<&ResultSummary> {
+        self.result.as_ref().filter(|_| before.result.is_none())
     }
 }
 
@@ -163,6 +189,8 @@ pub struct Truncation {
 pub enum TruncationReason {
     /// The plan's `max_records`.
     PlanLimit,
+    /// What was left of the plan's records or bytes a day.
+    DailyLimit,
 }
 
 impl TruncationReason {
@@ -170,6 +198,7 @@ impl TruncationReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PlanLimit => "plan_limit",
+            Self::DailyLimit => "daily_limit",
         }
     }
 }

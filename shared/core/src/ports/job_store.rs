@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use super::{Consumed, NewJob, Submitted};
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
     error::Source,
+    idempotency::{KeyHash, KeyRecord},
     job::{Job, JobKind, JobState, Refused, Transition},
 };
 
@@ -14,9 +16,27 @@ use crate::{
 /// partly there.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Keeps a new job, if its account has fewer than `max_open_jobs` jobs that have not ended. One atomic step:
-    /// concurrent inserts never exceed the limit, not by one. Survives a crash of the machine once answered.
-    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError>;
+    /// Keeps a new job, its key, and that it is the latest of its identity, unless the key is known or another job
+    /// serves in its place. One atomic step: concurrent submits never exceed a limit, not by one, and of those with one
+    /// key one inserts. Only what inserts is counted among the submits of the minute. Survives a crash of the machine
+    /// once answered.
+    ///
+    /// Of two at once that would serve in place of each other, one joins the other. What is known of identities may be
+    /// lost, and then jobs are not joined.
+    async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError>;
+
+    /// Keeps a new job with nothing but its place: [`JobStore::submit`] of [`NewJob::plain`].
+    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
+        self.submit(&NewJob::plain(job.clone(), max_open_jobs)).await?.inserted()
+    }
+
+    /// What is kept of the account's key, if it is still known at `now`.
+    async fn key(
+        &self,
+        account: &AccountId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Option<KeyRecord>, StoreError>;
 
     /// The job; `None` where there is none of that id in that account.
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError>;
@@ -33,7 +53,8 @@ pub trait JobStore: Send + Sync {
 
     /// Applies [`Job::apply`] in one atomic step, and answers the job as it is afterwards. Races are resolved by
     /// reading anew: the transition is judged on the record that it then replaces. The insert's open-job place is
-    /// freed in the same step when the job ends, and the event that the transition causes is written, as
+    /// freed in the same step when the job ends, what a completed job delivered is added to what its account consumed
+    /// on the day of `now`, once, and the event that the transition causes is written, as
     /// [`Event::caused`](crate::webhook::Event::caused) says.
     ///
     /// Durable like an insert where the job ends; others may be lost by a crash of the machine, never by one of
@@ -53,6 +74,9 @@ pub trait JobStore: Send + Sync {
 
     /// How many of the account's jobs have not ended.
     async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError>;
+
+    /// What the account has used up in the minute and on the day of `now`.
+    async fn consumed(&self, account: &AccountId, now: Timestamp) -> Result<Consumed, StoreError>;
 
     /// How many jobs a worker takes before this one, where the store can tell cheaply; else `None`.
     async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError>;
@@ -119,6 +143,12 @@ pub enum InsertError {
     /// The account has as many open jobs as it may.
     #[error("too many open jobs")]
     TooManyOpenJobs,
+    /// The account has submitted as many jobs in this minute as it may.
+    #[error("too many submits in this minute")]
+    TooManySubmits,
+    /// Others with the same key are being inserted at the same time, and this one came to no end among them.
+    #[error("the key is in use by others at this moment")]
+    KeyInUse,
     /// There is a job of that id.
     #[error("the id is taken")]
     Exists,

@@ -43,12 +43,25 @@ impl From<&Registry> for Registry {
 pub struct Usage {
     /// Jobs that have not ended.
     pub open_jobs: u32,
+    /// Submits in this minute of the clock; `None` where the plan does not count them.
+    pub submits: Option<u32>,
+    /// Records of the jobs that completed today (UTC).
+    pub records_today: u64,
+    /// Bytes of their results.
+    pub bytes_today: u64,
 }
 
 /// What the caller's account uses now.
 pub async fn usage(app: &App, caller: &Caller) -> Result<Usage, Error> {
     caller.require(Scope::Read)?;
-    Ok(Usage { open_jobs: app.jobs.open_jobs(&caller.account.id).await? })
+    let account = &caller.account.id;
+    let consumed = app.jobs.consumed(account, app.clock.now()).await?;
+    Ok(Usage {
+        open_jobs: app.jobs.open_jobs(account).await?,
+        submits: caller.plan.submits_per_minute.map(|_| consumed.submits),
+        records_today: consumed.records,
+        bytes_today: consumed.bytes,
+    })
 }
 
 /// Makes an account, or gives an existing one another plan. The plan must be in the catalog.

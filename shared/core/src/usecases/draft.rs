@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 /// A query before validation. Each member is as the client wrote it; `None` and empty mean that it did not.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct QueryDraft {
     /// The data set.
     pub dataset: String,
@@ -37,6 +39,10 @@ pub struct QueryDraft {
     pub name: Option<String>,
     /// The client's marks.
     pub labels: BTreeMap<String, String>,
+    /// Whether an identical job may serve.
+    pub reuse: Option<bool>,
+    /// How many seconds ago that job may have completed.
+    pub max_age: Option<u64>,
     /// Where the end of the job is told.
     pub notification_url: Option<String>,
     /// How: POST or GET.
@@ -44,7 +50,7 @@ pub struct QueryDraft {
 }
 
 /// Options of CSV before validation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CsvDraft {
     /// What stands between fields.
     pub delimiter: Option<String>,
@@ -57,7 +63,7 @@ pub struct CsvDraft {
 }
 
 /// Options of Parquet before validation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ParquetDraft {
     /// The compression inside: none, snappy or zstd.
     pub compression: Option<String>,

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde_json::Value;
+
 use super::{
     App, JobView,
     limits::{MAX_LIST, MAX_LIST_BYTES},
     submit::{check_labels, check_name},
-    view::{find, unless_gone, view},
+    view::{find, request_of, unless_gone, view},
     webhooks::announce,
 };
 use crate::{
@@ -101,6 +103,17 @@ pub(super) async fn until_ended(app: &App, job: &JobRef, wait: Duration) -> Resu
             };
         }
         listener.changed(left).await;
+    }
+}
+
+/// The job's request in its owner's own words, to be submitted again.
+pub async fn original(app: &App, caller: &Caller, id: JobId) -> Result<Value, Error> {
+    caller.require(Scope::Submit)?;
+    let job = caller.job(id);
+    let found = find(app, &job).await?;
+    match request_of(app, &found).await {
+        Ok(request) => Ok(request.original),
+        Err(error) => Err(unless_gone(app, &job, error).await),
     }
 }
 

@@ -3,9 +3,12 @@
 pub mod accounts;
 pub mod authenticate;
 pub mod datasets;
+pub mod dead_letter;
 mod draft;
+pub mod idempotency;
 pub mod jobs;
 pub mod limits;
+pub mod quota;
 pub mod records;
 pub mod results;
 pub mod submit;

@@ -5,27 +5,27 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    App, JobView, QueryDraft, jobs,
+    App, jobs,
     limits::{DEFAULT_SYNC_LIMIT, MAX_SYNC_DEPTH},
-    submit,
+    submit::{Receipt, Submission, submit},
 };
 use crate::{Error, account::Caller};
 
 /// Submits the query as a job and waits for it: the job as it is once it has ended or `wait` has passed. The job goes
-/// on either way; nothing is computed twice.
+/// on either way; nothing is computed twice. Repeated with its key, it waits for the same job.
 pub async fn records(
     app: &App,
     caller: &Caller,
-    mut draft: QueryDraft,
-    mut original: Value,
+    mut submission: Submission,
     wait: Duration,
-) -> Result<JobView, Error> {
+) -> Result<Receipt, Error> {
+    let Submission { draft, original, .. } = &mut submission;
     if !wait.is_zero() {
         let place = if draft.limit.is_none() { "offset" } else { "limit" };
         if draft.limit.is_none() {
             draft.limit = Some(DEFAULT_SYNC_LIMIT);
             // Should it fall back to a job, the job's request must show the limit that it inherits.
-            if let Value::Object(members) = &mut original {
+            if let Value::Object(members) = original {
                 members.insert("limit".into(), DEFAULT_SYNC_LIMIT.into());
             }
         }
@@ -39,6 +39,9 @@ pub async fn records(
             ));
         }
     }
-    let job = submit::submit(app, caller, draft, original).await?;
-    jobs::until_ended(app, &job.job.reference(), wait.min(app.settings.max_sync_wait)).await
+    let receipt = submit(app, caller, submission).await?;
+    let job = receipt.view.job.reference();
+    let mut view = jobs::until_ended(app, &job, wait.min(app.settings.max_sync_wait)).await?;
+    view.reused = receipt.view.reused;
+    Ok(Receipt { view, ..receipt })
 }

@@ -34,6 +34,12 @@ pub struct Swept {
 /// Deals with every job that is due. Two sweeps at once do no harm: each step is repeatable, and the store judges
 /// each transition on the record as it is.
 pub async fn sweep(app: &App) -> Result<Swept, Error> {
+    sweep_until(app, None).await
+}
+
+/// The same for a host that must be done by a moment: no job is begun after `until`; what is left stays due.
+pub async fn sweep_until(app: &App, until: Option<Timestamp>) -> Result<Swept, Error> {
+    let late = || until.is_some_and(|until| app.clock.now() >= until);
     let mut swept = Swept::default();
     // Those that failed stay due and come first in every round: they are passed over, so that they hold up no other.
     let mut failed = HashSet::new();
@@ -41,6 +47,9 @@ pub async fn sweep(app: &App) -> Result<Swept, Error> {
         let limit = BATCH + swept.failed;
         let due = app.jobs.due(app.clock.now(), limit).await?;
         for job in &due {
+            if late() {
+                return Ok(swept);
+            }
             if failed.contains(job) {
                 continue;
             }

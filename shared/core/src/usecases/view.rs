@@ -30,6 +30,8 @@ pub struct JobView {
     pub download: Option<SignedLink>,
     /// The moment of the view.
     pub now: Timestamp,
+    /// Whether the job was there before the submission that is answered with it.
+    pub reused: bool,
 }
 
 impl JobView {
@@ -122,7 +124,7 @@ pub(super) async fn view(app: &App, mut job: Job) -> Result<JobView, Error> {
         JobState::Accepted => app.jobs.queue_position(&job.reference()).await?,
         _ => None,
     };
-    let mut view = JobView { job, request, queue_position, download: None, now };
+    let mut view = JobView { job, request, queue_position, download: None, now, reused: false };
     if view.job.state == JobState::Completed {
         view.download = Some(sign(app, &view).await?);
     }

@@ -2,6 +2,7 @@
 
 mod list;
 mod row;
+mod submit;
 
 use std::sync::Arc;
 
@@ -9,8 +10,11 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, params};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
+    idempotency::{KeyHash, KeyRecord},
     job::{JOB_SCHEMA, Job, Transition},
-    ports::{InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    ports::{
+        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+    },
     webhook::{Event, EventKind},
 };
 
@@ -40,16 +44,22 @@ impl SqliteJobStore {
 
 #[async_trait]
 impl JobStore for SqliteJobStore {
-    async fn insert(&self, job: &Job, max_open_jobs: u32) -> Result<(), InsertError> {
-        let job = job.clone();
-        let inserted = self.database.write(Durability::Machine, move |connection| {
-            let open = row::open_jobs(connection, &job.account)?;
-            if !job.state.is_terminal() && open >= max_open_jobs {
-                return Err(Failed::By(InsertError::TooManyOpenJobs));
-            }
-            if row::insert_job(connection, &job)? { Ok(()) } else { Err(Failed::By(InsertError::Exists)) }
-        });
-        inserted.await.map_err(|failed| failed.into_store().unwrap_or_else(InsertError::Store))
+    async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
+        let new = new.clone();
+        let submitted =
+            self.database.write(Durability::Machine, move |connection| submit::submit(connection, &new));
+        submitted.await.map_err(|failed| failed.into_store().unwrap_or_else(InsertError::Store))
+    }
+
+    async fn key(
+        &self,
+        account: &AccountId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let (account, key) = (account.clone(), key.clone());
+        let found = self.database.read(move |connection| submit::read_key(connection, &account, &key, now));
+        found.await.map_err(Failed::<Never>::store)
     }
 
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {
@@ -89,6 +99,9 @@ impl JobStore for SqliteJobStore {
                 put_event(connection, &event)?;
             }
             update_job(connection, &before, &after)?;
+            if let Some(result) = after.newly_delivered(&before) {
+                submit::add_delivered(connection, &after.account, result, now)?;
+            }
             Ok(after)
         };
         let changed =
@@ -128,6 +141,12 @@ impl JobStore for SqliteJobStore {
         let account = account.clone();
         let open = self.database.read(move |connection| Ok(row::open_jobs(connection, &account)?));
         open.await.map_err(Failed::<Never>::store)
+    }
+
+    async fn consumed(&self, account: &AccountId, now: Timestamp) -> Result<Consumed, StoreError> {
+        let account = account.clone();
+        let found = self.database.read(move |connection| Ok(submit::consumed(connection, &account, now)?));
+        found.await.map_err(Failed::<Never>::store)
     }
 
     async fn queue_position(&self, job: &JobRef) -> Result<Option<u64>, StoreError> {

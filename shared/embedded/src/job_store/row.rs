@@ -102,6 +102,9 @@ pub(super) fn delete_job<E>(connection: &Connection, job: &JobRef) -> Result<boo
     connection
         .prepare_cached("DELETE FROM job_labels WHERE account = ?1 AND id = ?2")?
         .execute(params![account, id])?;
+    connection
+        .prepare_cached("DELETE FROM identities WHERE account = ?1 AND job = ?2")?
+        .execute(params![account, id])?;
     Ok(rows > 0)
 }
 

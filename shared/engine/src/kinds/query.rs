@@ -1,7 +1,6 @@
 //! Records of a data set: filtered, sorted if asked for, cut, and written.
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     thread::{self, Scope},
 };
@@ -12,10 +11,12 @@ use willcall_core::{
     catalog::{Column, Dataset},
     format::Format,
     job::{Stage, Truncation, TruncationReason, kinds::QueryWork},
+    ports::DataFiles,
 };
 
 use super::{tally::Tally, text};
 use crate::{
+    EngineConfig,
     attempt::Attempt,
     failure::{Outcome, defect},
     formats::{
@@ -44,10 +45,9 @@ pub(crate) struct Query<'a> {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) work: &'a QueryWork,
     pub(crate) dataset: &'a Dataset,
+    pub(crate) files: Arc<dyn DataFiles>,
     pub(crate) snapshot: Snapshot,
-    pub(crate) threads: usize,
-    pub(crate) sort_memory: usize,
-    pub(crate) spill_dir: PathBuf,
+    pub(crate) config: &'a EngineConfig,
 }
 
 /// What the query made.
@@ -73,7 +73,11 @@ impl Query<'_> {
         used.extend(work.filter.iter().flat_map(filter_columns));
         used.sort_unstable();
         used.dedup();
-        let scan = Arc::new(Scan::plan(&self.attempt, self.snapshot.clone(), self.dataset, &used)?);
+        let scan = {
+            let source = (Arc::clone(&self.files), self.snapshot.clone());
+            let memory = self.config.read_memory;
+            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, memory)?)
+        };
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
         let encoder = TextEncoder::new(&work.output, &fields)?;
@@ -118,6 +122,15 @@ impl Query<'_> {
         })
     }
 
+    fn threads(&self) -> usize {
+        self.config.threads.max(1)
+    }
+
+    /// Threads that read: of far files more than there are cores, as some wait while others decode.
+    fn readers(&self, scan: &Scan) -> usize {
+        if scan.is_far() { 2 * self.threads() } else { self.threads() }
+    }
+
     fn tell_found(&self, found: u64) {
         self.attempt.control.set_found(found);
         if self.work.limit.is_none() {
@@ -132,7 +145,7 @@ impl Query<'_> {
         let counted = thread::scope(|scope| {
             let work = |unit: usize, emit: &Emit<u64>| emit.send(reading.count(&scan.units[unit])?);
             let mut counted = 0;
-            for count in ordered(scope, self.threads, 1, rest.into_iter().map(Ok), work)? {
+            for count in ordered(scope, self.readers(scan), 1, rest.into_iter().map(Ok), work)? {
                 self.attempt.check()?;
                 counted += count?;
             }
@@ -171,7 +184,7 @@ impl Run<'_> {
             fields: self.fields,
             page_size: query.work.page_size,
             separator: encoder.separator(),
-            threads: query.threads,
+            threads: query.threads(),
         };
         let encoder = Arc::new(encoder);
         if query.work.sort.is_empty() {
@@ -198,7 +211,7 @@ impl Run<'_> {
                 Ok(())
             };
             let jobs = wanted.units.into_iter().map(Ok);
-            let chunks = ordered(scope, query.threads, PIECES, jobs, work)?;
+            let chunks = ordered(scope, query.readers(self.scan), PIECES, jobs, work)?;
             let records = Trimmed { chunks, skip: wanted.skip, take: wanted.take };
             text::write(scope, &query.attempt, &layout, records, sink)
         } else {
@@ -208,7 +221,7 @@ impl Run<'_> {
                 encoder.encode(&columns, rows, &mut chunk).map_err(defect)?;
                 emit.send(chunk)
             };
-            let chunks = ordered(scope, query.threads, 2, batches, work)?;
+            let chunks = ordered(scope, query.threads(), 2, batches, work)?;
             let records = Trimmed { chunks, skip: 0, take: u64::MAX };
             text::write(scope, &query.attempt, &layout, records, sink)
         }
@@ -234,7 +247,7 @@ impl Run<'_> {
         let records = parquet::write(
             scope,
             &query.attempt,
-            query.threads,
+            query.threads(),
             &options,
             self.fields,
             self.scan.without_dictionary(),
@@ -283,7 +296,7 @@ impl Run<'_> {
             tally.unit_done();
             Ok(())
         };
-        ordered(scope, self.query.threads, BATCHES, units.into_iter().map(Ok), work)
+        ordered(scope, self.query.readers(self.scan), BATCHES, units.into_iter().map(Ok), work)
     }
 
     /// The records in the order asked for, cut to offset and limit, with the columns asked for.
@@ -316,9 +329,10 @@ impl Run<'_> {
             schema: Arc::clone(&schema),
             keys: &work.sort,
             needed: work.offset.saturating_add(work.cap()),
-            threads: query.threads,
-            memory: query.sort_memory,
-            spill_dir: &query.spill_dir,
+            threads: query.threads(),
+            memory: query.config.sort_memory,
+            spill_dir: &query.config.spill_dir,
+            spill_limit: query.config.spill_limit,
         };
         let sorted = sort::sort(scope, &order, batches)?;
         query.attempt.control.enter(Stage::Writing);

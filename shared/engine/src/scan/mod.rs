@@ -1,12 +1,15 @@
 //! Reading a data set: its files' columns brought together, and its records cut into numbered units.
 
+mod far;
 mod file;
+mod plan;
 mod prune;
 mod unit;
 
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
 };
 
 use arrow_schema::{Field, FieldRef};
@@ -14,21 +17,31 @@ use parquet::{
     basic::{Encoding, EncodingMask},
     schema::types::ColumnPath,
 };
-use willcall_core::{catalog::Dataset, job::ProblemType, query::Filter};
+use willcall_core::{
+    catalog::Dataset,
+    job::ProblemType,
+    ports::{DataFileEntry, DataFiles},
+    query::Filter,
+};
 
 pub(crate) use self::{
+    far::Blocks,
     file::{OpenFile, SharedFile, load},
     unit::{Reading, Unit},
 };
 use crate::{
     attempt::Attempt,
     failure::{Outcome, fatal},
+    ordered::{Emit, ordered},
     schema::{column_type, plain_field},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, open as open_file},
 };
 
 /// Files whose footers are kept; of more, each is read again when its turn comes.
 const KEPT_OPEN: usize = 32;
+
+/// Files whose footers are read at the same time: of far files, each takes a trip.
+pub(crate) const OPENED_AT_ONCE: usize = 8;
 
 /// The decoded bytes that a unit should have: small enough to hold its text whole, large enough to be worth a
 /// reader of its own.
@@ -53,6 +66,9 @@ pub(crate) struct Scan {
     pub(crate) fields: Vec<FieldRef>,
     /// All records, in the order of the data set.
     pub(crate) units: Vec<Unit>,
+    files: Arc<dyn DataFiles>,
+    blocks: Arc<Blocks>,
+    far: bool,
     open: Vec<Mutex<Weak<OpenFile>>>,
     kept: Vec<Arc<OpenFile>>,
 }
@@ -61,24 +77,38 @@ impl Scan {
     /// Reads all footers, and checks the columns in use against what the job was accepted for.
     pub(crate) fn plan(
         attempt: &Attempt,
-        snapshot: Snapshot,
+        source: (Arc<dyn DataFiles>, Snapshot),
         dataset: &Dataset,
         used: &[&str],
+        read_memory: usize,
     ) -> Outcome<Self> {
+        let (files, snapshot) = source;
+        let blocks = Arc::new(Blocks::new(read_memory));
         let mut fields: Vec<FieldRef> = Vec::new();
         let mut units = Vec::new();
         let mut open = Vec::new();
+        let mut far = false;
         let mut kept = Vec::new();
-        for (index, entry) in snapshot.files.iter().enumerate() {
-            attempt.check()?;
-            let file = Arc::new(OpenFile::new(entry, snapshot.open(entry)?)?);
-            unify(&mut fields, &file)?;
-            units.extend(cut(index, &file, used));
-            open.push(Mutex::new(Arc::downgrade(&file)));
-            if snapshot.files.len() <= KEPT_OPEN {
-                kept.push(file);
+        thread::scope(|scope| {
+            let work = |entry: &DataFileEntry, emit: &Emit<Arc<OpenFile>>| {
+                attempt.check()?;
+                emit.send(Arc::new(OpenFile::new(entry, open_file(&*files, entry)?, &blocks)?))
+            };
+            let threads = OPENED_AT_ONCE.min(snapshot.files.len());
+            let opened = ordered(scope, threads, 1, snapshot.files.iter().map(Ok), work)?;
+            for (index, file) in opened.enumerate() {
+                attempt.check()?;
+                let file = file?;
+                far |= file.reader.far().is_some();
+                unify(&mut fields, &file)?;
+                units.extend(cut(index, &file, used));
+                open.push(Mutex::new(Arc::downgrade(&file)));
+                if snapshot.files.len() <= KEPT_OPEN {
+                    kept.push(file);
+                }
             }
-        }
+            Ok(())
+        })?;
         for name in used {
             let now = fields.iter().find(|field| field.name() == name).map(|f| column_type(f.data_type()));
             if now.is_none() || now != dataset.column(name).map(|column| column.data_type.clone()) {
@@ -88,7 +118,12 @@ impl Scan {
                 return Err(fatal(ProblemType::Conflict, detail));
             }
         }
-        Ok(Self { snapshot, fields, units, open, kept })
+        Ok(Self { snapshot, fields, units, files, blocks, far, open, kept })
+    }
+
+    /// Whether reading takes trips to somewhere else, during which a thread has nothing to do.
+    pub(crate) fn is_far(&self) -> bool {
+        self.far
     }
 
     /// All records of the data set.
@@ -110,7 +145,7 @@ impl Scan {
             return Ok(file);
         }
         let entry = &self.snapshot.files[index];
-        let file = Arc::new(OpenFile::new(entry, self.snapshot.open(entry)?)?);
+        let file = Arc::new(OpenFile::new(entry, open_file(&*self.files, entry)?, &self.blocks)?);
         *held = Arc::downgrade(&file);
         Ok(file)
     }
@@ -271,8 +306,10 @@ mod tests {
         builder::{Int64Builder, ListBuilder},
     };
     use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+    use willcall_core::catalog::DatasetSource;
 
     use super::*;
+    use crate::LocalDataFiles;
 
     /// The units of a file of two row groups, by the columns in use.
     fn units(offset_index: bool, used: &[&str]) -> Vec<(usize, u64, u64)> {
@@ -292,8 +329,11 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let list = Snapshot::list(&path).unwrap();
-        let file = OpenFile::new(&list.files[0], list.open(&list.files[0]).unwrap()).unwrap();
+        let source = DatasetSource { location: path.to_str().unwrap().to_owned() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let entry = runtime.block_on(LocalDataFiles.list(&source)).unwrap().remove(0);
+        let open = LocalDataFiles.open(&entry).unwrap();
+        let file = OpenFile::new(&entry, open, &Arc::new(Blocks::new(0))).unwrap();
         cut(0, &file, used).iter().map(|unit| (unit.row_group, unit.start, unit.rows)).collect()
     }
 

@@ -15,7 +15,7 @@ use parquet::{
 };
 use willcall_core::query::Filter;
 
-use super::{OpenFile, Scan, prune::may_match};
+use super::{OpenFile, Scan, plan, prune::may_match};
 use crate::{
     adapt::adapt,
     attempt::Attempt,
@@ -35,6 +35,13 @@ pub(crate) struct Unit {
     pub(crate) batch_rows: usize,
 }
 
+impl Unit {
+    /// Where it stands in the order of the data set.
+    fn place(&self) -> (usize, usize, u64) {
+        (self.file, self.row_group, self.start)
+    }
+}
+
 /// What is read of each unit.
 pub(crate) struct Reading {
     pub(crate) scan: Arc<Scan>,
@@ -47,6 +54,14 @@ impl Reading {
     pub(crate) fn new(scan: Arc<Scan>, attempt: Arc<Attempt>, filter: Option<Filter>) -> Self {
         let filter_columns = filter.iter().flat_map(super::filter_columns).map(str::to_owned).collect();
         Self { scan, attempt, filter, filter_columns }
+    }
+
+    /// Whether the job reads on after the unit: it does unless it was cut to offset and limit.
+    fn goes_on(&self, unit: &Unit) -> bool {
+        self.scan
+            .units
+            .binary_search_by_key(&unit.place(), Unit::place)
+            .is_ok_and(|whole| self.scan.units[whole] == *unit)
     }
 
     /// How many records of the unit the filter keeps, reading the filter's columns alone.
@@ -81,7 +96,10 @@ impl Reading {
                 (unit.rows, whole(unit))
             }
         };
-        let reader = reader(&file, unit, fields.iter().map(|field| field.name().as_str()), selection)?;
+        // Where few records fit, it is not known whether the next units have any.
+        let on = count >= unit.rows / 4 && self.goes_on(unit);
+        let columns = fields.iter().map(|field| field.name().as_str());
+        let reader = reader(&file, unit, columns, selection, on)?;
         for batch in reader {
             self.attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
@@ -107,7 +125,7 @@ impl Reading {
             masks.push(BooleanArray::from(vec![false; unit.start as usize]));
         }
         let mut count = 0;
-        for batch in reader(file, unit, columns, whole(unit))? {
+        for batch in reader(file, unit, columns, whole(unit), self.goes_on(unit))? {
             self.attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
             let mask = self.mask(file, filter, &batch)?;
@@ -146,9 +164,11 @@ fn reader<'a>(
     unit: &Unit,
     columns: impl Iterator<Item = &'a str>,
     selection: RowSelection,
+    on: bool,
 ) -> Outcome<Guarded> {
     let schema = file.schema();
-    let roots = columns.filter_map(|name| schema.index_of(name).ok());
+    let roots: Vec<usize> = columns.filter_map(|name| schema.index_of(name).ok()).collect();
+    guard(file, || plan::fetch(file, unit, &roots, on))?;
     let mask = ProjectionMask::roots(file.parquet().file_metadata().schema_descr(), roots);
     let builder =
         ParquetRecordBatchReaderBuilder::new_with_metadata(file.reader.clone(), file.metadata.clone())

@@ -7,7 +7,7 @@ use arrow_row::Rows;
 use arrow_select::interleave::interleave_record_batch;
 
 use super::{
-    LazyDir, MERGE_BYTES,
+    MERGE_BYTES,
     keys::{Keys, head},
     run::Run,
 };
@@ -29,7 +29,6 @@ pub(super) struct Merge {
     rows: usize,
     /// The bytes of batches read since the last one that was made.
     read: usize,
-    directory: Option<Arc<LazyDir>>,
 }
 
 struct Source {
@@ -95,7 +94,6 @@ impl Merge {
             needed,
             rows,
             read: 0,
-            directory: None,
         };
         for (number, run) in runs.into_iter().enumerate() {
             merge.runs.push(Source { batches: run.read()?, batch: 0 });
@@ -105,12 +103,6 @@ impl Merge {
         }
         merge.read = 0;
         Ok(merge)
-    }
-
-    /// Keeps the directory of the runs for as long as they are read.
-    pub(super) fn holding(mut self, directory: Arc<LazyDir>) -> Self {
-        self.directory = Some(directory);
-        self
     }
 
     /// The first record of the run's next batch.

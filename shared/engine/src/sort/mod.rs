@@ -6,17 +6,13 @@
 mod keys;
 mod merge;
 mod run;
+mod spill;
 mod top;
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    thread::Scope,
-};
+use std::{path::Path, sync::Arc, thread::Scope};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use tempfile::TempDir;
 use willcall_core::job::kinds::SortKey;
 
 pub(crate) use self::top::TOP_LIMIT;
@@ -24,10 +20,11 @@ use self::{
     keys::Keys,
     merge::Merge,
     run::{Run, sorted, spilled},
+    spill::Spill,
 };
 use crate::{
     attempt::Attempt,
-    failure::{Outcome, spill},
+    failure::Outcome,
     ordered::{Emit, ordered},
 };
 
@@ -53,6 +50,7 @@ pub(crate) struct Sort<'a> {
     pub(crate) threads: usize,
     pub(crate) memory: usize,
     pub(crate) spill_dir: &'a Path,
+    pub(crate) spill_limit: Option<u64>,
 }
 
 /// Batches in the order asked for.
@@ -84,7 +82,7 @@ fn external<'scope, I>(
 where
     I: Iterator<Item = Outcome<RecordBatch>> + Send + 'scope,
 {
-    let directory = Arc::new(LazyDir::new(sort.spill_dir));
+    let spill = Arc::new(Spill::new(sort.spill_dir, sort.spill_limit));
     let collector = Collector {
         batches,
         // One run is collected or sorted on each thread; sorting takes as much again for keys and order.
@@ -93,14 +91,10 @@ where
         ended: false,
     };
     let (attempt, order) = (Arc::clone(sort.attempt), Arc::clone(&keys));
-    let (schema, needed, dir) = (Arc::clone(&sort.schema), sort.needed, Arc::clone(&directory));
+    let (schema, needed, to) = (Arc::clone(&sort.schema), sort.needed, Arc::clone(&spill));
     let work = move |job: Job, emit: &Emit<Run>| {
         let ordered = sorted(&attempt, &order, job.batches, needed)?;
-        emit.send(if job.only {
-            Run::held(ordered)
-        } else {
-            spilled(&attempt, dir.path()?, &schema, ordered)?
-        })
+        emit.send(if job.only { Run::held(ordered) } else { spilled(&attempt, &to, &schema, ordered)? })
     };
     let mut runs = Vec::new();
     for run in ordered(scope, sort.threads, 1, collector, work)? {
@@ -116,11 +110,11 @@ where
                 break;
             }
             let merged = Merge::new(sort.attempt, &keys, group, sort.needed, SPILL_ROWS)?;
-            fewer.push(spilled(sort.attempt, directory.path()?, &sort.schema, merged)?);
+            fewer.push(spilled(sort.attempt, &spill, &sort.schema, merged)?);
         }
         runs = fewer;
     }
-    Ok(Box::new(Merge::new(sort.attempt, &keys, runs, sort.needed, 4 * SPILL_ROWS)?.holding(directory)))
+    Ok(Box::new(Merge::new(sort.attempt, &keys, runs, sort.needed, 4 * SPILL_ROWS)?))
 }
 
 /// The batches of one run.
@@ -159,30 +153,5 @@ impl<I: Iterator<Item = Outcome<RecordBatch>>> Iterator for Collector<I> {
         }
         self.runs += 1;
         Some(Ok(Job { batches, only: self.ended && self.runs == 1 }))
-    }
-}
-
-/// A directory that is made when something is to be put there, and goes with everything in it.
-struct LazyDir {
-    parent: std::path::PathBuf,
-    made: Mutex<Option<TempDir>>,
-}
-
-impl LazyDir {
-    fn new(parent: &Path) -> Self {
-        Self { parent: parent.to_owned(), made: Mutex::new(None) }
-    }
-
-    fn path(&self) -> Outcome<std::path::PathBuf> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.as_ref() {
-            return Ok(made.path().to_owned());
-        }
-        std::fs::create_dir_all(&self.parent).map_err(spill)?;
-        let directory =
-            tempfile::Builder::new().prefix("willcall-sort-").tempdir_in(&self.parent).map_err(spill)?;
-        let path = directory.path().to_owned();
-        *made = Some(directory);
-        Ok(path)
     }
 }

@@ -11,10 +11,12 @@ use arrow_array::RecordBatch;
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
+use willcall_core::ports::ExecuteError;
 
 use super::{
     SPILL_BYTES, SPILL_ROWS,
     keys::{Keys, head},
+    spill::{Held, Spill},
 };
 use crate::{
     attempt::Attempt,
@@ -24,7 +26,7 @@ use crate::{
 /// Sorted records, read batch by batch.
 pub(super) enum Run {
     Held(Box<dyn Iterator<Item = Outcome<RecordBatch>> + Send>),
-    Spilled(PathBuf),
+    Spilled(PathBuf, Held),
 }
 
 impl Run {
@@ -36,11 +38,12 @@ impl Run {
     pub(super) fn read(self) -> Outcome<Box<dyn Iterator<Item = Outcome<RecordBatch>> + Send>> {
         match self {
             Self::Held(batches) => Ok(batches),
-            Self::Spilled(path) => {
+            Self::Spilled(path, held) => {
                 let file = BufReader::with_capacity(128 << 10, File::open(&path).map_err(spill)?);
                 std::fs::remove_file(&path).map_err(spill)?;
-                let reader = StreamReader::try_new(file, None).map_err(spilling)?;
-                Ok(Box::new(reader.map(|batch| batch.map_err(spilling))))
+                let reader = StreamReader::try_new(file, None);
+                let reader = reader.map_err(|error| spilling(held.spill(), error))?;
+                Ok(Box::new(reader.map(move |batch| batch.map_err(|error| spilling(held.spill(), error)))))
             }
         }
     }
@@ -98,13 +101,12 @@ pub(super) fn sorted(
 /// Writes sorted records to disk.
 pub(super) fn spilled(
     attempt: &Attempt,
-    directory: PathBuf,
+    spill: &Arc<Spill>,
     schema: &SchemaRef,
     batches: impl Iterator<Item = Outcome<RecordBatch>>,
 ) -> Outcome<Run> {
-    let (file, path) = tempfile::NamedTempFile::new_in(directory)
-        .and_then(|file| file.keep().map_err(|error| error.error))
-        .map_err(spill)?;
+    let spilling = |error| spilling(spill, error);
+    let (file, path) = spill.file()?;
     let file = BufWriter::with_capacity(256 << 10, file);
     let mut writer = StreamWriter::try_new(file, schema).map_err(spilling)?;
     for batch in batches {
@@ -113,14 +115,14 @@ pub(super) fn spilled(
     }
     writer.finish().map_err(spilling)?;
     let file = writer.into_inner().map_err(spilling)?;
-    file.into_inner().map_err(|error| spill(error.into_error()))?;
-    Ok(Run::Spilled(path))
+    let file = file.into_inner().map_err(|error| spill.failure(error.into_error()))?;
+    Ok(Run::Spilled(path, file.written()))
 }
 
 /// What a failure to spill means: the disk's are told apart from ours.
-fn spilling(error: ArrowError) -> willcall_core::ports::ExecuteError {
+fn spilling(spill: &Spill, error: ArrowError) -> ExecuteError {
     match error {
-        ArrowError::IoError(..) => spill(error),
+        ArrowError::IoError(..) => spill.failure(error),
         other => defect(other),
     }
 }

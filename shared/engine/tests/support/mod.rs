@@ -28,7 +28,7 @@ use willcall_core::{
     },
     ports::*,
 };
-use willcall_engine::{Engine, EngineConfig, ParquetInspector};
+use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 
 /// How a store in memory fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl Data {
             description: String::new(),
             source: self.source(),
             views: Default::default(),
-            facts: ParquetInspector.inspect(&self.source()).await.unwrap(),
+            facts: ParquetInspector::new(local()).inspect(&self.source()).await.unwrap(),
         }
     }
 
@@ -258,10 +258,14 @@ impl Ran {
     }
 }
 
+pub fn local() -> Arc<dyn DataFiles> {
+    Arc::new(LocalDataFiles)
+}
+
 pub fn engine(threads: usize) -> Engine {
     let mut config = EngineConfig::new(std::env::temp_dir());
     config.threads = threads;
-    Engine::new(config)
+    Engine::new(config, local())
 }
 
 pub fn task(dataset: Dataset, work: QueryWork, blobs: &Arc<MemoryBlobs>) -> Task {

@@ -10,7 +10,7 @@ use willcall_core::{
 
 use super::{
     parameters::{moment, query_parameters, texts},
-    parts::{Op, bytes, content, example, flag, header, job_id, named, path, query, text, whole},
+    parts::{Op, bytes, content, example, flag, header, job_id, key, named, path, query, text, whole},
     schemas, webhooks,
 };
 use crate::routes::MAX_WAIT;
@@ -31,6 +31,9 @@ const FILE_HEADERS: [&str; 8] = [
     "Willcall-Truncated",
     "Link",
 ];
+
+/// What answers to submissions tell besides.
+const MADE: [&str; 3] = ["Idempotent-Replayed", "RateLimit", "RateLimit-Policy"];
 
 pub(super) fn paths() -> Paths {
     let mut paths = Paths::new();
@@ -78,6 +81,7 @@ fn if_match() -> Parameter {
 
 fn jobs() -> Vec<Op> {
     let accepted = ["Location", "Content-Location", "Retry-After"];
+    let made = [&accepted[..], &MADE].concat();
     let body = example(named("QueryJob"), schemas::example(true));
     let states = text().enum_values(Some(JobState::ALL.map(JobState::as_str)));
     let mut labels = query("labels", texts(), "`label.KEY=VALUE`: only jobs with that label.");
@@ -93,13 +97,23 @@ fn jobs() -> Vec<Op> {
             .params([
                 query("kind", text().enum_values(Some(["query"])), "What kind of work."),
                 query("dataset", text(), "The data set."),
+                key(),
             ])
             .params(query_parameters())
             .body(&JSON, false, &body)
-            .leads_to(&["getJob", "cancelJob", "changeJob", "deleteJob", "downloadResult", "getResult", "getManifest"])
-            .json("202", "The job, accepted.", job(), &accepted)
+            .leads_to(&[
+                "getJob",
+                "cancelJob",
+                "rerunJob",
+                "changeJob",
+                "deleteJob",
+                "downloadResult",
+                "getResult",
+                "getManifest",
+            ])
+            .json("202", "The job, accepted.", job(), &made)
             .problems(&COMMON)
-            .problems(&["408", "413", "415", "429"]),
+            .problems(&["404", "408", "409", "413", "415", "422", "429"]),
         Op::new(HttpMethod::Get, "/v1/jobs", "listJobs", "jobs", "Lists the account's jobs, newest first")
             .about("A page may be short and still have a next one: go on until `next_cursor` is null.")
             .params([
@@ -156,6 +170,15 @@ fn jobs() -> Vec<Op> {
             .json("202", "The job, cancelled.", job(), &accepted[..2])
             .problems(&COMMON)
             .problems(&["404", "409"]),
+        Op::new(HttpMethod::Post, "/v1/jobs/{id}/rerun", "rerunJob", "jobs", "Runs a job again, as another")
+            .about(
+                "Makes a new job with the same request, name and labels, checked against the data set and the plan as \
+                 they are now. No other job serves in its place, whatever the request says of `reuse`.",
+            )
+            .params([job_id(), key()])
+            .json("202", "The new job, accepted.", job(), &made)
+            .problems(&COMMON)
+            .problems(&["404", "409", "422", "429"]),
     ]
 }
 
@@ -223,6 +246,7 @@ fn records() -> Vec<Op> {
                 "`wait=N` to wait so many seconds, `respond-async` not to wait (RFC 7240).",
             ),
             header("Accept", text(), "The media type of the records, where `format` does not say."),
+            key(),
         ]
     };
     let about = "Makes a job and waits for it. In time, the records are answered as `/result` would; otherwise the \
@@ -231,16 +255,18 @@ fn records() -> Vec<Op> {
     let finish = |op: Op, redirect: &str| {
         let mut names = FILE_HEADERS.to_vec();
         names.extend(["Preference-Applied", "Content-Location"]);
+        names.extend(MADE);
+        let begun = ["Location", "Content-Location", "Retry-After", "Preference-Applied", "Willcall-Job-Id"];
         op.answers("200", "The records.", result_types(), &names)
             .json(
                 "202",
                 "The job: it was not done in time, or you do not wait.",
                 job(),
-                &["Location", "Content-Location", "Retry-After", "Preference-Applied", "Willcall-Job-Id"],
+                &[&begun[..], &MADE].concat(),
             )
             .answers(redirect, "More than is answered inline: the file is there.", Vec::new(), &["Location"])
             .problems(&COMMON)
-            .problems(&["404", "406", "409", "410", "429"])
+            .problems(&["404", "406", "409", "410", "422", "429"])
     };
     let get = Op::new(
         HttpMethod::Get,

@@ -58,6 +58,16 @@ pub(super) fn path(name: &str, schema: impl Into<RefOr<Schema>>, description: &s
     parameter
 }
 
+/// The key by which a request may be repeated.
+pub(super) fn key() -> Parameter {
+    header(
+        "Idempotency-Key",
+        text(),
+        "A name of your own for the request, 1 to 255 characters in quotes: repeated with it, it is done once. Known for \
+         24 hours.",
+    )
+}
+
 /// The id of a job in a path.
 pub(super) fn job_id() -> Parameter {
     path("id", text().format(Some(utoipa::openapi::SchemaFormat::Custom("uuid".into()))), "The job.")
@@ -103,6 +113,7 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
         "Willcall-Job-Id" => (text(), "The job behind the answer."),
         "Willcall-Truncated" => (text(), "What cut the result short, and at how many records."),
         "Preference-Applied" => (text(), "Which preference was followed (RFC 7240)."),
+        "Idempotent-Replayed" => (text(), "`true` where the request was done before, by its key."),
         "WWW-Authenticate" => (text(), "The ways to give a token."),
         "Allow" => (text(), "The methods that there are."),
         "RateLimit" => (text(), "What is left of the limit."),
@@ -112,8 +123,10 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
 }
 
 /// Every status that a problem may have.
-pub(super) const PROBLEMS: [&str; 15] =
-    ["400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "429", "500", "503"];
+pub(super) const PROBLEMS: [&str; 16] = [
+    "400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "422", "429", "500",
+    "503",
+];
 
 /// The name of the answer with that status.
 pub(super) fn problem_name(status: &str) -> String {
@@ -129,10 +142,11 @@ pub(super) fn problem(status: &str) -> Response {
         "404" => ("There is no such thing, or it is not yours.", &[]),
         "406" | "415" => ("The format cannot be read or answered.", &[]),
         "408" => ("The body took too long to arrive.", &[]),
-        "409" => ("The state of the job does not allow it.", &["Retry-After"]),
+        "409" => ("The state of things does not allow it.", &["Retry-After"]),
         "410" => ("The result, or the link, has expired.", &[]),
         "412" => ("The file, or the job, is another than the condition asks for.", &[]),
         "413" => ("The body has more than 1 MiB.", &[]),
+        "422" => ("The `Idempotency-Key` was used for another request.", &[]),
         "429" => {
             let names = &["Retry-After", "RateLimit", "RateLimit-Policy"];
             ("A limit of the plan is reached.", names)

@@ -127,6 +127,17 @@ fn query(whole_job: bool) -> ObjectBuilder {
         .property("page_size", say(or_null(page_size(), Type::Integer), "The most records in a page."))
         .property("name", say(or_null(name(), Type::String), "What you call the job."))
         .property("labels", labels())
+        .property(
+            "reuse",
+            say(
+                or_null(flag(), Type::Boolean),
+                "Whether an identical job that runs, or whose result is there, may serve in place of a new one.",
+            ),
+        )
+        .property(
+            "max_age",
+            say(or_null(whole(), Type::Integer), "The same, and how many seconds ago it may have completed."),
+        )
         .property("notification_url", say(text_or_null(), "Where the end of the job is told: https."))
         .property(
             "notification_method",

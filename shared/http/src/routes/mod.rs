@@ -126,6 +126,7 @@ pub(crate) fn method_not_allowed(method: &Method) -> Failure {
 fn cors() -> CorsLayer {
     let exposed = [
         "etag",
+        "idempotent-replayed",
         "link",
         "location",
         "content-location",
@@ -146,6 +147,7 @@ fn cors() -> CorsLayer {
         "authorization",
         "x-api-key",
         "content-type",
+        "idempotency-key",
         "prefer",
         "range",
         "if-range",

@@ -14,16 +14,19 @@ use willcall_core::{
     account::{Caller, Scope},
     format::Format,
     job::{JobState, ProblemType, kinds::Work},
-    usecases::{JobView, datasets, limits::MAX_SYNC_DEPTH, records::records, results},
+    usecases::{
+        JobView, datasets, idempotency::Keyed, limits::MAX_SYNC_DEPTH, records::records, results,
+        submit::Submission,
+    },
 };
 
 use super::{Api, Path, method_not_allowed, results::result_response, set, submit::accepted};
 use crate::{
     accept,
     auth::Authenticated,
+    idempotency::{self, Key},
     prefer::Prefer,
     problem::Failure,
-    unserved::WithoutKey,
     wire::{
         body::read_object,
         job,
@@ -45,6 +48,13 @@ async fn not_allowed(method: Method) -> Failure {
     method_not_allowed(&method).header(header::ALLOW, "GET, POST")
 }
 
+/// How a request came, beside what it asks for.
+struct Came<'a> {
+    method: Method,
+    headers: &'a HeaderMap,
+    key: Option<Keyed>,
+}
+
 /// How a synchronous request came, as far as its answer depends on it.
 struct Asked<'a> {
     method: Method,
@@ -58,19 +68,20 @@ struct Asked<'a> {
 async fn get_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     path: Path,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let params = Params::parse(raw.as_deref())?;
-    answer(&api, &caller, path.get("dataset"), params, Map::new(), &headers, Method::GET).await
+    let came = Came { method: Method::GET, headers: &headers, key };
+    answer(&api, &caller, path.get("dataset"), params, Map::new(), came).await
 }
 
 async fn post_records(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     path: Path,
     RawQuery(raw): RawQuery,
     request: Request,
@@ -78,7 +89,8 @@ async fn post_records(
     let params = Params::parse(raw.as_deref())?;
     let headers = request.headers().clone();
     let body = read_object(request).await?;
-    answer(&api, &caller, path.get("dataset"), params, body, &headers, Method::POST).await
+    let came = Came { method: Method::POST, headers: &headers, key };
+    answer(&api, &caller, path.get("dataset"), params, body, came).await
 }
 
 async fn answer(
@@ -87,9 +99,9 @@ async fn answer(
     dataset: &str,
     mut params: Params,
     body: Map<String, serde_json::Value>,
-    headers: &HeaderMap,
-    method: Method,
+    came: Came<'_>,
 ) -> Result<Response, Failure> {
+    let Came { method, headers, key } = came;
     // A data set that is not there is a path that is not there, whatever the query says.
     datasets::get(&api.app, caller, dataset).await?;
     caller.require(Scope::Submit)?;
@@ -99,14 +111,21 @@ async fn answer(
     let mut query = query::read(body, params, Endpoint::Records(dataset))?;
     if query.draft.format.is_none() {
         query.draft.format = accepted_format(headers)?;
+        // The job's request must show the format that it inherits.
+        if let (Some(format), serde_json::Value::Object(members)) = (&query.draft.format, &mut query.original)
+        {
+            members.insert("format".into(), format.as_str().into());
+        }
     }
     let path = format!("/v1/datasets/{dataset}/records");
     let asked = Asked { method, headers, wait, path, params: given };
     let QueryRequest { draft, original, places } = query;
-    let view = Box::pin(records(&api.app, caller, draft, original, wait))
-        .await
-        .map_err(|error| places.explain(error))?;
-    let mut response = outcome(api, caller, &view, &asked).await?;
+    let submission = Submission { draft, original, key };
+    let receipt =
+        Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;
+    let view = &receipt.view;
+    let mut response = outcome(api, caller, view, &asked).await?;
+    idempotency::tell(&mut response, &receipt);
     set(&mut response, WILLCALL_JOB_ID, view.job.id.to_string());
     set(&mut response, header::VARY, "Accept, Prefer, Authorization, X-Api-Key");
     Ok(response)

@@ -1,4 +1,4 @@
-//! Routes that write: submit, cancel, change, delete.
+//! Routes that write: submit, rerun, cancel, change, delete.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use willcall_core::{
     usecases::{
         JobView,
         jobs::{self, Amendment},
-        submit::submit,
+        submit::{Receipt, Submission, submit},
     },
 };
 
@@ -26,8 +26,8 @@ use super::{
 use crate::{
     auth::Authenticated,
     conditional::{Verdict, judge},
+    idempotency::{self, Key},
     problem::Failure,
-    unserved::WithoutKey,
     wire::{
         body::read_object,
         job::{self, JobResource, retry_after},
@@ -41,6 +41,7 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/v1/jobs", post(submit_job))
         .route("/v1/jobs/{id}/cancel", post(cancel_job))
+        .route("/v1/jobs/{id}/rerun", post(rerun_job))
         .route("/v1/jobs/{id}", patch(change_job).delete(delete_job))
 }
 
@@ -59,7 +60,7 @@ pub(super) fn accepted(view: &JobView) -> Result<Response, Failure> {
 async fn submit_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -69,16 +70,36 @@ async fn submit_job(
         params.wrong("dry_run", "is not supported by this version: leave it out");
     }
     let query = query::read(body, params, Endpoint::Jobs)?;
-    let view = submit(&api.app, &caller, query.draft, query.original)
-        .await
-        .map_err(|error| query.places.explain(error))?;
-    accepted(&view)
+    let submission = Submission { draft: query.draft, original: query.original, key };
+    let receipt = submit(&api.app, &caller, submission).await.map_err(|error| query.places.explain(error))?;
+    made(&receipt)
+}
+
+/// The answer to a submission.
+fn made(receipt: &Receipt) -> Result<Response, Failure> {
+    let mut response = accepted(&receipt.view)?;
+    idempotency::tell(&mut response, receipt);
+    Ok(response)
+}
+
+/// A new job with the request of one that there is, checked against what there is to ask for now.
+async fn rerun_job(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    Key(key): Key,
+    path: Path,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    Params::parse(raw.as_deref())?.finish(&[])?;
+    let words = jobs::original(&api.app, &caller, path.job()?).await?;
+    let query = query::again(words)?;
+    let submission = Submission { draft: query.draft, original: query.original, key };
+    made(&submit(&api.app, &caller, submission).await?)
 }
 
 async fn cancel_job(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
     path: Path,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {

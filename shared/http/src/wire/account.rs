@@ -31,9 +31,15 @@ pub struct PlanLimits {
     pub max_records: u64,
     /// The most jobs that may be accepted or processing at once.
     pub max_open_jobs: u32,
-    /// The most submits in a minute; null for no limit.
+    /// The most submits in one minute of the clock; null for no limit.
     #[schema(required)]
     pub submits_per_minute: Option<u32>,
+    /// The most records delivered in a day (UTC); null for no limit.
+    #[schema(required)]
+    pub max_records_per_day: Option<u64>,
+    /// The most bytes of results in a day (UTC); null for no limit.
+    #[schema(required)]
+    pub max_bytes_per_day: Option<u64>,
     /// Days that a result is kept.
     pub retention_days: u32,
     /// The data sets that it may read; null for all.
@@ -51,6 +57,13 @@ pub struct PlanLimits {
 pub struct AccountUsage {
     /// Jobs that have not ended.
     pub open_jobs: u32,
+    /// Submits in this minute of the clock; null where they are not limited.
+    #[schema(required)]
+    pub submits_this_minute: Option<u32>,
+    /// Records of the jobs that completed today (UTC).
+    pub records_today: u64,
+    /// Bytes of their results.
+    pub bytes_today: u64,
 }
 
 impl AccountResource {
@@ -65,6 +78,8 @@ impl AccountResource {
                 max_records: plan.max_records,
                 max_open_jobs: plan.max_open_jobs,
                 submits_per_minute: plan.submits_per_minute,
+                max_records_per_day: plan.max_records_per_day,
+                max_bytes_per_day: plan.max_bytes_per_day,
                 retention_days: plan.retention_days,
                 datasets: plan.datasets.as_ref().map(|names| names.iter().cloned().collect()),
                 sql: plan.sql,
@@ -73,7 +88,12 @@ impl AccountResource {
                     .as_ref()
                     .map(|formats| formats.iter().map(|format| format.as_str().to_owned()).collect()),
             },
-            usage: AccountUsage { open_jobs: usage.open_jobs },
+            usage: AccountUsage {
+                open_jobs: usage.open_jobs,
+                submits_this_minute: usage.submits,
+                records_today: usage.records_today,
+                bytes_today: usage.bytes_today,
+            },
         }
     }
 }

@@ -83,6 +83,10 @@ pub struct JobResource {
     /// Why it failed.
     #[schema(required)]
     pub error: Option<ProblemDocument>,
+    /// In the answer to a submission: true where the job was there before and serves in place of a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reused: Option<bool>,
 }
 
 /// How far a job is.
@@ -139,7 +143,7 @@ pub struct ResultResource {
 #[schema(as = Truncation)]
 pub struct TruncationResource {
     /// What cut it.
-    #[schema(example = "plan_limit")]
+    #[schema(pattern = "^(plan_limit|daily_limit)$", example = "plan_limit")]
     pub reason: String,
     /// At how many records.
     pub limit: u64,
@@ -218,6 +222,7 @@ impl JobResource {
             download_link_expires: view.download.as_ref().map(|link| written(link.expires)),
             batches: None,
             attempts: job.attempt,
+            reused: view.reused.then_some(true),
             error: job
                 .error
                 .as_ref()

@@ -32,13 +32,15 @@ pub(crate) const MEMBERS: [&str; 19] = [
     "page_size",
     "name",
     "labels",
+    "reuse",
+    "max_age",
     "notification_url",
     "notification_method",
 ];
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
 /// Members that the contract has and this version does not serve.
-pub(crate) const UNSUPPORTED: [&str; 4] = ["sql", "parameters", "reuse", "max_age"];
+pub(crate) const UNSUPPORTED: [&str; 2] = ["sql", "parameters"];
 /// Kinds that the contract has and this version does not serve.
 const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
 /// How a parameter's text becomes a member.
@@ -64,6 +66,8 @@ const PARAMS: [(&str, &str, As); 20] = [
     ("compression", "compression", As::Text),
     ("page_size", "page_size", As::Whole),
     ("name", "name", As::Text),
+    ("reuse", "reuse", As::Flag),
+    ("max_age", "max_age", As::Whole),
     ("notification_url", "notification_url", As::Text),
     ("notification_method", "notification_method", As::Text),
     ("csv.delimiter", "csv/delimiter", As::Text),
@@ -157,6 +161,40 @@ pub(crate) fn read(
     Ok(QueryRequest { draft, original, places })
 }
 
+/// Reads the query of a job that there is, in its owner's own words, to be submitted again: as a job of its own, which
+/// no other may serve.
+pub(crate) fn again(words: Value) -> Result<QueryRequest, Failure> {
+    let Value::Object(mut members) = words else {
+        return Err(Failure::at("#", "the job's request cannot be repeated: submit it anew"));
+    };
+    for name in ["reuse", "max_age"] {
+        members.shift_remove(name);
+    }
+    let conditions: Vec<(String, String)> = match members.shift_remove("conditions") {
+        Some(Value::Array(lines)) => {
+            lines.iter().filter_map(Value::as_str).filter_map(split_condition).collect()
+        }
+        _ => Vec::new(),
+    };
+    let dataset = members.get("dataset").and_then(Value::as_str).unwrap_or_default().to_owned();
+    // Here no name is a parameter's: each was a condition when it was given.
+    let endpoint = Endpoint::Records(&dataset);
+    let mut errors = Vec::new();
+    let mut reading = Members::new(members.clone(), &mut errors);
+    let mut draft = draft(&mut reading, endpoint);
+    reading.finish(&MEMBERS);
+    if !errors.is_empty() {
+        return Err(Failure::invalid(errors));
+    }
+    let original = original(members, endpoint, &conditions);
+    draft.params = conditions;
+    Ok(QueryRequest { draft, original, places: Places::default() })
+}
+
+fn split_condition(line: &str) -> Option<(String, String)> {
+    line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 /// Puts the reserved parameters among the members, and answers the conditions on columns that are left.
 fn merge(
     members: &mut Map<String, Value>,
@@ -247,6 +285,8 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
         page_size: members.whole("page_size"),
         name: members.text("name"),
         labels: members.text_map("labels").unwrap_or_default(),
+        reuse: members.flag("reuse"),
+        max_age: members.whole("max_age"),
         notification_url: members.text("notification_url"),
         notification_method: members.text("notification_method"),
     }

@@ -30,6 +30,7 @@ pub(crate) const URL: &str = "https://api.example.com";
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) clock: Arc<ManualClock>,
+    catalog: FixedCatalog,
     pub(crate) jobs: MemoryJobStore,
     pub(crate) queue: MemoryJobQueue,
     pub(crate) blobs: MemoryBlobStore,
@@ -155,12 +156,13 @@ impl World {
             max_sync_wait: Duration::from_secs(50),
             inline_limit: None,
         };
+        let fixed = FixedCatalog::new(catalog());
         let app = App {
             jobs: Arc::new(jobs.clone()),
             queue: Arc::new(queue.clone()),
             blobs: Arc::new(blobs.clone()),
             accounts: Arc::new(MemoryAccounts::default()),
-            catalog: Arc::new(FixedCatalog::new(catalog())),
+            catalog: Arc::new(fixed.clone()),
             signals: Arc::new(signals),
             notifier: told.notifier(),
             clock: clock.clone(),
@@ -178,7 +180,32 @@ impl World {
         }
         let [token, reader, other, admin] = <[String; 4]>::try_from(tokens).unwrap();
         let executor = FakeExecutor::new(scripts);
-        Self { app, clock, jobs, queue, blobs, told, executor, token, reader, other, admin, files: None }
+        Self {
+            app,
+            clock,
+            catalog: fixed,
+            jobs,
+            queue,
+            blobs,
+            told,
+            executor,
+            token,
+            reader,
+            other,
+            admin,
+            files: None,
+        }
+    }
+
+    /// Changes the plan of every account.
+    pub(crate) fn change_plan(&self, change: impl FnOnce(&mut Plan)) {
+        self.change_catalog(|catalog| change(catalog.plans.get_mut("free").unwrap()));
+    }
+
+    pub(crate) fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) {
+        let mut changed = catalog();
+        change(&mut changed);
+        self.catalog.set(changed);
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -7,53 +7,157 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
-use super::{App, JobView, QueryDraft, limits::MAX_INLINE_REQUEST, view::view, webhooks::addresses};
+use super::{
+    App, JobView, QueryDraft,
+    idempotency::{self, Keyed},
+    limits::MAX_INLINE_REQUEST,
+    quota::{self, RateLimit},
+    view::view,
+    webhooks::addresses,
+};
 use crate::{
     Error, JobId,
     account::{Caller, Scope},
+    idempotency::NewKey,
     job::{
-        JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, StoredRequest, Transition, UNSENT_DUE,
+        Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, Reuse, StoredRequest, Transition,
+        UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
-    ports::{BlobKey, BlobPrefix, InsertError},
+    ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
+    telemetry::{self, step},
 };
 
 pub(super) use validate::{check_labels, check_name};
 
-/// Checks the query against the catalog, stores a job for it and wakes a worker. `original` is the request in the
-/// client's own words, to be shown back. Once this has answered, the job ends, whatever breaks.
-pub async fn submit(
+/// When those who were refused for a moment only are asked to come again.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A query to be submitted.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The query.
+    pub draft: QueryDraft,
+    /// The request in the client's own words, to be shown back.
+    pub original: Value,
+    /// The key by which the request may be repeated.
+    pub key: Option<Keyed>,
+}
+
+impl Submission {
+    /// A query without a key.
+    pub fn new(draft: QueryDraft, original: Value) -> Self {
+        Self { draft, original, key: None }
+    }
+}
+
+/// What a submission led to.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// The job.
+    pub view: JobView,
+    /// Whether an earlier request with the same key led to it.
+    pub replayed: bool,
+    /// How far the limit of submits is used up, where there is one and this submit counted.
+    pub rate: Option<RateLimit>,
+}
+
+/// Checks the query against the catalog, stores a job for it and wakes a worker. Once this has answered, the job ends,
+/// whatever breaks. A submission that was made before with the same key makes nothing, and one that an identical job
+/// may serve makes nothing either: both answer the job that there is.
+pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Result<Receipt, Error> {
+    caller.require(Scope::Submit)?;
+    let Submission { draft, original, key } = submission;
+    let key = key.map(|key| key.of(&draft)).transpose()?;
+    // Before anything is judged: a repeated request is answered even where it would be refused today.
+    if let Some(key) = &key
+        && let Some(known) = idempotency::known(app, caller, key).await?
+    {
+        let view = idempotency::replay(app, caller, key, &known).await?;
+        return Ok(Receipt { view, replayed: true, rate: None });
+    }
+    let new = prepare(app, caller, &draft, original, key).await?;
+    let outcome = app.jobs.submit(&new).instrument(step!("store", new.job.id)).await;
+    // After a failure of the store itself the job may be there, and needs its request.
+    let kept = matches!(outcome, Ok(Submitted::Inserted { .. }) | Err(InsertError::Store(_)));
+    if !kept && matches!(new.job.request, StoredRequest::Blob { .. }) {
+        app.blobs.delete_prefix(&BlobPrefix::Request(new.job.reference())).await?;
+    }
+    match outcome.map_err(|error| refused(caller, &new, error))? {
+        Submitted::Inserted { submits } => {
+            let job = new.job;
+            tracing::info!(job.id = %job.id, account = %job.account, dataset = job.dataset, "accepted job");
+            telemetry::submitted();
+            let now = job.created;
+            let rate = new.submits_per_minute.zip(submits);
+            let rate = rate.map(|(most, used)| RateLimit::submits(most, used, now));
+            let step = step!("send", job.id);
+            let job = send(app, job).instrument(step).await;
+            Ok(Receipt { view: view(app, job).await?, replayed: false, rate })
+        }
+        Submitted::Known(known) => {
+            let key = new.key.ok_or_else(|| Error::Internal("a key without a request".into()))?;
+            let view = idempotency::replay(app, caller, &key, &known).await?;
+            Ok(Receipt { view, replayed: true, rate: None })
+        }
+        Submitted::Joined(job) => {
+            tracing::info!(job.id = %job.id, account = %job.account, "joined an identical job");
+            let mut view = view(app, *job).await?;
+            view.reused = true;
+            Ok(Receipt { view, replayed: false, rate: None })
+        }
+    }
+}
+
+/// Everything that the store takes, checked, with a large request where it is kept.
+async fn prepare(
     app: &App,
     caller: &Caller,
-    draft: QueryDraft,
+    draft: &QueryDraft,
     original: Value,
-) -> Result<JobView, Error> {
-    caller.require(Scope::Submit)?;
+    key: Option<NewKey>,
+) -> Result<NewJob, Error> {
     let catalog = app.catalog.catalog().await?;
     let (work, notify) =
-        all_of(validate::validate(&catalog, &caller.plan, &draft), addresses(&app.notifier, &draft))?;
-    let job = Job { notify, ..new_job(app, caller, &draft, &work, catalog.hash.clone()) };
+        all_of(validate::validate(&catalog, &caller.plan, draft), addresses(&app.notifier, draft))?;
+    quota::check_day(app, caller).await?;
+    let version = catalog.datasets.get(&work.dataset).map_or("", |dataset| dataset.facts.version.as_str());
+    let identity =
+        Identity::of(&caller.account.id, version, &work).map_err(|error| Error::Internal(Box::new(error)))?;
+    let job = Job { notify, ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
-    let job = store_request(app, job, request).await?;
+    Ok(NewJob {
+        job: store_request(app, job, request).await?,
+        max_open_jobs: caller.plan.max_open_jobs,
+        submits_per_minute: caller.plan.submits_per_minute,
+        key,
+        identity: Some(identity),
+        reuse: reuse(draft),
+    })
+}
 
-    let inserted = app.jobs.insert(&job, caller.plan.max_open_jobs).await;
-    // After a failure of the store itself the job may be there, and needs its request.
-    if matches!(inserted, Err(InsertError::TooManyOpenJobs | InsertError::Exists)) {
-        app.blobs.delete_prefix(&BlobPrefix::Request(job.reference())).await?;
-    }
-    inserted.map_err(|error| match error {
+/// Whether an identical job may serve: where it is asked for, or an age is. Not where its end is to be told to an address:
+/// the job that there is tells its own, and may have ended.
+fn reuse(draft: &QueryDraft) -> Option<Reuse> {
+    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some()) && draft.notification_url.is_none();
+    wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
+}
+
+fn refused(caller: &Caller, new: &NewJob, error: InsertError) -> Error {
+    match error {
         InsertError::TooManyOpenJobs => Error::QuotaExceeded {
             limit: "max_open_jobs",
             value: u64::from(caller.plan.max_open_jobs),
+            window: None,
             retry_after: Duration::from_secs(5),
         },
+        InsertError::TooManySubmits => quota::too_many_submits(caller, new.job.created),
+        InsertError::KeyInUse => Error::KeyInUse { retry_after: SOON },
         InsertError::Exists => Error::Internal(Box::new(error)),
         InsertError::Store(error) => error.into(),
-    })?;
-    tracing::info!(job.id = %job.id, account = %job.account, dataset = job.dataset, "accepted job");
-    let job = send(app, job).await;
-    view(app, job).await
+    }
 }
 
 /// Both, or everything that is wrong with either.
@@ -116,6 +220,7 @@ fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, cat
         leased_until: None,
         due_at: Some(now.plus(UNSENT_DUE)),
         resends: 0,
+        daily: caller.plan.daily(),
         notify: Vec::new(),
         events: 0,
     }

@@ -27,6 +27,9 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
         check_name(name, &mut errors);
     }
     check_labels(&draft.labels, &mut errors);
+    if draft.reuse == Some(false) && draft.max_age.is_some() {
+        errors.push(FieldError::at("max_age", "is for jobs that may be reused: leave it out, or reuse"));
+    }
     let filter = filter(&dataset, draft, &mut errors);
     let fields = fields(&dataset, draft, &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);

@@ -2,17 +2,15 @@
 //! lease that is not renewed is a job done twice.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use super::{App, LeaseSettings, Worker, chain};
+use super::{App, LeaseSettings, TimeLimit, Worker, chain};
 use crate::{
     JobRef, Timestamp,
     job::{Job, JobState, Progress, Transition},
@@ -26,12 +24,14 @@ pub(super) enum Stop {
     Shutdown,
     /// The job is not this attempt's any more: cancelled, removed, or taken over.
     Lost,
+    /// The time that the host gives an attempt is over.
+    OutOfTime(TimeLimit),
 }
 
-/// Renews a lease until stopped, and stops the work when the lease is lost.
+/// Renews a lease until stopped, and stops the work when the lease is lost or the time is over.
 pub(super) struct LeaseKeeper {
     done: CancellationToken,
-    shutdown_seen: Arc<AtomicBool>,
+    reason: Arc<OnceLock<Stop>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,7 +44,7 @@ struct Keeping {
     control: Arc<Control>,
     done: CancellationToken,
     shutdown: CancellationToken,
-    shutdown_seen: Arc<AtomicBool>,
+    reason: Arc<OnceLock<Stop>>,
 }
 
 impl LeaseKeeper {
@@ -56,7 +56,7 @@ impl LeaseKeeper {
         shutdown: CancellationToken,
     ) -> Self {
         let done = CancellationToken::new();
-        let shutdown_seen = Arc::new(AtomicBool::new(false));
+        let reason = Arc::new(OnceLock::new());
         let keeping = Keeping {
             app: worker.app.clone(),
             settings: worker.lease,
@@ -66,11 +66,13 @@ impl LeaseKeeper {
             control: Arc::clone(&control),
             done: done.clone(),
             shutdown,
-            shutdown_seen: Arc::clone(&shutdown_seen),
+            reason: Arc::clone(&reason),
         };
+        // What is logged on that thread belongs to the same invocation.
+        let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name("lease".into()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(keeping.keep()),
+                Ok(runtime) => runtime.block_on(keeping.keep().instrument(span)),
                 Err(error) => {
                     tracing::error!(job.id = %keeping.job.job, error = %error, "failed to keep the lease");
                     keeping.control.cancel();
@@ -81,12 +83,12 @@ impl LeaseKeeper {
             tracing::error!(job.id = %job.id, error = %error, "failed to keep the lease");
             control.cancel();
         }
-        Self { done, shutdown_seen, thread: thread.ok() }
+        Self { done, reason, thread: thread.ok() }
     }
 
     /// Why the work was stopped.
     pub(super) fn reason(&self) -> Stop {
-        if self.shutdown_seen.load(Ordering::SeqCst) { Stop::Shutdown } else { Stop::Lost }
+        self.reason.get().copied().unwrap_or(Stop::Lost)
     }
 
     /// Ends the renewals; none is under way once this returns.
@@ -107,19 +109,25 @@ impl Drop for LeaseKeeper {
     }
 }
 
+/// Resolves when the time is over; never where there is no limit.
+async fn over(limit: Option<TimeLimit>) -> TimeLimit {
+    let Some(limit) = limit else { return std::future::pending().await };
+    tokio::time::sleep_until(limit.until.into()).await;
+    limit
+}
+
 impl Keeping {
     async fn keep(self) {
         let mut listener = self.app.signals.listen(&self.job);
         let mut renewed = Instant::now();
         let mut next = self.settings.renew_every;
+        let over = over(self.settings.time_limit);
+        tokio::pin!(over);
         loop {
             tokio::select! {
                 () = self.done.cancelled() => return,
-                () = self.shutdown.cancelled() => {
-                    self.shutdown_seen.store(true, Ordering::SeqCst);
-                    self.control.cancel();
-                    return self.done.cancelled().await;
-                }
+                () = self.shutdown.cancelled() => return self.stop(Stop::Shutdown).await,
+                limit = &mut over => return self.stop(Stop::OutOfTime(limit)).await,
                 () = listener.changed(next) => {}
             }
             let waited = renewed.elapsed();
@@ -127,7 +135,12 @@ impl Keeping {
                 next = self.settings.renew_every - waited;
                 continue;
             }
-            match self.renew().await {
+            // A store that is slow to answer must not cost the time that is left to wind up in.
+            let renewed_now = tokio::select! {
+                renewed_now = self.renew() => renewed_now,
+                limit = &mut over => return self.stop(Stop::OutOfTime(limit)).await,
+            };
+            match renewed_now {
                 Ok(()) => {
                     renewed = Instant::now();
                     next = self.settings.renew_every;
@@ -144,6 +157,13 @@ impl Keeping {
                 }
             }
         }
+    }
+
+    /// Stops the work. The lease that is left is longer than winding up takes.
+    async fn stop(&self, reason: Stop) {
+        let _ = self.reason.set(reason);
+        self.control.cancel();
+        self.done.cancelled().await;
     }
 
     /// Whether a change that woke this thread left the job to this attempt. Not knowing is no reason to stop: the

@@ -2,13 +2,17 @@
 
 mod lease;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::lease::{LeaseKeeper, Stop};
-use super::{App, view::request_of, webhooks::announce};
+use super::{App, quota::Allowance, view::request_of, webhooks::announce};
 use crate::{
     Error, JobRef,
     catalog::Dataset,
@@ -18,8 +22,10 @@ use crate::{
         kinds::{QueryWork, Work},
     },
     ports::{
-        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, Task, TransitionError,
+        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, QueueError, Task,
+        TransitionError,
     },
+    telemetry::{self, step},
 };
 
 /// A host that does work: the use cases' world, and what carries the work out.
@@ -45,6 +51,32 @@ pub struct LeaseSettings {
     pub give_up_after: Duration,
     /// How many workers a job may lose before it is given up.
     pub max_lost: u32,
+    /// When an attempt must have stopped by itself; `None` for as long as it needs.
+    pub time_limit: Option<TimeLimit>,
+}
+
+/// The time that a host gives an attempt. One that runs into it has failed for good: another would as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// When the work is told to stop: early enough to wind up and to write the outcome down.
+    pub until: Instant,
+    /// How long a worker of this host has in all, for the words to the client.
+    pub whole: Duration,
+}
+
+impl TimeLimit {
+    fn problem(self) -> Problem {
+        let seconds = (self.whole.as_millis() + 500) / 1000;
+        let whole = match seconds {
+            120.. if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
+            _ => format!("{seconds} seconds"),
+        };
+        let detail = format!(
+            "the job did not finish within the {whole} that a worker has: ask for fewer records or fields, or split it \
+             into several jobs by a filter"
+        );
+        Problem::new(ProblemType::EngineFailed, detail)
+    }
 }
 
 impl Default for LeaseSettings {
@@ -54,6 +86,7 @@ impl Default for LeaseSettings {
             renew_every: Duration::from_secs(3),
             give_up_after: Duration::from_secs(20),
             max_lost: 2,
+            time_limit: None,
         }
     }
 }
@@ -77,16 +110,28 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 pub async fn work(worker: &Worker, job: &JobRef, shutdown: &CancellationToken) -> Disposition {
     let app = &worker.app;
     let claim = Transition::Claim { lease: worker.lease.lease, max_lost: worker.lease.max_lost };
-    match app.jobs.transition(job, &claim, app.clock.now()).await {
-        Ok(claimed) => attempt(worker, claimed, shutdown).await,
+    let claiming = app.jobs.transition(job, &claim, app.clock.now());
+    match claiming.instrument(step!("claim", job.job)).await {
+        Ok(claimed) => {
+            telemetry::claimed(&claimed);
+            attempt(worker, claimed, shutdown).await
+        }
         Err(TransitionError::Refused(Refused::Exhausted)) => give_up(app, job).await,
         // Ended, removed, or leased by another: not this message's to do.
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
         Err(TransitionError::Store(error)) => {
-            tracing::error!(job.id = %job.job, error = %error, "failed to claim job");
+            tracing::error!(job.id = %job.job, error = chain(&error), "failed to claim job");
             Disposition::RetryAfter(STORE_RETRY)
         }
     }
+}
+
+/// Sends the message of a job that is to come again, for a host whose queue does not keep the message for later.
+pub async fn send_again(app: &App, job: &JobRef, after: Duration) -> Result<(), QueueError> {
+    app.queue.send(job, after).await?;
+    // Only tells the sweeper that it need not look so soon; a job that went on meanwhile refuses it.
+    let _ = app.jobs.transition(job, &Transition::Sent, app.clock.now()).await;
+    Ok(())
 }
 
 async fn give_up(app: &App, job: &JobRef) -> Disposition {
@@ -96,6 +141,7 @@ async fn give_up(app: &App, job: &JobRef) -> Disposition {
     );
     match app.jobs.transition(job, &Transition::Fail { attempt: None, problem }, app.clock.now()).await {
         Ok(failed) => {
+            telemetry::ended(&failed);
             tracing::error!(job.id = %job.job, "job lost too many workers");
             announce(&app.notifier, &failed).await;
             Disposition::Done
@@ -142,13 +188,13 @@ async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Dis
     };
     // Ended before the outcome is written, so that no renewal comes after it.
     keeper.stop().await;
-    let disposition = settle(app, &job, outcome).await;
+    let disposition = settle(app, &job, outcome).instrument(step!("settle", job.id)).await;
     let took = app.clock.now().since(started);
     tracing::info!(
         job.id = %job.id,
         job.attempt = job.attempt,
         ?disposition,
-        took_ms = took.as_millis(),
+        took_ms = u64::try_from(took.as_millis()).ok(),
         "attempt ended"
     );
     disposition
@@ -159,17 +205,21 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     let app = &worker.app;
     let request = request_of(app, job).await.map_err(transient)?;
     let Work::Query(query) = &request.work;
+    let allowance =
+        Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     let task = Task {
         job: job.reference(),
         attempt: job.attempt,
-        work: Arc::new(request.work.clone()),
+        work: Arc::new(Work::Query(Box::new(allowance.cap((**query).clone())))),
         dataset: dataset_of(app, query).await?,
         blobs: Arc::clone(&app.blobs),
         control: Arc::clone(control),
     };
     let executor = Arc::clone(&worker.executor);
     // A task of its own, so that a panic in it is an attempt that failed and not a worker that died.
-    let mut execution = tokio::spawn(async move { executor.execute(task).await });
+    let execute = async move { executor.execute(task).await };
+    let execute = execute.instrument(step!("execute", job.id)).in_current_span();
+    let mut execution = tokio::spawn(execute);
     let delivered = tokio::select! {
         done = &mut execution => done.unwrap_or_else(|panic| Err(transient(Error::Internal(Box::new(panic)))))?,
         () = unresponsive(control) => {
@@ -181,7 +231,8 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     if control.is_cancelled() {
         return Err(ExecuteError::Cancelled);
     }
-    let result = commit(app, job, query, &delivered).await?;
+    let delivered = allowance.explain(query, delivered);
+    let result = commit(app, job, query, &delivered).instrument(step!("commit", job.id)).await?;
     let left = |found: u64| found.saturating_sub(query.offset);
     Ok(Finished {
         result,
@@ -268,6 +319,10 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             remove_overtaken(app, job).await;
             return Disposition::Done;
         }
+        Outcome::Stopped(Stop::OutOfTime(limit)) => {
+            tracing::warn!(job.id = %job.id, job.attempt = attempt, "job ran out of time");
+            Transition::Fail { attempt: Some(attempt), problem: limit.problem() }
+        }
         Outcome::Retry(problem) => Transition::Retry { attempt, problem },
         Outcome::Fail(problem) => Transition::Fail { attempt: Some(attempt), problem },
     };
@@ -281,6 +336,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             _ => Disposition::RetryAfter(backoff(after.failures)),
         },
         Ok(after) => {
+            telemetry::ended(&after);
             announce(&app.notifier, &after).await;
             if delivered {
                 for earlier in 1..attempt {

@@ -1,0 +1,15 @@
+//! What the operator of a host on AWS does. A command that was built without it says how to get it.
+
+#[cfg(feature = "aws")]
+mod build;
+#[cfg(feature = "aws")]
+mod clients;
+#[cfg(feature = "aws")]
+mod registry;
+#[cfg(not(feature = "aws"))]
+mod without;
+
+#[cfg(not(feature = "aws"))]
+pub(crate) use self::without::{build, open_registry};
+#[cfg(feature = "aws")]
+pub(crate) use self::{build::build, registry::open_registry};

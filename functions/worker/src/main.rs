@@ -1,0 +1,24 @@
+//! The Lambda function that does the work of jobs: the only one that links the query engine.
+
+use std::{env, process::ExitCode, sync::Arc};
+
+use lambda_runtime::service_fn;
+use willcall_core::usecases::work::{LeaseSettings, Worker};
+use willcall_engine::{Engine, EngineConfig, LocalDataFiles};
+use willcall_lambda::{Consumer, Part, start};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    start(async |host| {
+        let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices])?;
+        let (tmp, size) = (env::temp_dir(), host.size());
+        let config = EngineConfig::for_size(tmp, size.memory, size.disk);
+        let executor = Arc::new(Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?));
+        let consumer = Consumer::new(Worker { app, executor, lease: LeaseSettings::default() });
+        lambda_runtime::run(service_fn(|event| consumer.handle(event))).await
+    })
+    .await
+}

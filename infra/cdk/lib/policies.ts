@@ -1,0 +1,103 @@
+// What each function may do: the actions that its adapters call, on what they call them.
+
+import * as iam from 'aws-cdk-lib/aws-iam';
+import type { Data } from './data';
+import type { FunctionName } from './names';
+
+/** The statements of each function's role but those for logs and traces. */
+export function statements({ table, bucket, jobs, notifications }: Data): Record<FunctionName, iam.PolicyStatement[]> {
+  const objects = (...keys: string[]) => keys.map((key) => bucket.arnForObjects(key));
+  const onTable = (sid: string, ...actions: string[]) => allow(sid, actions, [table.tableArn]);
+  // Jobs, places of open jobs and accounts; no function can write a token.
+  const onJobs = (sid: string, ...actions: string[]) => {
+    const statement = onTable(sid, ...actions);
+    statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': ['ACCOUNT#*'] });
+    return statement;
+  };
+  const list = (sid: string, ...prefixes: string[]) => {
+    const statement = allow(sid, ['s3:ListBucket'], [bucket.bucketArn]);
+    statement.addCondition('StringLike', { 's3:prefix': prefixes });
+    return statement;
+  };
+  const consume = (sid: string, queueArn: string) =>
+    allow(sid, ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [queueArn]);
+  const send = (sid: string) => allow(sid, ['sqs:SendMessage'], [jobs.queue.queueArn]);
+  const readCatalog = () => allow('ReadCatalog', ['s3:GetObject'], objects('catalog/catalog.json'));
+  const keepLargeRequests = () =>
+    allow('KeepLargeRequests', ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], objects('requests/*'));
+
+  return {
+    submit: [
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
+      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      readCatalog(),
+      keepLargeRequests(),
+      // A link is signed with the rights of who signs it.
+      allow('SignLinksAndRemoveResults', ['s3:GetObject', 's3:DeleteObject'], objects('results/*')),
+      list('FindWhatToRemove', 'requests/*', 'results/*'),
+      send('WakeWorkers'),
+    ],
+    records: [
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
+      onJobs('WriteJobs', 'dynamodb:PutItem'),
+      readCatalog(),
+      keepLargeRequests(),
+      list('FindRequestToRemove', 'requests/*'),
+      allow('ReadResults', ['s3:GetObject'], objects('results/*')),
+      send('WakeWorkers'),
+    ],
+    status: [
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
+      readCatalog(),
+      allow('ReadRequestsAndSignLinks', ['s3:GetObject'], objects('requests/*', 'results/*')),
+    ],
+    download: [
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem'),
+      readCatalog(),
+      allow('ReadRequestsAndResults', ['s3:GetObject'], objects('requests/*', 'results/*')),
+    ],
+    worker: [
+      consume('ReceiveMessages', jobs.queue.queueArn),
+      send('SendRetries'),
+      // DeleteItem: a job that ends gives its place among the open ones back.
+      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      allow(
+        'ReadCatalogRequestsAndData',
+        ['s3:GetObject'],
+        objects('catalog/catalog.json', 'requests/*', 'datasets/*'),
+      ),
+      allow(
+        'WriteResults',
+        ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'],
+        objects('results/*'),
+      ),
+      list('ListDataAndResults', 'datasets/*', 'results/*'),
+    ],
+    notify: [consume('ReceiveMessages', notifications.queue.queueArn)],
+    sweeper: [
+      allow('FindWhatIsDue', ['dynamodb:Query'], [`${table.tableArn}/index/due`]),
+      onJobs('MoveJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      allow('RemoveRequestsAndResults', ['s3:DeleteObject'], objects('requests/*', 'results/*')),
+      list('FindWhatToRemove', 'requests/*', 'results/*'),
+      send('SendMessagesAgain'),
+      consume('ReceiveDeadLetters', jobs.deadLetters.queueArn),
+    ],
+  };
+}
+
+/** What reads data sets outside the bucket. */
+export function readData(bucketArns: string[]): iam.PolicyStatement[] {
+  return [
+    allow('ListData', ['s3:ListBucket'], bucketArns),
+    allow('ReadData', ['s3:GetObject'], bucketArns.map((arn) => `${arn}/*`)),
+  ];
+}
+
+/** X-Ray takes no resource; nothing else has "*". */
+export function sendTraces(): iam.PolicyStatement {
+  return allow('SendTraces', ['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], ['*']);
+}
+
+export function allow(sid: string, actions: string[], resources: string[]): iam.PolicyStatement {
+  return new iam.PolicyStatement({ sid, actions, resources });
+}

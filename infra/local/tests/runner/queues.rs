@@ -1,0 +1,116 @@
+//! Queues and clocks that invoke functions.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use willcall_aws_local::Local;
+
+use crate::setup::{Setup, until};
+
+async fn send(local: &Local, bodies: &[&str]) {
+    for body in bodies {
+        let url = local.queue_url("Queue").unwrap();
+        local.sqs().send_message().queue_url(url).message_body(*body).send().await.unwrap();
+    }
+}
+
+/// Messages in a queue, those that are hidden too.
+async fn left(local: &Local, queue: &str) -> i32 {
+    let names = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let call = local.sqs().get_queue_attributes().queue_url(local.queue_url(queue).unwrap());
+    let found = call.set_attribute_names(Some(names.to_vec())).send().await.unwrap().attributes.unwrap();
+    names.iter().map(|name| found[name].parse::<i32>().unwrap()).sum()
+}
+
+fn soon(options: &mut willcall_aws_local::Options) {
+    options.overrides.visibility.insert("Queue".to_owned(), Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn messages_are_handled_once_and_deleted() {
+    let setup = Setup::new().await;
+    send(&setup.local, &["a", "b", "c"]).await;
+    let notes =
+        setup.until_notes(|notes| notes.iter().filter(|note| note.starts_with("end")).count() == 3).await;
+    until("all are deleted", async || left(&setup.local, "Queue").await == 0).await;
+    for body in ["a", "b", "c"] {
+        assert_eq!(notes.iter().filter(|note| note.starts_with(&format!("begin {body} 1 "))).count(), 1);
+    }
+    assert_eq!(left(&setup.local, "DeadLetters").await, 0);
+}
+
+#[tokio::test]
+async fn what_fails_comes_again_and_ends_as_a_dead_letter() {
+    let setup = Setup::with(soon).await;
+    send(&setup.local, &["fail", "fine"]).await;
+    until("it is a dead letter", async || left(&setup.local, "DeadLetters").await == 1).await;
+    let notes = setup.notes();
+    let begun: Vec<&str> =
+        notes.iter().filter_map(|note| note.strip_prefix("begin fail ")).map(|rest| &rest[..1]).collect();
+    assert_eq!(begun, ["1", "2", "3"]);
+    assert_eq!(notes.iter().filter(|note| *note == "end fine").count(), 1);
+    assert_eq!(left(&setup.local, "Queue").await, 0);
+}
+
+#[tokio::test]
+async fn a_batch_whose_function_fails_comes_again_whole() {
+    for how in ["crash", "throw"] {
+        let setup = Setup::with(soon).await;
+        send(&setup.local, &[how]).await;
+        until("it is a dead letter", async || left(&setup.local, "DeadLetters").await == 1).await;
+        assert_eq!(setup.notes().iter().filter(|note| note.starts_with(&format!("begin {how}"))).count(), 3);
+        assert!(setup.logged("a batch of 1 messages failed"));
+    }
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_the_template_says() {
+    let setup = Setup::new().await;
+    send(&setup.local, &["slow"; 12]).await;
+    let notes =
+        setup.until_notes(|notes| notes.iter().filter(|note| *note == "end slow").count() == 12).await;
+    assert!(setup.local.environments("WorkFunction").unwrap().len() <= 2);
+    assert!(
+        notes
+            .iter()
+            .all(|note| !note.starts_with("begin") || note.ends_with("of 1") || note.ends_with("of 2"))
+    );
+}
+
+#[tokio::test]
+async fn a_throttled_batch_is_tried_again() {
+    let setup = Setup::with(|options| {
+        options.overrides.concurrency.insert("WorkFunction".to_owned(), 1);
+    })
+    .await;
+    send(&setup.local, &["slow"; 6]).await;
+    setup.until_notes(|notes| notes.iter().filter(|note| *note == "end slow").count() == 6).await;
+    until("all are deleted", async || left(&setup.local, "Queue").await == 0).await;
+}
+
+#[tokio::test]
+async fn a_message_may_be_delivered_twice_at_once() {
+    let setup = Setup::new().await;
+    let answers = setup.local.deliver("Queue", "slow", 2).await.unwrap();
+    assert_eq!(answers.len(), 2);
+    for answer in answers {
+        assert_eq!(answer.unwrap(), serde_json::json!({"batchItemFailures": []}));
+    }
+    assert_eq!(setup.local.environments("WorkFunction").unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_schedule_fires_at_its_rate_and_when_it_is_told() {
+    let setup = Setup::new().await;
+    assert_eq!(setup.local.fire_schedule("TickFunction").await.unwrap().unwrap(), "swept");
+    assert_eq!(setup.notes(), ["scheduled by aws.events"]);
+    assert!(setup.local.fire_schedule("EchoFunction").await.is_err());
+    let setup = Setup::with(|options| {
+        options.overrides.schedules.insert("TickFunction".to_owned(), Duration::from_millis(100));
+    })
+    .await;
+    setup.until_notes(|notes| notes.len() >= 3).await;
+}

@@ -1,0 +1,155 @@
+//! Data files in S3: any bucket that the credentials reach.
+
+mod read;
+mod runtime;
+
+use std::{io, sync::Arc};
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    primitives::DateTime,
+};
+use willcall_core::{
+    Timestamp,
+    catalog::{DatasetSource, Place},
+    error::Source,
+    ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
+};
+
+use self::{read::S3DataFile, runtime::OwnRuntime};
+use crate::{Clients, failure::CallFailed};
+
+/// The files of data sets at `s3://bucket/key`. The mark of a file is its ETag, on the condition of which each part
+/// of it is read.
+///
+/// A key that ends in `/` is a prefix; any other is an object, or where there is none, a prefix that lacks its `/`.
+#[derive(Clone)]
+pub struct S3DataFiles {
+    client: Client,
+    runtime: Arc<OwnRuntime>,
+}
+
+impl S3DataFiles {
+    /// Files that are read by these clients. Starts a runtime of its own, so that threads can wait for what they read
+    /// whatever runtime the host has, or is busy with.
+    pub fn new(clients: &Clients) -> io::Result<Self> {
+        Ok(Self { client: clients.s3.clone(), runtime: Arc::new(OwnRuntime::start()?) })
+    }
+}
+
+#[async_trait]
+impl DataFiles for S3DataFiles {
+    async fn list(&self, source: &DatasetSource) -> Result<Vec<DataFileEntry>, DataFilesError> {
+        let (bucket, key) = place(&source.location)?;
+        let listing = Listing { client: self.client.clone(), bucket: bucket.to_owned(), key: key.to_owned() };
+        self.runtime.run(async move { listing.all().await }).await
+    }
+
+    fn open(&self, entry: &DataFileEntry) -> Result<Arc<dyn DataFile>, DataFilesError> {
+        let (bucket, key) = place(&entry.location)?;
+        Ok(Arc::new(S3DataFile::new(&self.client, &self.runtime, bucket, key, entry)))
+    }
+}
+
+fn place(location: &str) -> Result<(&str, &str), DataFilesError> {
+    match Place::of(location) {
+        Place::S3 { bucket, key } => Ok((bucket, key)),
+        Place::Disk(_) => {
+            Err(DataFilesError::Unreadable("this host reads data from S3, not from its own disk".into()))
+        }
+    }
+}
+
+/// What lies at one location.
+struct Listing {
+    client: Client,
+    bucket: String,
+    key: String,
+}
+
+impl Listing {
+    async fn all(&self) -> Result<Vec<DataFileEntry>, DataFilesError> {
+        if self.key.ends_with('/') {
+            return self.below(&self.key).await;
+        }
+        match self.object().await? {
+            Some(entry) => Ok(vec![entry]),
+            None => self.below(&format!("{}/", self.key)).await,
+        }
+    }
+
+    /// The object of that very key.
+    async fn object(&self) -> Result<Option<DataFileEntry>, DataFilesError> {
+        let head = self.client.head_object().bucket(&self.bucket).key(&self.key).send().await;
+        let head = match head.map_err(|error| failed("HeadObject", error)) {
+            Ok(head) => head,
+            Err(DataFilesError::Missing) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let name = self.key.rsplit('/').next().unwrap_or_default();
+        self.entry(&self.key, name, head.content_length(), head.last_modified(), head.e_tag()).map(Some)
+    }
+
+    /// The Parquet files directly below a prefix.
+    async fn below(&self, prefix: &str) -> Result<Vec<DataFileEntry>, DataFilesError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let mut pages = list.into_paginator().send();
+        let mut files = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("ListObjectsV2", error))?;
+            for object in page.contents() {
+                let Some(key) = object.key() else { continue };
+                let name = key.strip_prefix(prefix).unwrap_or_default();
+                if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
+                    continue;
+                }
+                files.push(self.entry(key, name, object.size(), object.last_modified(), object.e_tag())?);
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+    }
+
+    fn entry(
+        &self,
+        key: &str,
+        name: &str,
+        size: Option<i64>,
+        modified: Option<&DateTime>,
+        tag: Option<&str>,
+    ) -> Result<DataFileEntry, DataFilesError> {
+        let untold = |what| DataFilesError::Unavailable(format!("S3 told no {what} of {key}").into());
+        Ok(DataFileEntry {
+            location: format!("s3://{}/{key}", self.bucket),
+            name: name.to_owned(),
+            size: size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| untold("size"))?,
+            modified: modified
+                .and_then(|time| time.to_millis().ok())
+                .map(Timestamp::from_millis)
+                .ok_or_else(|| untold("time"))?,
+            mark: tag.ok_or_else(|| untold("ETag"))?.to_owned(),
+        })
+    }
+}
+
+/// What a failed call means for the file that it was about.
+fn failed<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> DataFilesError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    // Clocks that differ and credentials that ran out are this host's, and pass.
+    let passes = matches!(error.code(), Some("RequestTimeTooSkewed" | "ExpiredToken" | "RequestTimeout"));
+    let source = Source::from(CallFailed::new(operation, error));
+    match status {
+        Some(404) => DataFilesError::Missing,
+        // What lies past the end cannot be asked for of the object that was listed.
+        Some(412 | 416) => DataFilesError::Changed,
+        Some(408 | 429) | None => DataFilesError::Unavailable(source),
+        Some(300..500) if !passes => DataFilesError::Unreadable(source),
+        _ => DataFilesError::Unavailable(source),
+    }
+}

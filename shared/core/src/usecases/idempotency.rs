@@ -1,0 +1,54 @@
+//! Requests that are repeated by their key.
+
+use super::{App, QueryDraft, view::find, view::view};
+use crate::{
+    Error,
+    account::Caller,
+    idempotency::{IdempotencyKey, KeyRecord, NewKey, RequestHash},
+    usecases::JobView,
+};
+
+/// A key with what it is bound to beside the query: the path that the request was sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// The client's key.
+    pub key: IdempotencyKey,
+    /// The path, whatever the method.
+    pub target: String,
+    /// The status that success is answered with.
+    pub status: u16,
+}
+
+impl Keyed {
+    /// The key as the store takes it, with the hash of what is asked for.
+    pub(super) fn of(&self, draft: &QueryDraft) -> Result<NewKey, Error> {
+        let request =
+            RequestHash::of(&self.target, draft).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(NewKey { key: self.key.hash(), request, status: self.status })
+    }
+}
+
+/// What is known of the key, if it is.
+pub(super) async fn known(app: &App, caller: &Caller, key: &NewKey) -> Result<Option<KeyRecord>, Error> {
+    Ok(app.jobs.key(&caller.account.id, &key.key, app.clock.now()).await?)
+}
+
+/// The job of a request that is repeated, as it is now. One that was deleted since is not made again.
+pub(super) async fn replay(
+    app: &App,
+    caller: &Caller,
+    key: &NewKey,
+    known: &KeyRecord,
+) -> Result<JobView, Error> {
+    if known.request != key.request {
+        return Err(Error::KeyMismatch);
+    }
+    let job = match find(app, &caller.job(known.job)).await {
+        Err(Error::NotFound(_)) => Err(Error::NotFound("job any more: the one of this key was removed")),
+        found => found,
+    }?;
+    tracing::info!(job.id = %job.id, account = %job.account, "answered a repeated request");
+    let mut view = view(app, job).await?;
+    view.reused = known.reused;
+    Ok(view)
+}

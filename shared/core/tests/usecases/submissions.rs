@@ -1,0 +1,298 @@
+//! Submissions that are repeated, limited, or served by a job that there is.
+
+use futures::future::join_all;
+use willcall_core::{
+    idempotency::KEY_KEPT,
+    job::{DailyLimits, TruncationReason},
+    usecases::{
+        idempotency::Keyed,
+        submit::{Receipt, submit},
+    },
+};
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn keyed(key: &str) -> Option<Keyed> {
+    Some(Keyed { key: key.parse().unwrap(), target: "/v1/jobs".into(), status: 202 })
+}
+
+impl World {
+    async fn ask(&self, plan: Plan, draft: QueryDraft, key: Option<Keyed>) -> Result<Receipt, Error> {
+        let caller = Caller { plan, ..self.caller() };
+        submit(&self.app, &caller, Submission { draft, original: json!({}), key }).await
+    }
+
+    async fn jobs_there_are(&self) -> usize {
+        let filter = JobFilter::default();
+        jobs::list(&self.app, &self.caller(), &filter, None, 500).await.unwrap().jobs.len()
+    }
+}
+
+fn plan() -> Plan {
+    Plan { max_open_jobs: 10_000, ..Plan::default_named("pro") }
+}
+
+#[tokio::test]
+async fn a_repeated_request_answers_its_job_as_it_is_now() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), keyed("k")).await.unwrap();
+    assert!(!first.replayed);
+    let job = first.view.job.reference();
+    world.work(&job).await;
+    world.clock.advance(KEY_KEPT - Duration::from_secs(1));
+    let again = world.ask(plan(), draft(), keyed("k")).await.unwrap();
+    assert!(again.replayed && !again.view.reused);
+    assert_eq!((again.view.job.id, again.view.job.state), (job.job, JobState::Completed));
+    assert_eq!(world.jobs_there_are().await, 1);
+    world.clock.advance(Duration::from_secs(1));
+    let later = world.ask(plan(), draft(), keyed("k")).await.unwrap();
+    assert!(!later.replayed, "a day later the key is as good as new");
+    assert_ne!(later.view.job.id, job.job);
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_its_request_and_its_account() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), keyed("k")).await.unwrap().view.job.id;
+    let other = QueryDraft { limit: Some(5), ..draft() };
+    assert!(matches!(world.ask(plan(), other.clone(), keyed("k")).await, Err(Error::KeyMismatch)));
+    let elsewhere = keyed("k").map(|key| Keyed { target: "/v1/other".into(), ..key });
+    assert!(matches!(world.ask(plan(), draft(), elsewhere).await, Err(Error::KeyMismatch)));
+    assert!(!world.ask(plan(), other, keyed("K")).await.unwrap().replayed, "another key is another");
+    let mut stranger = world.caller();
+    stranger.account.id = "other".parse().unwrap();
+    let submission = Submission { draft: draft(), original: json!({}), key: keyed("k") };
+    let theirs = submit(&world.app, &stranger, submission).await.unwrap();
+    assert!(!theirs.replayed && theirs.view.job.id != first);
+}
+
+#[tokio::test]
+async fn only_success_is_kept() {
+    let world = World::delivering();
+    let wrong = QueryDraft { dataset: "flihgts".into(), ..draft() };
+    assert!(matches!(world.ask(plan(), wrong, keyed("k")).await, Err(Error::Invalid(_))));
+    let full = Plan { max_open_jobs: 0, ..plan() };
+    assert!(matches!(world.ask(full, draft(), keyed("k")).await, Err(Error::QuotaExceeded { .. })));
+    world.jobs.break_with(Some("unplugged"));
+    assert!(matches!(world.ask(plan(), draft(), keyed("k")).await, Err(Error::Unavailable(_))));
+    world.jobs.break_with(None);
+    assert!(!world.ask(plan(), draft(), keyed("k")).await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_even_where_it_would_be_refused_by_now() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), keyed("k")).await.unwrap().view.job.id;
+    let mut emptied = catalog(plan());
+    emptied.datasets.clear();
+    world.catalog.set(emptied);
+    let full = Plan { max_open_jobs: 1, ..plan() };
+    let again = world.ask(full, draft(), keyed("k")).await.unwrap();
+    assert_eq!((again.replayed, again.view.job.id), (true, first));
+}
+
+#[tokio::test]
+async fn a_removed_job_is_not_made_again_by_its_key() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), keyed("k")).await.unwrap().view.job.id;
+    jobs::delete(&world.app, &world.caller(), first).await.unwrap();
+    assert!(matches!(world.ask(plan(), draft(), keyed("k")).await, Err(Error::NotFound(_))));
+    assert_eq!(world.jobs_there_are().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
+    let world = World::delivering();
+    let large = format!("carrier <> '{}'", "x".repeat(20_000));
+    let asked = QueryDraft { filter: Some(large), ..draft() };
+    let submits = (0..1_000).map(|_| {
+        let (app, asked) = (world.app.clone(), asked.clone());
+        let caller = Caller { plan: plan(), ..world.caller() };
+        let submission = Submission { draft: asked, original: json!({}), key: keyed("k") };
+        tokio::spawn(async move { submit(&app, &caller, submission).await.unwrap() })
+    });
+    let receipts: Vec<Receipt> = join_all(submits).await.into_iter().map(|done| done.unwrap()).collect();
+    assert_eq!(receipts.iter().filter(|receipt| !receipt.replayed).count(), 1);
+    assert!(receipts.iter().all(|receipt| receipt.view.job.id == receipts[0].view.job.id));
+    assert_eq!(world.jobs_there_are().await, 1);
+    assert_eq!(world.blobs.keys().len(), 1, "the requests of the others went");
+}
+
+#[tokio::test]
+async fn submits_are_counted_by_the_minute_of_the_clock() {
+    let world = World::delivering();
+    let limited = Plan { submits_per_minute: Some(2), ..plan() };
+    world.clock.set(Timestamp::from_millis(START.as_millis() / 60_000 * 60_000 + 50_000));
+    let first = world.ask(limited.clone(), draft(), keyed("k")).await.unwrap().rate.unwrap();
+    assert_eq!((first.limit, first.value, first.left), ("submits_per_minute", 2, 1));
+    assert_eq!((first.window, first.resets), (MINUTE, Duration::from_secs(10)));
+    let second = world.ask(limited.clone(), draft(), None).await.unwrap().rate.unwrap();
+    assert_eq!(second.left, 0);
+    let refused = world.ask(limited.clone(), draft(), None).await;
+    let Err(Error::QuotaExceeded { limit, value, window, retry_after }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((limit, value, window), ("submits_per_minute", 2, Some(MINUTE)));
+    assert_eq!(retry_after, Duration::from_secs(10));
+    let again = world.ask(limited.clone(), draft(), keyed("k")).await.unwrap();
+    assert!(again.replayed && again.rate.is_none(), "what is repeated is no submit");
+    let caller = Caller { plan: limited.clone(), ..world.caller() };
+    assert_eq!(accounts::usage(&world.app, &caller).await.unwrap().submits, Some(2));
+    world.clock.advance(retry_after);
+    assert_eq!(world.ask(limited.clone(), draft(), None).await.unwrap().rate.unwrap().left, 1);
+    // The clock goes back: the minute that was full is full still.
+    world.clock.set(Timestamp::from_millis(START.as_millis() / 60_000 * 60_000));
+    assert!(matches!(world.ask(limited, draft(), None).await, Err(Error::QuotaExceeded { .. })));
+    assert!(world.ask(plan(), draft(), None).await.unwrap().rate.is_none(), "without a limit none is told");
+}
+
+#[tokio::test]
+async fn an_attempt_delivers_what_the_day_has_left_and_says_so() {
+    let lines = |count| Script::Deliver(vec!["{}".into(); count]);
+    let world = World::new([lines(2), lines(2), lines(0)]);
+    let limited = Plan { max_records_per_day: Some(3), ..plan() };
+    let caller = Caller { plan: limited.clone(), ..world.caller() };
+    let mut run = Vec::new();
+    for _ in 0..3 {
+        run.push(world.ask(limited.clone(), draft(), None).await.unwrap().view.job.reference());
+    }
+    for job in &run {
+        world.work(job).await;
+    }
+    let caps: Vec<u64> = world
+        .executor
+        .tasks()
+        .iter()
+        .map(|task| {
+            let willcall_core::job::kinds::Work::Query(work) = &*task.work;
+            work.max_records
+        })
+        .collect();
+    assert_eq!(caps, [3, 1, 0]);
+    let truncated = world.job(&run[1]).await.result.unwrap().truncated.unwrap();
+    assert_eq!((truncated.reason, truncated.limit), (TruncationReason::DailyLimit, 1));
+    let usage = accounts::usage(&world.app, &caller).await.unwrap();
+    assert!(usage.records_today >= 3 && usage.bytes_today > 0 && usage.submits.is_none());
+    let refused = world.ask(limited.clone(), draft(), None).await;
+    let Err(Error::QuotaExceeded { limit, value, retry_after, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!((limit, value, retry_after), ("max_records_per_day", 3, START.left_of_day()));
+    world.clock.advance(retry_after);
+    assert_eq!(accounts::usage(&world.app, &caller).await.unwrap().records_today, 0);
+    world.ask(limited, draft(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_day_without_a_byte_left_delivers_no_record() {
+    let world = World::delivering();
+    let limited = Plan { max_bytes_per_day: Some(10), ..plan() };
+    let jobs = [
+        world.ask(limited.clone(), draft(), None).await.unwrap().view.job.reference(),
+        world.ask(limited.clone(), draft(), None).await.unwrap().view.job.reference(),
+    ];
+    assert_eq!(world.job(&jobs[0]).await.daily, DailyLimits { records: None, bytes: Some(10) });
+    for job in &jobs {
+        world.work(job).await;
+    }
+    let willcall_core::job::kinds::Work::Query(work) = &*world.executor.tasks()[1].work;
+    assert_eq!(work.max_records, 0);
+    let refused = world.ask(limited, draft(), None).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded { limit: "max_bytes_per_day", value: 10, .. })));
+}
+
+fn reusing(max_age: Option<u64>) -> QueryDraft {
+    QueryDraft { reuse: Some(true), max_age, ..draft() }
+}
+
+#[tokio::test]
+async fn an_identical_job_serves_while_it_runs_and_as_long_as_its_result_is_young_enough() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), None).await.unwrap().view.job.reference();
+    let joined = world.ask(plan(), reusing(Some(0)), None).await.unwrap();
+    assert_eq!((joined.view.job.id, joined.view.reused), (first.job, true));
+    world.work(&first).await;
+    world.clock.advance(MINUTE);
+    let named = QueryDraft { name: Some("other".into()), ..reusing(None) };
+    assert_eq!(world.ask(plan(), named, None).await.unwrap().view.job.id, first.job, "names decide nothing");
+    let by_age = QueryDraft { max_age: Some(61), ..draft() };
+    assert_eq!(world.ask(plan(), by_age, None).await.unwrap().view.job.id, first.job, "an age is a wish too");
+    assert_eq!(world.jobs_there_are().await, 1);
+    let anew = world.ask(plan(), reusing(Some(60)), None).await.unwrap();
+    assert!(!anew.view.reused && anew.view.job.id != first.job, "it completed 60 s ago");
+    let latest = world.ask(plan(), reusing(Some(60)), None).await.unwrap();
+    assert_eq!(latest.view.job.id, anew.view.job.id, "the latest serves");
+    assert!(!world.ask(plan(), draft(), None).await.unwrap().view.reused, "who does not ask gets a new one");
+    let refused = QueryDraft { reuse: Some(false), max_age: Some(1), ..draft() };
+    assert!(matches!(world.ask(plan(), refused, None).await, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn what_was_cancelled_failed_expired_or_cut_by_the_day_serves_nobody() {
+    let world = World::new([Script::Fatal(problem()), Script::Deliver(vec!["{}".into(), "{}".into()])]);
+    let anew = async |daily: Option<u64>| {
+        let plan = Plan { max_records_per_day: daily, ..plan() };
+        let receipt = world.ask(plan, reusing(None), None).await.unwrap();
+        assert!(!receipt.view.reused);
+        receipt.view.job.reference()
+    };
+    let cancelled = anew(None).await;
+    jobs::cancel(&world.app, &world.caller(), cancelled.job).await.unwrap();
+    let failed = anew(None).await;
+    world.work(&failed).await;
+    assert_eq!(world.job(&failed).await.state, JobState::Failed);
+    let cut = anew(Some(1)).await;
+    world.work(&cut).await;
+    assert!(world.job(&cut).await.result.unwrap().truncated.is_some());
+    let whole = anew(None).await;
+    world.work(&whole).await;
+    assert!(world.ask(plan(), reusing(None), None).await.unwrap().view.reused);
+    world.clock.advance(7 * DAY);
+    let deleted = anew(None).await;
+    jobs::delete(&world.app, &world.caller(), deleted.job).await.unwrap();
+    anew(None).await;
+}
+
+#[tokio::test]
+async fn what_decides_the_bytes_decides_whether_jobs_are_identical() {
+    let world = World::delivering();
+    let asked = QueryDraft { filter: Some("carrier = 'AA' OR carrier = 'UA'".into()), ..reusing(None) };
+    let first = world.ask(plan(), asked.clone(), None).await.unwrap().view.job.id;
+    let same = QueryDraft { filter: Some("carrier IN ('UA', 'AA')".into()), ..asked.clone() };
+    assert_eq!(world.ask(plan(), same, None).await.unwrap().view.job.id, first, "said in other words");
+    let more = Plan { max_records: 5_000, ..plan() };
+    for (plan, other) in [
+        (plan(), QueryDraft { filter: None, ..asked.clone() }),
+        (plan(), QueryDraft { fields: Some(vec!["flight".into()]), ..asked.clone() }),
+        (plan(), QueryDraft { sort: vec!["flight".into()], ..asked.clone() }),
+        (plan(), QueryDraft { limit: Some(1_000), ..asked.clone() }),
+        (plan(), QueryDraft { offset: 1, ..asked.clone() }),
+        (plan(), QueryDraft { format: Some("csv".into()), ..asked.clone() }),
+        (plan(), QueryDraft { compression: Some("gzip".into()), ..asked.clone() }),
+        (plan(), QueryDraft { page_size: Some(100), ..asked.clone() }),
+        (more, asked.clone()),
+    ] {
+        assert!(!world.ask(plan, other.clone(), None).await.unwrap().view.reused, "{other:?}");
+    }
+    let mut changed = catalog(plan());
+    let mut dataset = (*changed.datasets["flights"]).clone();
+    dataset.facts.version = "v2".into();
+    changed.datasets.insert("flights".into(), Arc::new(dataset));
+    world.catalog.set(changed);
+    assert!(!world.ask(plan(), asked.clone(), None).await.unwrap().view.reused, "other data");
+    let mut stranger = world.caller();
+    stranger.account.id = "other".parse().unwrap();
+    let theirs = submit(&world.app, &stranger, Submission::new(asked, json!({}))).await.unwrap();
+    assert!(!theirs.view.reused);
+}
+
+#[tokio::test]
+async fn a_joined_job_is_answered_again_by_the_key_of_who_joined() {
+    let world = World::delivering();
+    let first = world.ask(plan(), draft(), None).await.unwrap().view.job.id;
+    for replayed in [false, true] {
+        let joined = world.ask(plan(), reusing(None), keyed("k")).await.unwrap();
+        assert_eq!((joined.view.job.id, joined.view.reused, joined.replayed), (first, true, replayed));
+    }
+    assert_eq!(world.jobs_there_are().await, 1);
+}

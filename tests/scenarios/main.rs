@@ -1,0 +1,34 @@
+//! The scenarios, theme by theme.
+
+#![expect(clippy::unwrap_used, reason = "what a scenario does not expect must end it")]
+
+mod accounts;
+mod aws_limits;
+mod aws_services;
+mod aws_workers;
+mod damage;
+mod jobs;
+mod one_box;
+mod requests;
+mod results;
+mod webhooks;
+
+fn main() -> std::process::ExitCode {
+    willcall_tests::run(
+        [
+            jobs::scenarios(),
+            results::scenarios(),
+            requests::scenarios(),
+            accounts::scenarios(),
+            damage::scenarios(),
+            one_box::scenarios(),
+            webhooks::scenarios(),
+            aws_limits::scenarios(),
+            aws_workers::scenarios(),
+            aws_services::scenarios(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    )
+}
