@@ -229,7 +229,8 @@ async fn a_receiver_of_the_inside_is_never_reached(_: On) -> Result<()> {
 async fn the_command_makes_tests_and_lists_webhooks(_: On) -> Result<()> {
     let (host, receiver) = (host().await?, Receiver::start().await?);
     let client = host.client();
-    let made = host.command(&["token", "create", "--json", "--account", "tests", "--scope", "admin"])?.output()?;
+    let made =
+        host.command(&["token", "create", "--json", "--account", "tests", "--scope", "admin"])?.output()?;
     let made: Value = serde_json::from_slice(&made.stdout)?;
     let token = made["token"].as_str().context("no token")?.to_owned();
     let run = |arguments: &[&str]| -> Result<(Option<i32>, String, String)> {

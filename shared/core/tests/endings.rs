@@ -10,8 +10,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use willcall_conformance::{
-    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script, samples,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script, samples,
 };
 use willcall_core::{
     JobRef,

@@ -3,14 +3,14 @@
 use std::{io, sync::Arc, time::Duration};
 
 use willcall_aws::{
-    Clients, ConfigError, DynamoAccounts, DynamoJobStore, DynamoWebhookStore, PollingSignals, S3BlobStore, S3Catalog,
-    S3DataFiles, SqsJobQueue,
-    SqsNoticeQueue, S3VaultKey,
+    Clients, ConfigError, DynamoAccounts, DynamoJobStore, DynamoWebhookStore, PollingSignals, S3BlobStore,
+    S3Catalog, S3DataFiles, S3VaultKey, SqsJobQueue, SqsNoticeQueue,
 };
 use willcall_core::{
-    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, SystemClock},
-    usecases::{App, Settings},
+    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, NoticeQueue, SystemClock, Vault},
+    usecases::{App, Notifier, Settings},
 };
+use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{INLINE_LIMIT, Part, Size, Variables, withheld::Withheld};
 

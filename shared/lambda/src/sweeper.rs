@@ -3,9 +3,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use willcall_core::usecases::{
-    App, dead_letter::dead_letter, sweep::sweep_until, webhooks::sweep_notices,
-};
+use willcall_core::usecases::{App, dead_letter::dead_letter, sweep::sweep_until, webhooks::sweep_notices};
 
 use crate::{
     Error,

@@ -16,8 +16,8 @@ use willcall_core::{
 use super::{Api, Path, json};
 use crate::{
     auth::Authenticated,
+    idempotency::WithoutKey,
     problem::Failure,
-    unserved::WithoutKey,
     wire::{
         params::Params,
         webhook::{NotificationList, NotificationResource},

@@ -17,8 +17,8 @@ use willcall_core::{
 use super::{Api, Path, json, set};
 use crate::{
     auth::Authenticated,
+    idempotency::WithoutKey,
     problem::Failure,
-    unserved::WithoutKey,
     wire::{
         body::read_object,
         members::Members,

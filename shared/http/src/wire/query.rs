@@ -14,7 +14,7 @@ use super::{
 use crate::problem::Failure;
 
 /// The members of a query in a body.
-pub(crate) const MEMBERS: [&str; 19] = [
+pub(crate) const MEMBERS: [&str; 21] = [
     "kind",
     "dataset",
     "filter",
@@ -53,7 +53,7 @@ enum As {
 }
 
 /// Every reserved parameter of a query: its name, the member that it stands for, and how it is read.
-const PARAMS: [(&str, &str, As); 20] = [
+const PARAMS: [(&str, &str, As); 22] = [
     ("filter", "filter", As::Text),
     ("query", "query", As::Text),
     ("fields", "fields", As::List),

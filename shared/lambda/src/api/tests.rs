@@ -4,7 +4,8 @@ use axum::{extract::Request as AxumRequest, routing::get};
 use lambda_http::{IntoResponse, request};
 use serde_json::{Value, json};
 use willcall_conformance::{
-    FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemorySignals,
+    FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
+    MemorySignals,
 };
 use willcall_core::{account::Plan, catalog::Catalog, ports::SystemClock, usecases::Settings};
 
