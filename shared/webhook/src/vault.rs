@@ -109,7 +109,7 @@ mod tests {
         impl VaultKey for Flaky {
             async fn key(&self) -> Result<[u8; VAULT_KEY_LEN], Source> {
                 let first = self.0.swap(false, std::sync::atomic::Ordering::SeqCst);
-                if first { Err("not now".into()) } else { Ok([1; KEY_LEN]) }
+                if first { Err("not now".into()) } else { Ok([1; VAULT_KEY_LEN]) }
             }
         }
         let vault = SealingVault::new(Flaky(true.into()));
