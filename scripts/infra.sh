@@ -43,7 +43,7 @@ cdk() {
 }
 
 same() {
-    WILLCALL_SAM_TEMPLATE=$out/sam.json node --test infra/cdk/build/test/same.test.js
+    WILLCALL_SAM_TEMPLATE=$out/sam.json node --test infra/cdk/build/test/{same,contract}.test.js
 }
 
 # What runs at once keeps what it says until it has ended.

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use willcall_aws_local::{Fault, Rule, Service};
-use willcall_tests::{Answer, Aws, Client, Directory, On, id, write_texts};
+use willcall_tests::{Answer, Aws, Client, Directory, On, Operator, id, write_texts};
 
 /// 6 MB, into which Lambda's event and answer must fit.
 const EVENT: usize = 6 * 1024 * 1024;
@@ -125,13 +125,13 @@ async fn whoever_waits_is_answered_within_thirty_seconds(_: On) -> Result<()> {
 }
 
 async fn a_job_that_would_outlast_its_worker_fails_and_says_so(_: On) -> Result<()> {
-    let host = Aws::numbers(1_000_000, |options| {
-        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(9));
+    let host = Aws::numbers(500_000, |options| {
+        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(15));
     })
     .await?;
     let client = host.client();
-    let slow = Rule::new(Service::S3, Fault::Delay(Duration::from_secs(3))).operation("GetObject");
-    host.faults().add(slow.function("WorkerFunction").path("datasets/"));
+    let slow = Rule::new(Service::S3, Fault::Delay(Duration::from_secs(30))).operation("UploadPart");
+    host.faults().add(slow.function("WorkerFunction"));
     let job = client.submit(json!({"dataset": "numbers", "format": "csv"})).await?;
     let ended = client.ended(&job).await?;
     assert_eq!((&ended["state"], &ended["attempts"]), (&json!("failed"), &json!(1)), "{ended}");
@@ -139,7 +139,7 @@ async fn a_job_that_would_outlast_its_worker_fails_and_says_so(_: On) -> Result<
         ended["error"]["type"].as_str().is_some_and(|kind| kind.ends_with("/problems/engine-failed")),
         "{ended}"
     );
-    assert!(ended["error"]["detail"].as_str().is_some_and(|detail| detail.contains("9 seconds")), "{ended}");
+    assert!(ended["error"]["detail"].as_str().is_some_and(|detail| detail.contains("15 seconds")), "{ended}");
     assert_eq!(ended["result"], Value::Null);
     assert!(!host.log().contains("Task timed out"), "it ended by itself: {}", host.log());
     host.assert_settled(&[job], false).await

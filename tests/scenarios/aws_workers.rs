@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use willcall_aws_local::{EnvironmentInfo, Fault, Options, Rule, Service, Victim};
-use willcall_tests::{Aws, On, Operator, chance, id};
+use willcall_tests::{Aws, On, Operator, chance};
 
 /// A result of some 20 MB, which takes several parts.
 fn large() -> Value {

@@ -8,7 +8,7 @@ import type { FunctionName } from './names';
 export function statements({ table, bucket, jobs, notifications }: Data): Record<FunctionName, iam.PolicyStatement[]> {
   const objects = (...keys: string[]) => keys.map((key) => bucket.arnForObjects(key));
   const onTable = (sid: string, ...actions: string[]) => allow(sid, actions, [table.tableArn]);
-  // Jobs, places of open jobs and accounts; no function can write a token.
+  // Jobs and what an account has beside them; no function can write a token.
   const onJobs = (sid: string, ...actions: string[]) => {
     const statement = onTable(sid, ...actions);
     statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': ['ACCOUNT#*'] });
@@ -29,7 +29,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
   return {
     submit: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
-      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       readCatalog(),
       keepLargeRequests(),
       // A link is signed with the rights of who signs it.
@@ -39,7 +39,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     ],
     records: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
-      onJobs('WriteJobs', 'dynamodb:PutItem'),
+      onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:UpdateItem'),
       readCatalog(),
       keepLargeRequests(),
       list('FindRequestToRemove', 'requests/*'),
@@ -59,8 +59,8 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     worker: [
       consume('ReceiveMessages', jobs.queue.queueArn),
       send('SendRetries'),
-      // DeleteItem: a job that ends gives its place among the open ones back.
-      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      // A job that ends gives its place among the open ones back, and one that completes adds to the account's day.
+      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       allow(
         'ReadCatalogRequestsAndData',
         ['s3:GetObject'],

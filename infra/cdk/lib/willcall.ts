@@ -57,7 +57,7 @@ export interface WillcallProps {
   /** Jobs that run at once, at least 2. Default: 10. */
   readonly workerConcurrency?: number;
   /** Requests for records that may wait at once, reserved. 0 reserves nothing: what a new account needs, whose limit is
-   * 10. Default: 20. */
+   * 10. Default: 0. */
   readonly recordsConcurrency?: number;
 
   /** The longest `retention_days` of any plan. The bucket removes a result that the sweeper has left behind 7 days
@@ -165,7 +165,7 @@ export class Willcall extends Construct {
       RUST_LOG: props.logLevel ?? 'info',
     };
     const front = { memorySize: http, timeout: TIMEOUT.http };
-    const records = props.recordsConcurrency ?? 20;
+    const records = props.recordsConcurrency ?? 0;
     const own: Record<FunctionName, Partial<lambda.FunctionProps>> = {
       submit: front,
       records: { ...front, reservedConcurrentExecutions: records > 0 ? records : undefined },

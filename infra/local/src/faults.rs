@@ -277,7 +277,7 @@ mod tests {
         let faults = Faults::default();
         faults.add(Rule::new(Service::S3, Fault::CutBefore).only(Which::First(1)));
         faults.add(Rule::new(Service::S3, Fault::CutAfter));
-        let mut meet = || faults.meet(call("Worker", "PutObject", "/"));
+        let meet = || faults.meet(call("Worker", "PutObject", "/"));
         assert_eq!((meet(), meet()), (Some(Fault::CutBefore), Some(Fault::CutAfter)));
         faults.clear();
         assert_eq!(faults.meet(call("Worker", "PutObject", "/")), None);

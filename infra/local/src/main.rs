@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::process::Command;
 use willcall_aws_local::{Endpoints, Local, OnLog, Options};
 use willcall_aws_test::{Emulator, QueueClock};
@@ -92,7 +93,7 @@ async fn main() -> Result<()> {
 }
 
 /// The back end that is named, or an emulator.
-async fn back_end(named: Option<String>) -> Result<(Endpoints, Option<Emulator>)> {
+async fn back_end(named: Option<String>) -> Result<(Endpoints, Option<(Emulator, TempDir)>)> {
     if let Some(url) = named {
         let known = Endpoints::from_env().unwrap_or_else(|| Endpoints::at(""));
         return Ok((Endpoints { all: Some(url), s3: None, sqs: None, dynamodb: None, ..known }, None));
@@ -105,9 +106,10 @@ async fn back_end(named: Option<String>) -> Result<(Endpoints, Option<Emulator>)
             "no back end: set AWS_ENDPOINT_URL, or {PYTHON} to a Python that has tests/requirements.txt installed"
         );
     }
-    let directory = env::temp_dir().join(format!("willcall-aws-local-emulator-{}", std::process::id()));
-    let emulator = tokio::task::spawn_blocking(move || Emulator::start(&directory, QueueClock::Live)).await?;
-    Ok((Endpoints::at(emulator.endpoint()), Some(emulator)))
+    let directory = TempDir::with_prefix("willcall-emulator-")?;
+    let path = directory.path().to_owned();
+    let emulator = tokio::task::spawn_blocking(move || Emulator::start(&path, QueueClock::Live)).await?;
+    Ok((Endpoints::at(emulator.endpoint()), Some((emulator, directory))))
 }
 
 /// Brings the catalog and a token, says how to use them, and waits for Ctrl-C.

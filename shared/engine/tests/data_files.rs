@@ -57,7 +57,8 @@ async fn a_file_written_to_in_place_is_changed() {
     fs::File::open(&path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     assert!(matches!(file.check(), Err(DataFilesError::Changed)));
     fs::write(&path, b"").unwrap();
-    assert!(matches!(file.read_ranges(&[0..6]), Err(DataFilesError::Changed)));
+    let all = 0..6;
+    assert!(matches!(file.read_ranges(&[all]), Err(DataFilesError::Changed)));
 }
 
 #[tokio::test]

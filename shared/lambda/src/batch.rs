@@ -8,7 +8,7 @@ use crate::chain;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handled {
+pub(crate) enum Handled {
     /// It has done its work, and goes.
     Done,
     /// It stays, comes again, and ends with the dead letters if that happens too often.

@@ -22,7 +22,6 @@ mod xray;
 pub use self::{
     answer::{Answer, INLINE_LIMIT},
     api::Api,
-    batch::Handled,
     environment::{Part, Variables},
     host::Host,
     notify::NoticeConsumer,

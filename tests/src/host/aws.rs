@@ -100,9 +100,10 @@ impl Aws {
     /// The keys of multipart uploads that nobody has finished or given up.
     pub async fn open_uploads(&self, prefix: &str) -> Result<Vec<String>> {
         let listed = self.local.s3().list_multipart_uploads().bucket(self.bucket()?).prefix(prefix).send();
-        let keys =
-            listed.await?.uploads().iter().filter_map(|upload| upload.key().map(str::to_owned)).collect();
-        Ok(keys)
+        let listed = listed.await?;
+        let keys = listed.uploads().iter().filter_map(|upload| upload.key().map(str::to_owned));
+        // Not every emulator minds the prefix.
+        Ok(keys.filter(|key| key.starts_with(prefix)).collect())
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {

@@ -58,24 +58,23 @@ pub(super) fn read(answer: &Bytes, method: &Method) -> Option<Response<Body>> {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
     use http_body_util::BodyExt as _;
     use serde_json::json;
 
     use super::*;
 
-    fn respond(answer: &Value) -> Option<(u16, HeaderMap, Vec<u8>)> {
+    async fn respond(answer: &Value) -> Option<(u16, HeaderMap, Vec<u8>)> {
         let response = read(&Bytes::from(answer.to_string()), &Method::GET)?;
         let (parts, body) = response.into_parts();
-        let body = block_on(body.collect()).unwrap().to_bytes().to_vec();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
         Some((parts.status.as_u16(), parts.headers, body))
     }
 
-    #[test]
-    fn a_described_response_is_given() {
+    #[tokio::test]
+    async fn a_described_response_is_given() {
         let answer = json!({"statusCode": 201, "headers": {"X-A": "1", "content-length": "9"}, "cookies": ["a=1", "b=2"],
             "body": STANDARD.encode(b"\xff\x00"), "isBase64Encoded": true});
-        let (status, headers, body) = respond(&answer).unwrap();
+        let (status, headers, body) = respond(&answer).await.unwrap();
         assert_eq!((status, body), (201, b"\xff\x00".to_vec()));
         assert_eq!(headers["x-a"], "1");
         assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
@@ -83,15 +82,15 @@ mod tests {
         assert_eq!(headers["content-type"], "text/plain;charset=utf-8");
     }
 
-    #[test]
-    fn what_describes_no_response_is_the_body() {
-        let (status, headers, body) = respond(&json!({"a": 1})).unwrap();
+    #[tokio::test]
+    async fn what_describes_no_response_is_the_body() {
+        let (status, headers, body) = respond(&json!({"a": 1})).await.unwrap();
         assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "application/json"));
         assert_eq!(body, br#"{"a":1}"#);
     }
 
-    #[test]
-    fn a_response_that_is_described_wrong_is_none() {
+    #[tokio::test]
+    async fn a_response_that_is_described_wrong_is_none() {
         for answer in [
             json!({"statusCode": "abc"}),
             json!({"statusCode": 99}),
@@ -100,7 +99,7 @@ mod tests {
             json!({"statusCode": 200, "headers": {"a b": "1"}}),
             json!({"statusCode": 200, "headers": {"a": ["1"]}}),
         ] {
-            assert!(respond(&answer).is_none(), "{answer}");
+            assert!(respond(&answer).await.is_none(), "{answer}");
         }
         assert!(read(&Bytes::from_static(b"not json"), &Method::GET).is_none());
     }

@@ -142,11 +142,11 @@ fn is_text(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{Request, request::Builder};
 
     use super::*;
 
-    fn event(request: http::request::Builder, body: &[u8]) -> Value {
+    fn event(request: Builder, body: &[u8]) -> Value {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let context = Context {
             route_key: "GET /v1/jobs/{id}",

@@ -227,6 +227,9 @@ impl Function {
             arn: self.arn.clone(),
             trace: trace.clone(),
         };
+        // An answer is passed on when the environment can be used again, or when that takes long: who asks next would
+        // otherwise find its place taken.
+        let mut held = None;
         let mut answer = Some(answer);
         let mut say = |result| answer.take().map(|answer| answer.send(result));
         if environment.work.send(work).is_err() {
@@ -237,16 +240,16 @@ impl Function {
         let kept = loop {
             tokio::select! {
                 event = environment.events.recv() => match event {
-                    Some(Event::Answered(of, result)) if of == id => {
-                        say(result);
-                    }
+                    Some(Event::Answered(of, result)) if of == id => held = Some(result),
                     Some(Event::Asked) => {
-                        say(Err(InvokeError::Exited("it asked for work before it had answered".to_owned())));
+                        let early = || Err(InvokeError::Exited("it asked for work before it had answered".to_owned()));
+                        // What was passed on already is not there any more, and is not passed on twice.
+                        say(held.take().unwrap_or_else(early));
                         break true;
                     }
                     Some(Event::Exited(how)) => {
                         log(format!("RequestId: {id} Error: Runtime exited with error: {how}"));
-                        say(Err(InvokeError::Exited(how)));
+                        say(held.take().unwrap_or(Err(InvokeError::Exited(how))));
                         break false;
                     }
                     None => break false,
@@ -254,10 +257,13 @@ impl Function {
                 },
                 () = tokio::time::sleep_until(began + timeout) => {
                     log(format!("RequestId: {id} Task timed out after {:.2} seconds", timeout.as_secs_f64()));
-                    say(Err(InvokeError::TimedOut(timeout)));
+                    say(held.take().unwrap_or(Err(InvokeError::TimedOut(timeout))));
                     break false;
                 }
                 () = tokio::time::sleep(LOOK) => {
+                    if let Some(result) = held.take() {
+                        say(result);
+                    }
                     most = most.max(environment.memory().unwrap_or_default());
                     if most > allowed {
                         let why = format!("out of memory: {} MB of {} MB", most >> 20, self.spec.memory);

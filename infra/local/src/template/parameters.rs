@@ -66,17 +66,17 @@ fn allowed(at: &At<'_>, value: &str) -> Result<(), TemplateError> {
             return Err(at.wrong(format!("is {value:?}, and must be one of {}", values.join(", "))));
         }
     }
-    let bounds: [(&str, f64, fn(f64, f64) -> bool); 4] = [
-        ("MinValue", value.parse().unwrap_or(f64::NAN), |found, bound| found >= bound),
-        ("MaxValue", value.parse().unwrap_or(f64::NAN), |found, bound| found <= bound),
-        ("MinLength", value.chars().count() as f64, |found, bound| found >= bound),
-        ("MaxLength", value.chars().count() as f64, |found, bound| found <= bound),
-    ];
-    for (name, found, holds) in bounds {
+    let (number, length) = (value.parse().unwrap_or(f64::NAN), value.chars().count() as f64);
+    for (name, found, is_least) in [
+        ("MinValue", number, true),
+        ("MaxValue", number, false),
+        ("MinLength", length, true),
+        ("MaxLength", length, false),
+    ] {
         let Some(bound) = at.get(name)? else { continue };
-        let number: f64 = bound.text()?.parse().map_err(|_| bound.wrong("must be a number"))?;
-        if !holds(found, number) {
-            return Err(at.wrong(format!("is {value:?}, against {name} {number}")));
+        let limit: f64 = bound.text()?.parse().map_err(|_| bound.wrong("must be a number"))?;
+        if !(if is_least { found >= limit } else { found <= limit }) {
+            return Err(at.wrong(format!("is {value:?}, against {name} {limit}")));
         }
     }
     Ok(())

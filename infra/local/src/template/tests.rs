@@ -185,7 +185,7 @@ fn what_is_wrong_is_an_error_that_names_the_place() {
             "the keys are of",
         ),
         ("BillingMode: PAY_PER_REQUEST", "BillingMode: PROVISIONED", "must be one of PAY_PER_REQUEST"),
-        ("Type: AWS::DynamoDB::Table", "Type: AWS::DynamoDB::GlobalTable", "is a AWS::DynamoDB::GlobalTable"),
+        ("Type: AWS::CloudWatch::Alarm", "Type: AWS::Lambda::Alias", "is a AWS::Lambda::Alias, which"),
         (
             "CodeUri: ../target/lambda/submit/bootstrap.zip",
             "CodeUri: ./x.zip",

@@ -1,6 +1,8 @@
 //! A Lambda function that does what a test wants of it: it answers, fails, crashes, hangs, grows. It speaks the
 //! Runtime API by plain HTTP, so that the runner is not tested by the library that the real functions use.
 
+#![expect(clippy::print_stdout, reason = "what a function prints is its log")]
+
 use std::{
     env,
     fs::File,

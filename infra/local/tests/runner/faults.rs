@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::presigning::PresigningConfig;
 use serde_json::{Value, json};
 use willcall_aws_local::{Fault, Rule, Service, Which};
 
@@ -9,7 +10,20 @@ use crate::setup::Setup;
 
 /// What a call of S3 by a function comes to.
 async fn call(setup: &Setup, function: &str, method: &str, key: &str) -> Value {
-    let path = format!("/{}/{key}", setup.local.bucket().unwrap());
+    let (s3, bucket) = (setup.local.s3(), setup.local.bucket().unwrap());
+    let signing = PresigningConfig::expires_in(Duration::from_secs(600)).unwrap();
+    let signed = match method {
+        "DELETE" => s3.delete_object().bucket(bucket).key(key).presigned(signing).await,
+        _ => s3
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .presigned(signing)
+            .await
+            .map_err(|error| panic!("{error}")),
+    };
+    let path = signed.unwrap().uri().split_once("//").unwrap().1.split_once('/').unwrap().1.to_owned();
+    let path = format!("/{path}");
     let event = json!({"queryStringParameters": {"do": "call", "method": method, "path": path}});
     let answer = setup.local.invoke(function, &event).await.unwrap().unwrap();
     serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()

@@ -228,18 +228,18 @@ async fn every_read_asks_for_the_object_that_was_listed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_replaced_in_the_middle_of_a_job_is_a_conflict() {
     let (network, place) = faulty().await;
-    place.put("d/a.parquet", parquet(0, 2_000_000)).await;
+    place.put("d/a.parquet", parquet(0, 200_000)).await;
     let jobs = Jobs::over(place.files(), place.location("d")).await;
-    // The footer comes; what is read after it is of another object.
+    // List and footer come; what is read after them is of another object.
     network.address("GET", "a.parquet", 1, Fault::Slow(Duration::from_millis(1)));
     network.address("GET", "a.parquet", 1_000, Fault::Slow(Duration::from_millis(700)));
     let task = jobs.task(jobs.work(Format::Csv));
     let before = network.count("GET");
     let replace = async {
-        while network.count("GET") < before + 2 {
+        while network.count("GET") < before + 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        place.put("d/a.parquet", parquet(1, 2_000_000)).await;
+        place.put("d/a.parquet", parquet(1, 200_000)).await;
     };
     let (problem, ()) = tokio::join!(jobs.fails(&task, true), replace);
     assert_eq!(problem.kind, ProblemType::Conflict);

@@ -109,7 +109,15 @@ impl Catalog {
             if !is_name(name) || plan.name != *name {
                 return wrong(place, "is not the plan's name");
             }
-            if plan.max_records == 0 || plan.max_open_jobs == 0 || plan.retention_days == 0 {
+            let limits = [
+                Some(plan.max_records),
+                Some(plan.max_open_jobs.into()),
+                Some(plan.retention_days.into()),
+                plan.submits_per_minute.map(u64::from),
+                plan.max_records_per_day,
+                plan.max_bytes_per_day,
+            ];
+            if limits.contains(&Some(0)) {
                 return wrong(place, "allows nothing");
             }
             if plan.datasets.iter().flatten().any(|dataset| !self.datasets.contains_key(dataset)) {
@@ -249,12 +257,14 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_together_are_named() {
         type Damage = fn(&mut Value);
-        let cases: [(Damage, &str); 14] = [
+        let cases: [(Damage, &str); 16] = [
             (|d| d["hash"] = json!("x"), "hash: is not a SHA-256"),
             (|d| d["default_plan"] = json!("gold"), "default_plan: is not among the plans"),
             (|d| d["plans"]["free"]["name"] = json!("pro"), "plans.free: is not the plan's name"),
             (|d| d["plans"]["free"]["max_records"] = json!(0), "plans.free: allows nothing"),
             (|d| d["plans"]["free"]["retention_days"] = json!(0), "plans.free: allows nothing"),
+            (|d| d["plans"]["free"]["submits_per_minute"] = json!(0), "plans.free: allows nothing"),
+            (|d| d["plans"]["free"]["max_bytes_per_day"] = json!(0), "plans.free: allows nothing"),
             (|d| d["plans"]["pro"]["datasets"] = json!(["gone"]), "plans.pro.datasets: names a data set"),
             (|d| d["plans"]["pro"]["formats"] = json!(["docx"]), "not a built catalog"),
             (|d| d["datasets"]["flights"]["name"] = json!("x"), "datasets.flights: is not the data set's"),
