@@ -37,7 +37,11 @@ impl S3VaultKey {
         let got = self.client.get_object().bucket(&self.bucket).key(VAULT_KEY_OBJECT).send().await;
         let object = match got {
             Ok(object) => object,
-            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => {
+            Err(error)
+                if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_)))
+                    // What is not there is forbidden to those who may not list the bucket.
+                    || error.code() == Some("AccessDenied") =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(CallFailed::new("GetObject", error).into()),
@@ -80,6 +84,6 @@ impl VaultKey for S3VaultKey {
             return Ok(key);
         }
         self.make().await?;
-        self.read().await?.ok_or_else(|| format!("{VAULT_KEY_OBJECT} is gone again").into())
+        self.read().await?.ok_or_else(|| format!("{VAULT_KEY_OBJECT} may not be read, or is gone again").into())
     }
 }
