@@ -84,6 +84,8 @@ impl VaultKey for S3VaultKey {
             return Ok(key);
         }
         self.make().await?;
-        self.read().await?.ok_or_else(|| format!("{VAULT_KEY_OBJECT} may not be read, or is gone again").into())
+        self.read()
+            .await?
+            .ok_or_else(|| format!("{VAULT_KEY_OBJECT} may not be read, or is gone again").into())
     }
 }

@@ -83,7 +83,9 @@ impl Aws {
         let asked = self.local.sqs().get_queue_attributes().queue_url(self.local.queue_url(queue)?);
         let found = asked.attribute_names(QueueAttributeName::All).send().await?;
         let attributes = found.attributes.unwrap_or_default();
-        let count = |name: QueueAttributeName| attributes.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        let count = |name: QueueAttributeName| {
+            attributes.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0)
+        };
         Ok(count(QueueAttributeName::ApproximateNumberOfMessages)
             + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
             + count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
