@@ -77,7 +77,9 @@ async fn a_bucket_that_fails_and_is_slow_delivers_whole_files(_: On) -> Result<(
         ("HeadObject", Fault::SLOW_DOWN, Which::Every(4)),
         ("ListObjectsV2", Fault::INTERNAL, Which::Every(3)),
     ] {
-        host.faults().add(Rule::new(Service::S3, fault).operation(operation).only(which));
+        // The worker's alone: clients follow links through the same network.
+        let rule = Rule::new(Service::S3, fault).operation(operation).function("WorkerFunction");
+        host.faults().add(rule.only(which));
     }
     all_complete(&host).await
 }

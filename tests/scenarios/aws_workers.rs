@@ -22,6 +22,11 @@ fn impatient(options: &mut Options) {
     overrides.max_receive_count.insert("JobsQueue".into(), 3);
 }
 
+/// The message of a dead worker comes again after moments instead of hours.
+fn soon_again(options: &mut Options) {
+    options.overrides.visibility.insert("JobsQueue".into(), Duration::from_secs(45));
+}
+
 async fn a_message_that_comes_many_times_runs_its_job_once(_: On) -> Result<()> {
     let host = Aws::numbers(200_000, |_| {}).await?;
     let client = host.client();
@@ -52,7 +57,7 @@ async fn a_message_that_comes_many_times_runs_its_job_once(_: On) -> Result<()> 
 }
 
 async fn a_worker_killed_in_the_middle_of_an_upload_is_replaced(_: On) -> Result<()> {
-    let host = Aws::numbers(700_000, |_| {}).await?;
+    let host = Aws::numbers(700_000, soon_again).await?;
     let client = host.client();
     // Slow enough to be caught, and the first attempt's alone.
     let slow = Rule::new(Service::S3, Fault::Delay(Duration::from_secs(20))).operation("UploadPart");
@@ -74,6 +79,7 @@ async fn a_worker_killed_in_the_middle_of_an_upload_is_replaced(_: On) -> Result
 /// Some wait, some run, some commit when a process dies, of whatever function.
 async fn jobs_survive_kills_at_any_moment(_: On) -> Result<()> {
     let host = Aws::numbers(100_000, |options| {
+        soon_again(options);
         options.overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(2));
     })
     .await?;
@@ -102,7 +108,8 @@ async fn jobs_survive_kills_at_any_moment(_: On) -> Result<()> {
 /// As Lambda does it: the process hangs, is killed when its time is over, and its message is not done with.
 async fn a_worker_that_hangs_is_killed_by_lambda_and_replaced(_: On) -> Result<()> {
     let host = Aws::numbers(10_000, |options| {
-        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(20));
+        soon_again(options);
+        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(40));
     })
     .await?;
     let client = host.client();
@@ -118,7 +125,7 @@ async fn a_worker_that_hangs_is_killed_by_lambda_and_replaced(_: On) -> Result<(
     while lives(&host.local.environments("WorkerFunction")?) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(host.log().contains("timed out after 20"), "{}", host.log());
+    assert!(host.log().contains("timed out after 40"), "{}", host.log());
     host.lease_over(&job).await?;
     host.sweep().await?;
     let done = client.ended(&job).await?;

@@ -11,6 +11,7 @@ mod jobs;
 mod one_box;
 mod requests;
 mod results;
+mod submissions;
 mod webhooks;
 
 fn main() -> std::process::ExitCode {
@@ -19,6 +20,7 @@ fn main() -> std::process::ExitCode {
             jobs::scenarios(),
             results::scenarios(),
             requests::scenarios(),
+            submissions::scenarios(),
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),

@@ -146,7 +146,10 @@ async fn paths_and_methods_that_are_not_there(on: On) -> Result<()> {
     }
     let answer = client.send(client.request(Method::PUT, "/v1/jobs")).await?;
     assert_eq!((answer.status, answer.problem()?.as_str()), (405, "method-not-allowed"));
-    assert!(answer.header("allow").is_some_and(|allow| allow.contains("POST")));
+    assert!(answer.header("allow").is_some_and(|allow| allow.contains("POST")), "{:?}", answer.headers);
+    let job = "/v1/jobs/01920000-0000-7000-8000-000000000000";
+    let answer = client.send(client.request(Method::PUT, job)).await?;
+    assert!(answer.header("allow").is_some_and(|allow| allow.contains("PATCH")), "{:?}", answer.headers);
     Ok(())
 }
 

@@ -10,4 +10,4 @@ pub use client::{Answer, Client, id, unique};
 pub use data::{numbers, numbers_file, write_numbers, write_texts};
 pub use host::{Aws, Deployed, Directory, Host, OneBox, Operator, chance};
 pub use receiver::{Manner, Received, Receiver};
-pub use suite::{Needs, On, Scenario, run};
+pub use suite::{Needs, On, Run, Scenario, run};

@@ -45,6 +45,9 @@ pub enum Needs {
     Aws,
 }
 
+/// What a scenario does on a host.
+pub type Run = fn(On) -> Pin<Box<dyn Future<Output = Result<()>>>>;
+
 /// A scenario by name.
 pub struct Scenario {
     /// The theme and its own name.
@@ -52,7 +55,7 @@ pub struct Scenario {
     /// What it needs.
     pub needs: Needs,
     /// Runs it.
-    pub run: fn(On) -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    pub run: Run,
 }
 
 impl On {
@@ -127,7 +130,7 @@ pub fn run(scenarios: Vec<Scenario>) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(run: fn(On) -> Pin<Box<dyn Future<Output = Result<()>>>>, on: On) -> Result<(), Failed> {
+fn trial(run: Run, on: On) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run(on)).map_err(|error| Failed::from(format!("{error:#}")))
 }

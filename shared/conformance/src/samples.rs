@@ -73,6 +73,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         notify: Vec::new(),
         events: 0,
         daily: DailyLimits::default(),
+        dry_run: None,
     }
 }
 

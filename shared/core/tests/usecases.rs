@@ -364,19 +364,6 @@ async fn a_job_that_loses_every_worker_is_given_up() {
 }
 
 #[tokio::test]
-async fn open_jobs_are_limited_by_the_plan() {
-    let world = World::delivering();
-    let first = world.submit().await;
-    world.submit().await;
-    world.submit().await;
-    let refused = world.submit_as(draft()).await;
-    assert!(matches!(refused, Err(Error::QuotaExceeded { limit: "max_open_jobs", value: 3, .. })));
-    world.work(&first).await;
-    world.submit().await;
-    assert_eq!(accounts::usage(&world.app, &world.caller()).await.unwrap().open_jobs, 3);
-}
-
-#[tokio::test]
 async fn a_large_request_goes_to_the_blob_store_and_comes_back() {
     let world = World::delivering();
     let filter =

@@ -71,6 +71,7 @@ async fn main() -> Result<(), Source> {
         attempt: 1,
         work: Arc::new(Work::Query(Box::new(work))),
         dataset: Arc::new(dataset),
+        max_bytes: None,
         blobs: Arc::new(Directory(directory)),
         control: Arc::new(Control::default()),
     };

@@ -155,7 +155,7 @@ impl Engine {
     ) -> Outcome<Made> {
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let (done, made) = oneshot::channel();
-        let sink = Sink::new(Arc::clone(attempt), sender);
+        let sink = Sink::new(Arc::clone(attempt), sender, task.max_bytes);
         let (work, dataset) = (Arc::clone(&task.work), Arc::clone(&task.dataset));
         let (config, files) = (Arc::clone(&self.config), Arc::clone(&self.files));
         let attempt_of = Arc::clone(attempt);

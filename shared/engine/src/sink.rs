@@ -34,6 +34,7 @@ pub(crate) struct Sink {
     crc: crc32fast::Hasher,
     bytes: u64,
     pages: u64,
+    limit: Option<u64>,
 }
 
 /// What was written.
@@ -46,8 +47,10 @@ pub(crate) struct Written {
 }
 
 impl Sink {
-    pub(crate) fn new(attempt: Arc<Attempt>, sender: Sender<Piece>) -> Self {
+    /// A sink that is full once it has taken `limit` bytes.
+    pub(crate) fn new(attempt: Arc<Attempt>, sender: Sender<Piece>, limit: Option<u64>) -> Self {
         Self {
+            limit,
             attempt,
             sender,
             buffer: Vec::new(),
@@ -62,6 +65,11 @@ impl Sink {
     /// Bytes written so far: where the next byte goes.
     pub(crate) fn position(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether no further record is to be written. What ends the file still is.
+    pub(crate) fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.bytes >= limit)
     }
 
     /// Appends bytes, which it copies.

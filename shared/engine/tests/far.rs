@@ -204,6 +204,8 @@ async fn a_far_file_is_fetched_once_by_few_requests() {
             let far = Far::default();
             run_with(&Engine::new(config(memory), Arc::new(far.clone())), &data, work.clone()).await.unwrap();
             let (fetched, made) = (far.fetched(), far.requests());
+            // Each row group takes one, however small it is.
+            let requests = requests + 300_000 / layout.row_group as u64;
             assert!(fetched <= size * times / 10, "{layout:?} {memory}: {fetched} bytes of {size}");
             assert!(
                 made as u64 <= requests + size / (1 << 20),

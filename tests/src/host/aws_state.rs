@@ -14,7 +14,7 @@ use willcall_aws_local::{Call, Service};
 use super::aws::Aws;
 use crate::{Operator as _, id};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 const QUEUES: [&str; 4] = ["JobsQueue", "JobsDeadLetters", "NotifyQueue", "NotifyDeadLetters"];
 
 impl Aws {

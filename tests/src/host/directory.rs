@@ -14,6 +14,13 @@ default = true
 max_records = 1_000_000_000
 max_open_jobs = 1000
 
+[plans.paced]
+submits_per_minute = 5
+max_open_jobs = 1000
+
+[plans.daily]
+max_records_per_day = 1000
+
 [plans.small]
 max_records = 10
 max_open_jobs = 2

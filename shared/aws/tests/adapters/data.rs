@@ -116,6 +116,7 @@ impl Jobs {
             attempt: 1,
             work: Arc::new(Work::Query(Box::new(work))),
             dataset: Arc::new(self.dataset.clone()),
+            max_bytes: None,
             blobs: Arc::clone(&self.blobs) as _,
             control: Arc::default(),
         }

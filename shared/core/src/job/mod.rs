@@ -1,5 +1,6 @@
 //! Jobs: the record, its states, and the one function that changes it.
 
+mod dry_run;
 pub mod kinds;
 mod manifest;
 pub mod pages;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    dry_run::{DryRun, Estimate, SAMPLE},
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
@@ -125,6 +127,9 @@ pub struct Job {
     /// What its account may consume in a day, by the plan at insert.
     #[serde(default, skip_serializing_if = "DailyLimits::is_none")]
     pub daily: DailyLimits,
+    /// What it estimates, where it does nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRun>,
 }
 
 /// What an account may consume in a day (UTC); `None` for no limit.
@@ -149,9 +154,9 @@ impl Job {
         JobRef { account: self.account.clone(), job: self.id }
     }
 
-    /// What the job delivered, where the change from `before` to this was what delivered it.
+    /// What the job delivered, where the change from `before` to this was what delivered it. A sample is no delivery.
     pub fn newly_delivered(&self, before: &Self) -> Option<&ResultSummary> {
-        self.result.as_ref().filter(|_| before.result.is_none())
+        self.result.as_ref().filter(|_| before.result.is_none() && self.dry_run.is_none())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Task {
     pub work: Arc<Work>,
     /// The data set that it reads.
     pub dataset: Arc<Dataset>,
+    /// How many bytes may be delivered before the result ends, with the piece that reaches them; `None` for all.
+    pub max_bytes: Option<u64>,
     /// Where the files go.
     pub blobs: Arc<dyn BlobStore>,
     /// How to tell progress, and whether to stop.

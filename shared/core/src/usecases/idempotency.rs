@@ -1,5 +1,7 @@
 //! Requests that are repeated by their key.
 
+use serde::Serialize;
+
 use super::{App, QueryDraft, view::find, view::view};
 use crate::{
     Error,
@@ -19,11 +21,19 @@ pub struct Keyed {
     pub status: u16,
 }
 
+/// What a request asks for.
+#[derive(Serialize)]
+struct Asked<'a> {
+    draft: &'a QueryDraft,
+    dry_run: Option<bool>,
+}
+
 impl Keyed {
     /// The key as the store takes it, with the hash of what is asked for.
-    pub(super) fn of(&self, draft: &QueryDraft) -> Result<NewKey, Error> {
+    pub(super) fn of(&self, draft: &QueryDraft, dry_run: bool) -> Result<NewKey, Error> {
+        let asked = Asked { draft, dry_run: dry_run.then_some(true) };
         let request =
-            RequestHash::of(&self.target, draft).map_err(|error| Error::Internal(Box::new(error)))?;
+            RequestHash::of(&self.target, &asked).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(NewKey { key: self.key.hash(), request, status: self.status })
     }
 }

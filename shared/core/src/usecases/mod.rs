@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod datasets;
 pub mod dead_letter;
 mod draft;
+pub mod dry_run;
 pub mod idempotency;
 pub mod jobs;
 pub mod limits;

@@ -103,6 +103,7 @@ impl Allowance {
 
     /// Says of a result that was cut why: by the day where it had less left than the plan delivers.
     pub(super) fn explain(&self, work: &QueryWork, mut delivered: Delivered) -> Delivered {
+        // What the executor cut by bytes says so itself.
         if let Some(truncated) = &mut delivered.truncated
             && self.records.is_some_and(|left| left < work.max_records)
         {

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use willcall_core::{
     idempotency::KEY_KEPT,
-    job::{DailyLimits, TruncationReason},
+    job::{DailyLimits, DryRun, TruncationReason},
     usecases::{
         idempotency::Keyed,
         submit::{Receipt, submit},
@@ -21,7 +21,7 @@ fn keyed(key: &str) -> Option<Keyed> {
 impl World {
     async fn ask(&self, plan: Plan, draft: QueryDraft, key: Option<Keyed>) -> Result<Receipt, Error> {
         let caller = Caller { plan, ..self.caller() };
-        submit(&self.app, &caller, Submission { draft, original: json!({}), key }).await
+        submit(&self.app, &caller, Submission { draft, original: json!({}), key, dry_run: false }).await
     }
 
     async fn jobs_there_are(&self) -> usize {
@@ -63,7 +63,7 @@ async fn a_key_is_bound_to_its_request_and_its_account() {
     assert!(!world.ask(plan(), other, keyed("K")).await.unwrap().replayed, "another key is another");
     let mut stranger = world.caller();
     stranger.account.id = "other".parse().unwrap();
-    let submission = Submission { draft: draft(), original: json!({}), key: keyed("k") };
+    let submission = Submission { draft: draft(), original: json!({}), key: keyed("k"), dry_run: false };
     let theirs = submit(&world.app, &stranger, submission).await.unwrap();
     assert!(!theirs.replayed && theirs.view.job.id != first);
 }
@@ -110,7 +110,7 @@ async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
     let submits = (0..1_000).map(|_| {
         let (app, asked) = (world.app.clone(), asked.clone());
         let caller = Caller { plan: plan(), ..world.caller() };
-        let submission = Submission { draft: asked, original: json!({}), key: keyed("k") };
+        let submission = Submission { draft: asked, original: json!({}), key: keyed("k"), dry_run: false };
         tokio::spawn(async move { submit(&app, &caller, submission).await.unwrap() })
     });
     let receipts: Vec<Receipt> = join_all(submits).await.into_iter().map(|done| done.unwrap()).collect();
@@ -118,6 +118,19 @@ async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
     assert!(receipts.iter().all(|receipt| receipt.view.job.id == receipts[0].view.job.id));
     assert_eq!(world.jobs_there_are().await, 1);
     assert_eq!(world.blobs.keys().len(), 1, "the requests of the others went");
+}
+
+#[tokio::test]
+async fn open_jobs_are_limited_by_the_plan() {
+    let world = World::delivering();
+    let first = world.submit().await;
+    world.submit().await;
+    world.submit().await;
+    let refused = world.submit_as(draft()).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded { limit: "max_open_jobs", value: 3, .. })));
+    world.work(&first).await;
+    world.submit().await;
+    assert_eq!(accounts::usage(&world.app, &world.caller()).await.unwrap().open_jobs, 3);
 }
 
 #[tokio::test]
@@ -295,4 +308,28 @@ async fn a_joined_job_is_answered_again_by_the_key_of_who_joined() {
         assert_eq!((joined.view.job.id, joined.view.reused, joined.replayed), (first, true, replayed));
     }
     assert_eq!(world.jobs_there_are().await, 1);
+}
+
+#[tokio::test]
+async fn what_was_sampled_stands_for_the_rest() {
+    let done = |found, cap, offset| {
+        let mut job = willcall_conformance::samples::job("acme");
+        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7 });
+        job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
+        job = job.apply(&willcall_conformance::samples::complete(1), START.plus(MINUTE)).unwrap();
+        job.progress.records_found = Some(found);
+        job.estimate().unwrap()
+    };
+    // The sample has 10 records of 100 bytes, and took a minute.
+    let whole = done(1_000_000_000, u64::MAX, 0);
+    assert_eq!((whole.records, whole.bytes_written, whole.bytes_read), (1_000_000_000, 10_000_000_000, 7));
+    assert_eq!(whole.duration.as_secs(), 60 + 199, "the rest at 50 MB a second");
+    let cut = done(1_000, 500, 0);
+    assert_eq!((cut.records_found, cut.records, cut.bytes_written), (1_000, 500, 5_000));
+    assert_eq!(done(1_000, 500, 995).records, 5);
+    assert_eq!(done(3, 500, 9).records, 0);
+    let mut open = willcall_conformance::samples::job("acme");
+    assert_eq!(open.estimate(), None);
+    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7 });
+    assert_eq!(open.estimate(), None, "not before it has completed");
 }

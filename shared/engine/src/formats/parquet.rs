@@ -111,6 +111,9 @@ where
         if group.rows == 0 {
             continue;
         }
+        if file.inner().sink.is_full() {
+            break;
+        }
         let written = append(&mut file, group.chunks);
         written.map_err(|error| file.inner_mut().failed.take().unwrap_or_else(|| defect(error)))?;
         records += group.rows;

@@ -106,7 +106,14 @@ impl Query<'_> {
         self.tell_found(found);
         scan.check()?;
         control.enter(Stage::Committing);
-        let cut = work.plan_may_cut() && found.saturating_sub(work.offset) > work.max_records;
+        let there = found.saturating_sub(work.offset);
+        let truncated = if sink.is_full() && told.records < there.min(work.cap()) {
+            Some(Truncation { reason: TruncationReason::DailyLimit, limit: told.records })
+        } else if work.plan_may_cut() && there > work.max_records {
+            Some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records })
+        } else {
+            None
+        };
         let written = sink.finish()?;
         Ok(Made {
             records: told.records,
@@ -115,8 +122,7 @@ impl Query<'_> {
             written,
             found,
             schema: fields.iter().map(|field| column(field)).collect(),
-            truncated: cut
-                .then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
+            truncated,
             version: scan.snapshot.version.clone(),
             files: scan.snapshot.files.len() as u64,
         })

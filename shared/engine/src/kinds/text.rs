@@ -76,6 +76,9 @@ fn plain<I: Iterator<Item = Outcome<Chunk>>>(
     let mut page: Option<Range<u64>> = None;
     for piece in records {
         attempt.check()?;
+        if sink.is_full() {
+            break;
+        }
         let (chunk, rows) = piece?;
         // The file's first record has no separator before it.
         let begin = start_of(&chunk, rows.start) + if told.records == 0 { layout.separator } else { 0 };
@@ -148,6 +151,9 @@ where
     for pages in ordered(scope, layout.threads, 1, groups, work)? {
         attempt.check()?;
         for page in pages? {
+            if sink.is_full() {
+                return Ok(told);
+            }
             if told.records > 0 {
                 sink.write(&separator)?;
             }

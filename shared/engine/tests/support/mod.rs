@@ -274,6 +274,7 @@ pub fn task(dataset: Dataset, work: QueryWork, blobs: &Arc<MemoryBlobs>) -> Task
         attempt: 1,
         work: Arc::new(Work::Query(Box::new(work))),
         dataset: Arc::new(dataset),
+        max_bytes: None,
         blobs: Arc::new(Shared(Arc::clone(blobs))),
         control: Arc::new(Control::default()),
     }

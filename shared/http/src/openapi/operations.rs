@@ -97,6 +97,8 @@ fn jobs() -> Vec<Op> {
             .params([
                 query("kind", text().enum_values(Some(["query"])), "What kind of work."),
                 query("dataset", text(), "The data set."),
+                query("dry_run", flag(), "True to be told what the query would deliver and take, and to deliver nothing."),
+                header("Prefer", text(), "Of a dry run: `wait=N` to wait so many seconds, `respond-async` not to wait."),
                 key(),
             ])
             .params(query_parameters())
@@ -112,6 +114,7 @@ fn jobs() -> Vec<Op> {
                 "getManifest",
             ])
             .json("202", "The job, accepted.", job(), &made)
+            .plain("200", "Of a dry run: the estimate.", content(named("Estimate")), &["Willcall-Job-Id", "Idempotent-Replayed"])
             .problems(&COMMON)
             .problems(&["404", "408", "409", "413", "415", "422", "429"]),
         Op::new(HttpMethod::Get, "/v1/jobs", "listJobs", "jobs", "Lists the account's jobs, newest first")

@@ -226,6 +226,13 @@ impl Op {
         self.answers(status, description, vec![("application/json".into(), content)], names)
     }
 
+    /// An answer in JSON that leads to no job.
+    pub(super) fn plain(mut self, status: &str, description: &str, content: Content, names: &[&str]) -> Self {
+        let response = ResponseBuilder::new().description(description).content("application/json", content);
+        self.builder = self.builder.response(status, headers(names, response).build());
+        self
+    }
+
     pub(super) fn problems(mut self, statuses: &[&str]) -> Self {
         for status in statuses {
             self.builder = self

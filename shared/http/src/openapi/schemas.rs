@@ -20,6 +20,7 @@ use crate::{
     wire::{
         account::{AccountResource, AccountUsage, PlanLimits},
         dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
+        estimate::{EstimateBasis, EstimateResource},
         job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
         manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
     },
@@ -31,6 +32,8 @@ pub(super) fn components() -> Components {
         components = components.response(problem_name(status), problem(status));
     }
     webhooks::schemas(components)
+        .schema_from::<EstimateResource>()
+        .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
         .schema_from::<JobResource>()
         .schema_from::<ProgressResource>()

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{FromRequestParts, RawPathParams},
-    middleware::from_fn_with_state,
+    extract::{FromRequestParts, MatchedPath, RawPathParams, Request},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -60,7 +60,7 @@ pub fn submit_routes(app: App) -> Router {
 /// Everything that reads state: jobs, lists, data sets, the account, and the pages about the service.
 pub fn status_routes(app: App) -> Router {
     let url = app.settings.public_url.clone();
-    finish(status_of(Api::new(app)), &url)
+    finish(status_of(Api::new(app)), &url).layer(from_fn(name_all_methods))
 }
 
 /// Everything that reads results: download, result, pages, manifest.
@@ -116,6 +116,22 @@ fn finish(router: Router, public_url: &str) -> Router {
         .method_not_allowed_fallback(async |method: Method| method_not_allowed(&method))
         .layer(from_fn_with_state(public_url, observe))
         .layer(cors())
+}
+
+/// The methods of resources of which another router has some: this one is also asked for what no router has.
+const SHARED: [(&str, &str); 2] =
+    [("/v1/jobs", "GET, HEAD, POST"), ("/v1/jobs/{id}", "GET, HEAD, PATCH, DELETE")];
+
+/// `Allow` lists the methods that the resource has, and not those that this router has.
+async fn name_all_methods(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let shared = SHARED.iter().find(|(known, _)| path.as_ref().is_some_and(|path| path.as_str() == *known));
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some((_, methods)) = shared
+    {
+        set(&mut response, header::ALLOW, methods);
+    }
+    response
 }
 
 pub(crate) fn method_not_allowed(method: &Method) -> Failure {

@@ -35,8 +35,8 @@ use crate::{
     },
 };
 
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-const WILLCALL_JOB_ID: HeaderName = HeaderName::from_static("willcall-job-id");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(super) const WILLCALL_JOB_ID: HeaderName = HeaderName::from_static("willcall-job-id");
 
 pub(super) fn routes() -> Router<Api> {
     // `get` alone would answer HEAD too, and make a job whose records nobody reads.
@@ -107,7 +107,7 @@ async fn answer(
     caller.require(Scope::Submit)?;
 
     let given = params.left().to_vec();
-    let wait = wait(api, params.flag("async"), headers);
+    let wait = waited(api, params.flag("async"), headers);
     let mut query = query::read(body, params, Endpoint::Records(dataset))?;
     if query.draft.format.is_none() {
         query.draft.format = accepted_format(headers)?;
@@ -120,7 +120,7 @@ async fn answer(
     let path = format!("/v1/datasets/{dataset}/records");
     let asked = Asked { method, headers, wait, path, params: given };
     let QueryRequest { draft, original, places } = query;
-    let submission = Submission { draft, original, key };
+    let submission = Submission { draft, original, key, dry_run: false };
     let receipt =
         Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;
     let view = &receipt.view;
@@ -133,7 +133,7 @@ async fn answer(
 
 /// How long to wait: `async` counts before `Prefer`, and `Prefer: wait` says how long even with `respond-async`
 /// (RFC 7240 §4.3).
-fn wait(api: &Api, is_async: Option<bool>, headers: &HeaderMap) -> Duration {
+pub(super) fn waited(api: &Api, is_async: Option<bool>, headers: &HeaderMap) -> Duration {
     let settings = &api.app.settings;
     let prefer = Prefer::read(headers);
     let wait = match (is_async, prefer.wait) {
@@ -176,19 +176,22 @@ async fn outcome(api: &Api, caller: &Caller, view: &JobView, asked: &Asked<'_>) 
             }
             Ok(response)
         }
-        JobState::Failed | JobState::Cancelled | JobState::Expired => {
-            let failure = match &view.job.error {
-                Some(problem) => Failure::new(problem.kind, problem.detail.clone()),
-                None => willcall_core::Error::NotReady(view.job.state).into(),
-            };
-            Ok(failure.header(header::CONTENT_LOCATION, job::link(view)).into_response())
-        }
+        JobState::Failed | JobState::Cancelled | JobState::Expired => Ok(ended_without(view).into_response()),
         JobState::Accepted | JobState::Processing | JobState::Completed => {
             let mut response = accepted(view)?;
             set(&mut response, PREFERENCE_APPLIED, "respond-async");
             Ok(response)
         }
     }
+}
+
+/// The problem of a job that ended without what was waited for.
+pub(super) fn ended_without(view: &JobView) -> Failure {
+    let failure = match &view.job.error {
+        Some(problem) => Failure::new(problem.kind, problem.detail.clone()),
+        None => willcall_core::Error::NotReady(view.job.state).into(),
+    };
+    failure.header(header::CONTENT_LOCATION, job::link(view))
 }
 
 /// Links to the records before and after, as far as a synchronous request reaches.

@@ -11,8 +11,9 @@ use axum::{
 use http::{StatusCode, header};
 use willcall_core::{
     account::Scope,
+    job::JobState,
     usecases::{
-        JobView,
+        JobView, dry_run,
         jobs::{self, Amendment},
         submit::{Receipt, Submission, submit},
     },
@@ -21,7 +22,9 @@ use willcall_core::{
 use super::{
     Api, Path,
     jobs::{changed_meanwhile, tag},
-    json, set,
+    json,
+    records::{PREFERENCE_APPLIED, WILLCALL_JOB_ID, ended_without, waited},
+    set,
 };
 use crate::{
     auth::Authenticated,
@@ -30,6 +33,7 @@ use crate::{
     problem::Failure,
     wire::{
         body::read_object,
+        estimate::EstimateResource,
         job::{self, JobResource, retry_after},
         members::Members,
         params::Params,
@@ -65,14 +69,35 @@ async fn submit_job(
     request: Request,
 ) -> Result<Response, Failure> {
     let mut params = Params::parse(raw.as_deref())?;
+    let headers = request.headers().clone();
     let body = read_object(request).await?;
-    if params.flag("dry_run") == Some(true) {
-        params.wrong("dry_run", "is not supported by this version: leave it out");
-    }
+    let dry_run = params.flag("dry_run").unwrap_or_default();
     let query = query::read(body, params, Endpoint::Jobs)?;
-    let submission = Submission { draft: query.draft, original: query.original, key };
+    let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
+    if dry_run {
+        let wait = waited(&api, None, &headers);
+        let receipt = Box::pin(dry_run::dry_run(&api.app, &caller, submission, wait)).await;
+        return estimated(&receipt.map_err(|error| query.places.explain(error))?);
+    }
     let receipt = submit(&api.app, &caller, submission).await.map_err(|error| query.places.explain(error))?;
     made(&receipt)
+}
+
+/// The answer to a dry run: the estimate, or the job that will have it.
+fn estimated(receipt: &Receipt) -> Result<Response, Failure> {
+    let view = &receipt.view;
+    let mut response = match (view.job.estimate(), view.job.state) {
+        (Some(estimate), _) => json(StatusCode::OK, &EstimateResource::from(estimate))?,
+        (None, JobState::Accepted | JobState::Processing) => {
+            let mut response = accepted(view)?;
+            set(&mut response, PREFERENCE_APPLIED, "respond-async");
+            response
+        }
+        (None, _) => ended_without(view).into_response(),
+    };
+    set(&mut response, WILLCALL_JOB_ID, view.job.id.to_string());
+    idempotency::tell(&mut response, receipt);
+    Ok(response)
 }
 
 /// The answer to a submission.
@@ -93,7 +118,7 @@ async fn rerun_job(
     Params::parse(raw.as_deref())?.finish(&[])?;
     let words = jobs::original(&api.app, &caller, path.job()?).await?;
     let query = query::again(words)?;
-    let submission = Submission { draft: query.draft, original: query.original, key };
+    let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     made(&submit(&api.app, &caller, submission).await?)
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use willcall_core::{Timestamp, time::iso8601, usecases::JobView};
 
+use super::estimate::EstimateResource;
 use crate::problem::ProblemDocument;
 
 /// A job, as its owner sees it at one moment.
@@ -87,6 +88,10 @@ pub struct JobResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reused: Option<bool>,
+    /// Of a job that only estimates: what it found out, null until it has completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<EstimateResource>)]
+    pub estimate: Option<Option<EstimateResource>>,
 }
 
 /// How far a job is.
@@ -223,6 +228,7 @@ impl JobResource {
             batches: None,
             attempts: job.attempt,
             reused: view.reused.then_some(true),
+            estimate: job.dry_run.is_some().then(|| job.estimate().map(EstimateResource::from)),
             error: job
                 .error
                 .as_ref()

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod body;
 pub(crate) mod dataset;
+pub(crate) mod estimate;
 pub(crate) mod job;
 pub(crate) mod json;
 pub(crate) mod manifest;

@@ -4,6 +4,7 @@
 
 mod auth;
 mod collect;
+mod dry_run;
 mod files;
 mod follow;
 mod limits;

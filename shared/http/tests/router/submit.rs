@@ -170,7 +170,7 @@ async fn parameters_stand_for_members_and_conflicts_are_named() {
     assert_eq!(job["request"], expected);
     for (query, pointer) in [
         ("?limit=5", "?limit"),
-        ("?dry_run=true", "?dry_run"),
+        ("?dry_run=yes", "?dry_run"),
         ("?max_age=x", "?max_age"),
         ("?offset=x", "?offset"),
         ("?offset=1&offset=2", "?offset"),

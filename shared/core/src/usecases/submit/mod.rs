@@ -22,8 +22,8 @@ use crate::{
     account::{Caller, Scope},
     idempotency::NewKey,
     job::{
-        Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, Reuse, StoredRequest, Transition,
-        UNSENT_DUE,
+        DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, Reuse, StoredRequest,
+        Transition, UNSENT_DUE,
         kinds::{QueryWork, Work},
     },
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
@@ -44,12 +44,14 @@ pub struct Submission {
     pub original: Value,
     /// The key by which the request may be repeated.
     pub key: Option<Keyed>,
+    /// Whether only to estimate.
+    pub dry_run: bool,
 }
 
 impl Submission {
     /// A query without a key.
     pub fn new(draft: QueryDraft, original: Value) -> Self {
-        Self { draft, original, key: None }
+        Self { draft, original, key: None, dry_run: false }
     }
 }
 
@@ -69,8 +71,8 @@ pub struct Receipt {
 /// may serve makes nothing either: both answer the job that there is.
 pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Result<Receipt, Error> {
     caller.require(Scope::Submit)?;
-    let Submission { draft, original, key } = submission;
-    let key = key.map(|key| key.of(&draft)).transpose()?;
+    let Submission { draft, original, key, dry_run } = submission;
+    let key = key.map(|key| key.of(&draft, dry_run)).transpose()?;
     // Before anything is judged: a repeated request is answered even where it would be refused today.
     if let Some(key) = &key
         && let Some(known) = idempotency::known(app, caller, key).await?
@@ -78,7 +80,7 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
         let view = idempotency::replay(app, caller, key, &known).await?;
         return Ok(Receipt { view, replayed: true, rate: None });
     }
-    let new = prepare(app, caller, &draft, original, key).await?;
+    let new = prepare(app, caller, &draft, original, key, dry_run).await?;
     let outcome = app.jobs.submit(&new).instrument(step!("store", new.job.id)).await;
     // After a failure of the store itself the job may be there, and needs its request.
     let kept = matches!(outcome, Ok(Submitted::Inserted { .. }) | Err(InsertError::Store(_)));
@@ -118,12 +120,24 @@ async fn prepare(
     draft: &QueryDraft,
     original: Value,
     key: Option<NewKey>,
+    dry_run: bool,
 ) -> Result<NewJob, Error> {
     let catalog = app.catalog.catalog().await?;
     let (work, notify) =
         all_of(validate::validate(&catalog, &caller.plan, draft), addresses(&app.notifier, draft))?;
     quota::check_day(app, caller).await?;
-    let version = catalog.datasets.get(&work.dataset).map_or("", |dataset| dataset.facts.version.as_str());
+    let facts = catalog.datasets.get(&work.dataset).map(|dataset| &dataset.facts);
+    if dry_run {
+        // A sample serves nobody who asks for the whole, and nothing else is an estimate.
+        let (estimated, work) = DryRun::of(&work, facts.map_or(0, |facts| facts.bytes));
+        let job =
+            Job { dry_run: Some(estimated), ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
+        let request = JobRequest { original, work: Work::Query(Box::new(work)) };
+        let job = store_request(app, job, request).await?;
+        let submits_per_minute = caller.plan.submits_per_minute;
+        return Ok(NewJob { submits_per_minute, key, ..NewJob::plain(job, caller.plan.max_open_jobs) });
+    }
+    let version = facts.map_or("", |facts| facts.version.as_str());
     let identity =
         Identity::of(&caller.account.id, version, &work).map_err(|error| Error::Internal(Box::new(error)))?;
     let job = Job { notify, ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
@@ -223,6 +237,7 @@ fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, cat
         daily: caller.plan.daily(),
         notify: Vec::new(),
         events: 0,
+        dry_run: None,
     }
 }
 

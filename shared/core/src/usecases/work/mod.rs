@@ -212,6 +212,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         attempt: job.attempt,
         work: Arc::new(Work::Query(Box::new(allowance.cap((**query).clone())))),
         dataset: dataset_of(app, query).await?,
+        max_bytes: allowance.bytes,
         blobs: Arc::clone(&app.blobs),
         control: Arc::clone(control),
     };

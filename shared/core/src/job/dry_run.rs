@@ -1,0 +1,86 @@
+//! What a query would deliver, told without delivering it: a job counts what matches and writes a sample, and from that
+//! the rest is reckoned.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Job, JobState, kinds::QueryWork};
+
+/// The most records of a sample.
+pub const SAMPLE: u64 = 1_000;
+/// Bytes that are taken to be written in a second.
+const WRITTEN_A_SECOND: u64 = 50_000_000;
+
+/// What a job that only estimates knows of the query that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// The most records that the query would deliver.
+    pub cap: u64,
+    /// Records that it would leave out at the start.
+    pub offset: u64,
+    /// Whether it would sort.
+    pub sorted: bool,
+    /// The size of all files of the data set.
+    pub dataset_bytes: u64,
+}
+
+/// What a query would deliver and take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// All records that match: counted.
+    pub records_found: u64,
+    /// Records that would be delivered: as exact.
+    pub records: u64,
+    /// The most bytes that would be read: those of all files.
+    pub bytes_read: u64,
+    /// Bytes that would be written, if all records are like those of the sample.
+    pub bytes_written: u64,
+    /// How long it would take: as long as counting and writing the sample did, and as writing the rest takes. A sort is
+    /// not in it.
+    pub duration: Duration,
+    /// Records of the sample.
+    pub sample_records: u64,
+    /// Its bytes.
+    pub sample_bytes: u64,
+    /// Whether a sort would come on top.
+    pub sorted: bool,
+}
+
+impl DryRun {
+    /// The estimate for this work, and the work that makes it: a sample of the same form.
+    pub fn of(work: &QueryWork, dataset_bytes: u64) -> (Self, QueryWork) {
+        let dry_run =
+            Self { cap: work.cap(), offset: work.offset, sorted: !work.sort.is_empty(), dataset_bytes };
+        let sample = QueryWork { limit: Some(work.cap().min(SAMPLE)), sort: Vec::new(), ..work.clone() };
+        (dry_run, sample)
+    }
+}
+
+impl Job {
+    /// What was estimated, once a job that does nothing else has completed.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let dry_run = self.dry_run.as_ref()?;
+        let result =
+            self.result.as_ref().filter(|_| matches!(self.state, JobState::Completed | JobState::Expired))?;
+        let records_found = self.progress.records_found?;
+        let records = records_found.saturating_sub(dry_run.offset).min(dry_run.cap);
+        let (sample_records, sample_bytes) = (result.records, result.bytes);
+        let whole = u128::from(sample_bytes) * u128::from(records) / u128::from(sample_records.max(1));
+        let bytes_written =
+            if records <= sample_records { sample_bytes } else { u64::try_from(whole).unwrap_or(u64::MAX) };
+        let took = self.finished.unwrap_or(self.created).since(self.started.unwrap_or(self.created));
+        let rest = bytes_written.saturating_sub(sample_bytes);
+        let writing = Duration::from_millis(rest.saturating_mul(1_000) / WRITTEN_A_SECOND);
+        Some(Estimate {
+            records_found,
+            records,
+            bytes_read: dry_run.dataset_bytes,
+            bytes_written,
+            duration: took + writing,
+            sample_records,
+            sample_bytes,
+            sorted: dry_run.sorted,
+        })
+    }
+}

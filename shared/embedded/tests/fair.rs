@@ -1,0 +1,76 @@
+//! Accounts take turns: the order in which jobs are received, and what a job is told of its place in it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use willcall_conformance::samples::{START, claim, job};
+use willcall_core::{
+    JobRef,
+    ports::{JobQueue, ManualClock},
+};
+use willcall_embedded::{Embedded, EmbeddedConfig};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Inserts and sends jobs of the account, in the order of the answer.
+async fn submit(embedded: &Embedded, account: &str, count: usize) -> Vec<JobRef> {
+    let (jobs, queue) = (embedded.app_parts().jobs, embedded.queue());
+    let all: Vec<_> = (0..count).map(|_| job(account)).collect();
+    let inserts = all.iter().map(|job| jobs.insert(job, u32::MAX));
+    let inserted: Vec<_> = stream::iter(inserts).buffer_unordered(1_000).collect().await;
+    assert!(inserted.iter().all(Result::is_ok));
+    for job in &all {
+        queue.send(&job.reference(), Duration::ZERO).await.unwrap();
+    }
+    all.iter().map(|job| job.reference()).collect()
+}
+
+async fn open() -> (tempfile::TempDir, Embedded) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig { clock: Arc::new(ManualClock::new(START)) };
+    let embedded = Embedded::open(dir.path(), config).await.unwrap();
+    (dir, embedded)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_jobs_of_one_account_do_not_delay_anothers_one() {
+    let (_dir, embedded) = open().await;
+    let (jobs, queue) = (embedded.app_parts().jobs, embedded.queue());
+    let many = submit(&embedded, "many", 9_999).await;
+    // Some of the many were received before the one comes.
+    for _ in 0..3 {
+        let message = queue.receive(START, HOUR).unwrap();
+        jobs.transition(&message.job, &claim(), START).await.unwrap();
+    }
+    let one = submit(&embedded, "one", 1).await.remove(0);
+    assert_eq!(jobs.queue_position(&one).await.unwrap(), Some(0));
+    let last = jobs.queue_position(many.last().unwrap()).await.unwrap();
+    assert_eq!(last, Some(9_995 + 1), "all of its own before it, and the other's one");
+    let received: Vec<JobRef> = (0..2).map(|_| queue.receive(START, HOUR).unwrap().job).collect();
+    assert!(received.contains(&one), "the one waits for one job at most");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jobs_place_is_told_as_it_is_received_but_for_one_turn_of_each_other_account() {
+    let (_dir, embedded) = open().await;
+    let (store, queue) = (embedded.app_parts().jobs, embedded.queue());
+    let mut jobs = Vec::new();
+    for (account, count) in [("a", 7), ("b", 2), ("c", 4), ("a", 3), ("d", 1)] {
+        jobs.extend(submit(&embedded, account, count).await);
+    }
+    let mut told = Vec::new();
+    for job in &jobs {
+        told.push((job.clone(), store.queue_position(job).await.unwrap().unwrap()));
+    }
+    let mut order = Vec::new();
+    while let Some(message) = queue.receive(START, HOUR) {
+        order.push(message.job);
+    }
+    assert_eq!(order.len(), jobs.len());
+    for (job, position) in told {
+        let before = order.iter().position(|received| *received == job).unwrap() as u64;
+        assert!((position..=position + 3).contains(&before), "told {position}, and {before} came before");
+    }
+}

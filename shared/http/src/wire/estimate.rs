@@ -1,0 +1,72 @@
+//! What a query would deliver and take.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use willcall_core::{job::Estimate, time::iso8601};
+
+/// What a query would deliver and take, and what each figure rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Estimate)]
+pub struct EstimateResource {
+    /// All records that match: counted.
+    pub records_found: u64,
+    /// Records that would be delivered, after offset, limit and plan.
+    pub records: u64,
+    /// The most bytes that would be read.
+    pub bytes_read: u64,
+    /// Bytes that would be written, as stored.
+    pub bytes_written: u64,
+    /// How long it would take, without waiting for a worker (ISO 8601).
+    #[schema(pattern = r"^PT([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{3})?S)?$", example = "PT1.532S")]
+    pub duration: String,
+    /// What it would cost; always null: no host has prices yet.
+    #[schema(required, value_type = Option<Object>)]
+    pub cost: Option<serde_json::Value>,
+    /// What each figure rests on, in words.
+    pub basis: EstimateBasis,
+}
+
+/// What each figure of an estimate rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EstimateBasis {
+    /// Of `records_found` and `records`.
+    pub records: String,
+    /// Of `bytes_read`.
+    pub bytes_read: String,
+    /// Of `bytes_written`.
+    pub bytes_written: String,
+    /// Of `duration`.
+    pub duration: String,
+    /// Of `cost`.
+    pub cost: String,
+}
+
+impl From<Estimate> for EstimateResource {
+    fn from(estimate: Estimate) -> Self {
+        let Estimate { sample_records, sample_bytes, .. } = estimate;
+        let bytes_written = if estimate.records <= sample_records {
+            "all of it was written".to_owned()
+        } else {
+            format!("a sample of {sample_records} records, which has {sample_bytes} bytes")
+        };
+        let sort = if estimate.sorted { "; the sort comes on top" } else { "" };
+        Self {
+            records_found: estimate.records_found,
+            records: estimate.records,
+            bytes_read: estimate.bytes_read,
+            bytes_written: estimate.bytes_written,
+            duration: iso8601(estimate.duration),
+            cost: None,
+            basis: EstimateBasis {
+                records: "counted".into(),
+                bytes_read: "the size of all files of the data set; columns that are not needed are not read"
+                    .into(),
+                bytes_written,
+                duration: format!(
+                    "the time that counting and the sample took, and 50 MB a second for the rest{sort}"
+                ),
+                cost: "this host has no prices".into(),
+            },
+        }
+    }
+}

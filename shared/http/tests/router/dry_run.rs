@@ -1,0 +1,79 @@
+//! Asking what a query would deliver and take.
+
+use serde_json::{Value, json};
+use willcall_conformance::Script;
+use willcall_core::job::kinds::Work;
+
+use crate::world::World;
+
+const PATH: &str = "/v1/jobs?dry_run=true";
+const QUERY: &str =
+    r#"{"kind": "query", "dataset": "flights", "sort": ["-flight"], "format": "jsonl", "offset": 1}"#;
+
+#[tokio::test]
+async fn an_estimate_in_time_is_counted_and_sampled() {
+    let world = World::new().await;
+    let _working = world.working();
+    let answer = world.post(PATH, QUERY).await.expect(200);
+    let estimate = answer.json();
+    assert_eq!((&estimate["records_found"], &estimate["records"]), (&json!(3), &json!(2)));
+    assert_eq!((&estimate["bytes_read"], &estimate["cost"]), (&json!(100), &Value::Null));
+    assert!(estimate["bytes_written"].as_u64().unwrap() > 0);
+    for figure in ["records", "bytes_read", "bytes_written", "duration", "cost"] {
+        assert!(estimate["basis"][figure].as_str().is_some_and(|words| !words.is_empty()), "{figure}");
+    }
+    assert!(estimate["basis"]["duration"].as_str().unwrap().contains("sort"), "what is left out is told");
+    let tasks = world.executor.tasks();
+    let Work::Query(work) = &*tasks[0].work;
+    assert_eq!((work.limit, work.offset, work.sort.len()), (Some(1_000), 1, 0), "a sample, and no sort");
+    let id = answer.header("willcall-job-id");
+    let job = world.get(&format!("/v1/jobs/{id}")).await.json();
+    assert_eq!(job["estimate"], estimate);
+    assert_eq!(world.get("/v1/account").await.json()["usage"]["records_today"], 0, "a sample is no delivery");
+}
+
+#[tokio::test]
+async fn an_estimate_that_takes_longer_is_the_jobs() {
+    let world = World::new().await;
+    let answer = world.ask("POST", PATH, &[("prefer", "respond-async")], QUERY).await.expect(202);
+    assert_eq!(answer.header("preference-applied"), "respond-async");
+    let job = answer.json();
+    assert_eq!(job.get("estimate"), Some(&Value::Null));
+    assert_eq!(answer.header("location"), job["link"].as_str().unwrap());
+    world.work().await;
+    let path = format!("/v1/jobs/{}", job["job_id"].as_str().unwrap());
+    assert_eq!(world.get(&path).await.json()["estimate"]["records"], 2);
+    let real = world.post(&format!("{path}/rerun"), "").await.expect(202).json();
+    assert!(real.get("estimate").is_none(), "run again, the query is run");
+    let plain = world.post("/v1/jobs", QUERY).await.expect(202).json();
+    assert!(plain.get("estimate").is_none());
+}
+
+#[tokio::test]
+async fn a_dry_run_is_repeated_by_its_key_and_serves_nobody() {
+    let world = World::new().await;
+    let _working = world.working();
+    let key = [("idempotency-key", "k")];
+    let first = world.ask("POST", PATH, &key, QUERY).await.expect(200);
+    let again = world.ask("POST", PATH, &key, QUERY).await.expect(200);
+    assert_eq!((again.header("idempotent-replayed"), &again.bytes), ("true", &first.bytes));
+    world.ask("POST", "/v1/jobs", &key, QUERY).await.problem(422, "idempotency-mismatch");
+    let sample = r#"{"kind": "query", "dataset": "flights", "format": "jsonl", "offset": 1, "limit": 1000, "reuse": true}"#;
+    let whole = world.post("/v1/jobs", sample).await.expect(202).json();
+    assert!(whole.get("reused").is_none() && whole.get("estimate").is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_cannot_be_estimated() {
+    let world = World::with([Script::Fatal(willcall_conformance::samples::problem())]).await;
+    let wrong = r#"{"kind": "query", "dataset": "flights", "filter": "nope = 1", "limit": -1}"#;
+    assert_eq!(world.post(PATH, wrong).await.pointers(), ["#/limit"]);
+    let wrong = r#"{"kind": "query", "dataset": "flights", "filter": "nope = 1"}"#;
+    assert_eq!(world.post(PATH, wrong).await.pointers(), ["#/filter"]);
+    assert_eq!(world.post("/v1/jobs?dry_run=1", QUERY).await.pointers(), ["?dry_run"]);
+    assert!(world.queue.receive().is_none(), "nothing wrong became a job");
+    let _working = world.working();
+    let answer = world.post(PATH, QUERY).await;
+    answer.problem(500, "engine-failed");
+    assert!(answer.header("content-location").ends_with(answer.header("willcall-job-id")));
+}
