@@ -136,7 +136,8 @@ impl Event {
     /// within the step that writes `after`, and write the event with it.
     pub fn caused(before: &Job, after: &mut Job, listening: bool, now: Timestamp) -> Option<Self> {
         let kind = EventKind::between(before.state, after.state)?;
-        if after.notify.is_empty() && !listening {
+        // A dry run has no result that anybody waits for.
+        if after.dry_run.is_some() || (after.notify.is_empty() && !listening) {
             return None;
         }
         after.events = before.events + 1;
