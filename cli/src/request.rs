@@ -35,7 +35,7 @@ pub(crate) struct QueryArgs {
     /// Records to leave out at the start
     #[arg(long, value_name = "N")]
     offset: Option<u64>,
-    /// json, jsonl, csv or parquet [default: what the output's name ends in, else json]
+    /// json, jsonl, csv, parquet, arrow or xlsx [default: what the output's name ends in, else json]
     #[arg(long)]
     format: Option<String>,
     /// none, gzip or zstd; text formats only [default: what the output's name ends in, else none]
@@ -220,6 +220,8 @@ mod tests {
             ("dir.csv/x.PARQUET", Some("parquet"), None),
             ("x.ndjson.gz", Some("jsonl"), Some("gzip")),
             ("x.json.zst", Some("json"), Some("zstd")),
+            ("x.arrows", Some("arrow"), None),
+            ("x.xlsx", Some("xlsx"), None),
             ("x.txt", None, None),
             ("csv", None, None),
         ] {

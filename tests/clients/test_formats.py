@@ -5,15 +5,19 @@ import hashlib
 import io
 import json
 import math
+import zipfile
 from decimal import Decimal
 
 import duckdb
 import numpy
+import openpyxl
 import pandas
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import requests
+from openpyxl.utils.escape import unescape
 
 import awkward
 
@@ -171,7 +175,122 @@ def test_parquet_options(server, options):
         assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) <= 1000
 
 
-@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "parquet"])
+def test_arrow_is_the_same_table(server):
+    job = server.run(dataset="awkward", format="arrow")
+    answer = requests.get(job["download_link"])
+    assert answer.headers["Content-Type"] == "application/vnd.apache.arrow.stream"
+    found = pa.ipc.open_stream(answer.content).read_all()
+    found.validate(full=True)
+    assert found.column_names == TABLE.column_names
+    plain = {pa.large_string(): pa.string(), pa.dictionary(pa.int8(), pa.string()): pa.string()}
+    for name in TABLE.column_names:
+        wanted = TABLE.column(name)
+        wanted = wanted.cast(plain.get(wanted.type, wanted.type))
+        column = found.column(name)
+        if not pa.types.is_nested(wanted.type):
+            assert column.type == wanted.type, name
+        assert str(column.to_pylist()) == str(wanted.to_pylist()), name
+    assert duckdb.sql("SELECT count(text) FROM found").fetchall() == [(sum(t is not None for t in awkward.TEXTS),)]
+
+
+def test_an_arrow_stream_is_read_batch_by_batch(server):
+    job = server.run(dataset="flights", format="arrow", fields=["carrier", "distance"], sort=["-distance"])
+    stream = pa.ipc.open_stream(server.fetch(job))
+    sizes = [batch.num_rows for batch in stream]
+    assert max(sizes) <= 65_536 and sum(sizes) == job["result"]["records"]
+
+
+def expected_cell(value):
+    """A value as a cell of Excel has it: at most 15 digits, milliseconds, days from March 1900 on."""
+    import datetime as dt
+
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, bytes):
+        import base64
+
+        return base64.b64encode(value).decode()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+        return value if value == 0 or abs(value) > 2.3e-308 else repr(value)
+    if isinstance(value, (int, Decimal)):
+        return float(value) if len(value_digits(value)) <= 15 else str(value)
+    if isinstance(value, pandas.Timestamp):
+        return value.tz_convert("UTC").tz_localize(None).isoformat() + "Z"
+    if isinstance(value, dt.datetime):
+        zoned = value.tzinfo is not None
+        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None) if zoned else value
+        return value if value.microsecond % 1000 == 0 else value.isoformat() + "Z" * zoned
+    if isinstance(value, dt.date):
+        return dt.datetime(value.year, value.month, value.day) if value.year >= 1901 else value.isoformat()
+    if isinstance(value, dt.time):
+        return value if value.microsecond % 1000 == 0 else value.isoformat()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def value_digits(number):
+    whole, _, fraction = str(number).lstrip("-").partition(".")
+    return (whole + fraction.rstrip("0")).lstrip("0")
+
+
+def test_xlsx_keeps_every_value(server):
+    job = server.run(dataset="awkward", format="xlsx")
+    content = server.fetch(job)
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    assert book.sheetnames == ["awkward"]
+    sheet = book.active
+    assert sheet.freeze_panes == "A2" and sheet["A1"].font.bold and not sheet["A2"].font.bold
+    header, *rows = sheet.iter_rows()
+    assert [cell.value for cell in header] == TABLE.column_names
+    assert len(rows) == len(ROWS)
+    for row, wanted in zip(rows, ROWS):
+        for cell, name in zip(row, TABLE.column_names):
+            value, found = wanted[name], cell.value
+            if name == "map" and value is not None:
+                value = dict(value)
+            value = expected_cell(value)
+            if isinstance(found, str):
+                found = unescape(found)
+            if name == "single" and value is not None:
+                found, value = numpy.float32(found), numpy.float32(value)
+            assert found == value, (wanted["id"], name, cell.value)
+            if isinstance(value, str):
+                assert cell.data_type in "sn", "no formula"
+    assert rows[0][TABLE.column_names.index("flag")].value is True
+    formats = {name: cell.number_format for name, cell in zip(TABLE.column_names, rows[1])}
+    assert formats["day"] == "yyyy\\-mm\\-dd" and formats["utc"] == 'yyyy\\-mm\\-dd\\ hh:mm:ss"Z"'
+    assert formats["money"] == "0.00" and formats["id"] == "0"
+    assert rows[7][1].value == "=1+1" and rows[7][1].data_type == "s" and rows[7][1].quotePrefix
+
+
+def test_xlsx_is_read_by_pandas_and_is_a_sound_archive(server):
+    job = server.run(dataset="flights", format="xlsx", limit=3_000)
+    content = server.fetch(job)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    frame = pandas.read_excel(io.BytesIO(content), keep_default_na=False, na_values=[""])
+    wanted = pq.read_table(io.BytesIO(server.fetch(server.run(dataset="flights", format="parquet", limit=3_000))))
+    wanted = wanted.to_pandas()
+    assert list(frame.columns) == list(wanted.columns)
+    assert list(frame["carrier"]) == list(wanted["carrier"])
+    assert frame["distance"].sum() == wanted["distance"].sum()
+    assert frame["dep_delay"].isna().sum() == wanted["dep_delay"].isna().sum()
+    again = server.fetch(server.run(dataset="flights", format="xlsx", limit=3_000))
+    assert again == content, "the same request gives the same bytes"
+
+
+@pytest.mark.parametrize("format", ["arrow", "xlsx"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_only_text_is_compressed_as_a_file(server, format, compression):
+    body = {"kind": "query", "dataset": "flights", "format": format, "compression": compression}
+    answer = server.request("POST", "/v1/jobs", json=body)
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/compression"]
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "parquet", "arrow", "xlsx"])
 def test_an_empty_result_is_a_valid_file(server, format):
     job = server.run(dataset="flights", filter="origin = 'XXX'", format=format)
     content = server.fetch(job)
@@ -182,8 +301,14 @@ def test_an_empty_result_is_a_valid_file(server, format):
         assert content == b""
     elif format == "csv":
         assert content.decode().count("\n") == 1 and content.startswith(b"year,month,day")
-    else:
+    elif format == "parquet":
         assert pq.read_table(io.BytesIO(content)).num_rows == 0
+    elif format == "arrow":
+        stream = pa.ipc.open_stream(content)
+        assert stream.read_all().num_rows == 0 and stream.schema.names[:3] == ["year", "month", "day"]
+    else:
+        [header] = openpyxl.load_workbook(io.BytesIO(content)).active.iter_rows(values_only=True)
+        assert header[:3] == ("year", "month", "day")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
@@ -214,13 +339,14 @@ def test_pages_are_the_file_in_pieces(server, format, compression):
     assert server.request("GET", f"/v1/jobs/{job['job_id']}/result/pages/6").status_code == 404
 
 
-def test_parquet_has_no_pages(server):
-    job = server.run(dataset="flights", limit=10, format="parquet")
+@pytest.mark.parametrize("format", ["parquet", "arrow", "xlsx"])
+def test_columns_have_no_pages(server, format):
+    job = server.run(dataset="flights", limit=10, format=format)
     assert job["result"]["pages"] is None
     assert server.request("GET", f"/v1/jobs/{job['job_id']}/result/pages/0").status_code == 406
 
 
-@pytest.mark.parametrize("format", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("format", ["json", "csv", "parquet", "arrow", "xlsx"])
 def test_sizes_and_hashes_are_what_the_manifest_says(server, format):
     job = server.run(dataset="flights", filter="month = 2", format=format)
     content = server.fetch(job)

@@ -20,11 +20,15 @@ pub enum Format {
     Csv,
     /// Apache Parquet.
     Parquet,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// An Excel workbook.
+    Xlsx,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Json, Self::Jsonl, Self::Csv, Self::Parquet];
+    pub const ALL: [Self; 6] = [Self::Json, Self::Jsonl, Self::Csv, Self::Parquet, Self::Arrow, Self::Xlsx];
 
     /// The format as it is written in requests and answers.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +37,8 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::Xlsx => "xlsx",
         }
     }
 
@@ -41,7 +47,8 @@ impl Format {
         match self {
             Self::Json => &["jsons"],
             Self::Jsonl => &["ndjson"],
-            Self::Csv | Self::Parquet => &[],
+            Self::Arrow => &["arrows"],
+            Self::Csv | Self::Parquet | Self::Xlsx => &[],
         }
     }
 
@@ -52,19 +59,25 @@ impl Format {
             Self::Jsonl => "application/x-ndjson",
             Self::Csv => "text/csv; charset=utf-8",
             Self::Parquet => "application/vnd.apache.parquet",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
     /// The file name's ending, without the dot.
     pub fn extension(self) -> &'static str {
-        self.as_str()
+        match self {
+            // `.arrow` is the other form, the one with a footer.
+            Self::Arrow => "arrows",
+            _ => self.as_str(),
+        }
     }
 
     /// Whether the format is text: text can be paged and compressed as a whole, the others cannot.
     pub fn is_text(self) -> bool {
         match self {
             Self::Json | Self::Jsonl | Self::Csv => true,
-            Self::Parquet => false,
+            Self::Parquet | Self::Arrow | Self::Xlsx => false,
         }
     }
 }
@@ -82,7 +95,11 @@ impl FromStr for Format {
         Self::ALL
             .into_iter()
             .find(|format| format.as_str() == text || format.aliases().contains(&text))
-            .ok_or_else(|| format!("{text:?} is not a format: use json, jsonl, csv or parquet"))
+            .ok_or_else(|| {
+                let names = Self::ALL.map(Self::as_str);
+                let [first @ .., last] = &names;
+                format!("{text:?} is not a format: use {} or {last}", first.join(", "))
+            })
     }
 }
 

@@ -11,6 +11,7 @@ use arrow_array::{
     cast::AsArray,
     types::Int64Type,
 };
+use arrow_ipc::reader::StreamReader;
 use bytes::Bytes;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
@@ -277,6 +278,41 @@ async fn parquet_has_row_groups_of_the_size_asked_for() {
     }
 }
 
+#[tokio::test]
+async fn an_arrow_stream_has_batches_of_bounded_size() {
+    let rows = 150_000;
+    let data = Data::new().file("big.parquet", &[numbers(0..rows)], 40_000);
+    let mut query = data.query(Format::Arrow).await;
+    (query.fields, query.offset) = (vec!["n".into()], 5);
+    let ran = run(&data, query.clone()).await;
+    let batches = read_arrow(ran.bytes());
+    let n: Vec<i64> =
+        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    assert_eq!(n, (5..rows).collect::<Vec<_>>());
+    let sizes: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(sizes, [65_536, 65_536, 150_000 - 5 - 2 * 65_536]);
+    assert_eq!((ran.delivered.records, ran.delivered.pages), (149_995, None));
+    assert_eq!(ran.delivered.files[0].name, "result.arrows");
+    assert_eq!(ran.task.control.written().0, 149_995);
+    assert!(!ran.blobs.names().iter().any(|name| name.ends_with("pages.idx")));
+    // As much of what is large.
+    let t: ArrayRef = Arc::new(StringArray::from_iter_values((0..20).map(|_| "x".repeat(1 << 20))));
+    let data = Data::of(RecordBatch::try_from_iter([("t", t)]).unwrap());
+    let ran = run(&data, data.query(Format::Arrow).await).await;
+    let sizes: Vec<usize> = read_arrow(ran.bytes()).iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(sizes, [vec![3; 6], vec![2]].concat());
+    query.filter = Some(at_least(i64::MAX));
+    let data = self::data();
+    let ran = run(&data, query).await;
+    let bytes = ran.bytes();
+    let reader = StreamReader::try_new(bytes.as_ref(), None).unwrap();
+    assert_eq!((reader.schema().fields().len(), reader.count()), (1, 0));
+}
+
+fn read_arrow(bytes: Bytes) -> Vec<RecordBatch> {
+    StreamReader::try_new(bytes.as_ref(), None).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
 fn read_parquet(bytes: Bytes) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
     reader.collect::<Result<_, _>>().unwrap()
@@ -292,9 +328,11 @@ async fn bytes_do_not_depend_on_the_number_of_threads() {
             {
                 let mut query = data.query(format).await;
                 query.sort = sort;
-                query.output = OutputFormat { compression, ..OutputFormat::plain(format) };
+                query.output = OutputFormat::plain(format);
+                if format.is_text() {
+                    query.output.compression = compression;
+                }
                 if format == Format::Parquet {
-                    query.output.compression = Compression::None;
                     query.output.parquet =
                         Some(ParquetOptions { row_group_size: 1_500, ..Default::default() });
                 }

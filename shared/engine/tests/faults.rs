@@ -153,9 +153,16 @@ async fn damage_anywhere_in_a_file_is_an_error_and_never_a_panic_or_a_hang() {
 async fn a_store_that_fails_is_transient_and_leaves_nothing() {
     let data = Data::new().file("a.parquet", &[numbers(60_000)], 5_000);
     for (fault, words) in [(Fault::Full, "no space"), (Fault::Unavailable, "does not answer")] {
-        for (format, after) in
-            [(Format::Csv, 0), (Format::Csv, 600_000), (Format::Parquet, 1_000), (Format::Json, 1_500_000)]
-        {
+        for (format, after) in [
+            (Format::Csv, 0),
+            (Format::Csv, 600_000),
+            (Format::Parquet, 1_000),
+            (Format::Json, 1_500_000),
+            (Format::Arrow, 1_000),
+            (Format::Arrow, 600_000),
+            (Format::Xlsx, 0),
+            (Format::Xlsx, 100_000),
+        ] {
             let blobs = Arc::new(MemoryBlobs::failing(fault, after));
             let job = task(data.dataset().await, data.query(format).await, &blobs);
             let (kind, detail) = transient(engine(2).execute(job).await.unwrap_err());
@@ -181,9 +188,13 @@ async fn a_store_that_hangs_is_given_up_when_nothing_moves() {
 #[tokio::test]
 async fn a_cancelled_job_stops_soon_and_aborts_its_blobs() {
     let data = Data::new().file("a.parquet", &[numbers(200_000)], 20_000);
-    for sort in [vec![], vec![SortKey { column: "t".into(), descending: false }]] {
+    let sorted = vec![SortKey { column: "t".into(), descending: false }];
+    let formats = [Format::Jsonl, Format::Arrow, Format::Xlsx];
+    for (sort, format) in
+        [vec![], sorted].into_iter().flat_map(|sort| formats.map(|format| (sort.clone(), format)))
+    {
         let blobs = Arc::new(MemoryBlobs::failing(Fault::Hang, 1));
-        let mut work = data.query(Format::Jsonl).await;
+        let mut work = data.query(format).await;
         work.sort = sort;
         let job = task(data.dataset().await, work, &blobs);
         let control = Arc::clone(&job.control);

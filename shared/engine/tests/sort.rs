@@ -200,6 +200,21 @@ async fn sorted_parquet_has_the_order() {
 }
 
 #[tokio::test]
+async fn columns_that_were_spilled_give_the_same_bytes_as_those_in_memory() {
+    let (data, _) = data();
+    for format in [Format::Arrow, Format::Xlsx] {
+        let mut work = query(&data, keys(true)).await;
+        work.output = willcall_core::format::OutputFormat::plain(format);
+        work.limit = Some(30_000);
+        let ran = run(&data, work.clone()).await;
+        for threads in [1, 3] {
+            let (engine, _dir) = tight(threads);
+            assert!(run_with(&engine, &data, work.clone()).await.unwrap().bytes() == ran.bytes(), "{format}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_place_to_spill_that_cannot_be_used_is_transient() {
     let (data, _) = data();
     let file = data.dir.path().join("1.parquet");

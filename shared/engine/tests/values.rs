@@ -225,7 +225,7 @@ async fn a_map_without_text_for_keys_fails_at_once_for_text_formats() {
     let field = Arc::new(Field::new("entries", DataType::Struct(entries), false));
     let map: ArrayRef = Arc::new(MapArray::new(field, OffsetBuffer::from_lengths([1]), entry, None, false));
     let data = Data::of(batch(vec![("m", map)]));
-    for format in [Format::Csv, Format::Json, Format::Jsonl] {
+    for format in [Format::Csv, Format::Json, Format::Jsonl, Format::Xlsx] {
         let Err(ExecuteError::Fatal { problem, .. }) = try_run(&data, data.query(format).await).await else {
             panic!("{format}")
         };
@@ -233,6 +233,57 @@ async fn a_map_without_text_for_keys_fails_at_once_for_text_formats() {
         assert!(problem.detail.contains("\"m\""), "{}", problem.detail);
     }
     assert_eq!(run(&data, data.query(Format::Parquet).await).await.delivered.records, 1);
+    assert_eq!(run(&data, data.query(Format::Arrow).await).await.delivered.records, 1);
+}
+
+#[tokio::test]
+async fn text_that_no_cell_holds_fails_and_is_named_and_is_no_matter_where_it_is_left_out() {
+    let texts = (0..5_000).map(|row| if row == 4_321 { "é".repeat(32_768) } else { format!("{row}") });
+    let t: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+    let data = Data::of(batch(vec![("n", Arc::new(Int32Array::from_iter_values(0..5_000))), ("t", t)]));
+    let mut work = data.query(Format::Xlsx).await;
+    work.offset = 300;
+    let Err(ExecuteError::Fatal { problem, .. }) = try_run(&data, work.clone()).await else { panic!() };
+    assert_eq!(problem.kind, ProblemType::UnsupportedFormat);
+    for words in ["record 4022 ", "32768 characters", "\"t\"", "holds 32767"] {
+        assert!(problem.detail.contains(words), "{}", problem.detail);
+    }
+    let left_out = [
+        willcall_core::job::kinds::QueryWork { limit: Some(4_021), ..work.clone() },
+        willcall_core::job::kinds::QueryWork { offset: 4_322, ..work.clone() },
+        willcall_core::job::kinds::QueryWork { fields: vec!["n".into()], ..work },
+    ];
+    for work in left_out {
+        run(&data, work).await;
+    }
+}
+
+#[tokio::test]
+async fn arrow_keeps_what_parquet_has() {
+    let money = Decimal128Array::from(vec![Some(-1), None, Some(10_i128.pow(37))]);
+    let money: ArrayRef = Arc::new(money.with_precision_and_scale(38, 3).unwrap());
+    let zoned = TimestampNanosecondArray::from(vec![Some(-1), None, Some(i64::MAX)]);
+    let zoned: ArrayRef = Arc::new(zoned.with_timezone("Europe/Helsinki"));
+    let mut lists = ListBuilder::new(Int16Builder::new());
+    lists.append_value([Some(1), None]);
+    lists.append_null();
+    lists.append_value([]);
+    let columns = batch(vec![
+        ("u", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None, Some(0)]))),
+        ("b", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
+        ("money", money),
+        ("zoned", zoned),
+        ("lists", Arc::new(lists.finish())),
+        ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"\0"[..]), None, Some(b"")]))),
+    ]);
+    let data = Data::of(columns.clone());
+    let ran = run(&data, data.query(Format::Arrow).await).await;
+    let bytes = ran.bytes();
+    let mut reader = arrow_ipc::reader::StreamReader::try_new(bytes.as_ref(), None).unwrap();
+    let read = reader.next().unwrap().unwrap();
+    assert_eq!(read.columns(), columns.columns());
+    assert_eq!(read.schema().fields(), columns.schema().fields());
+    assert!(reader.next().is_none());
 }
 
 fn columns() -> impl Strategy<Value = RecordBatch> {

@@ -87,6 +87,11 @@ mod tests {
             ("application/json;q=0.5, text/csv;q=0.9", Ok(Some(Format::Csv))),
             ("text/html,application/xml;q=0.9,*/*;q=0.8", Ok(Some(Format::Json))),
             ("application/json;q=0, */*", Ok(Some(Format::Jsonl))),
+            ("application/vnd.apache.arrow.stream", Ok(Some(Format::Arrow))),
+            (
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, */*;q=0.1",
+                Ok(Some(Format::Xlsx)),
+            ),
             ("image/png", Err(())),
             ("application/json;q=0", Err(())),
         ] {

@@ -65,7 +65,7 @@ pub fn frame<'a>(output: &OutputFormat, columns: impl Iterator<Item = &'a str>) 
     match output.format {
         Format::Json => (b"[".to_vec(), b"]"),
         Format::Csv => (csv_header(&output.csv.clone().unwrap_or_default(), columns), b""),
-        Format::Jsonl | Format::Parquet => (Vec::new(), b""),
+        Format::Jsonl | Format::Parquet | Format::Arrow | Format::Xlsx => (Vec::new(), b""),
     }
 }
 

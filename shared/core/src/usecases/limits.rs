@@ -12,6 +12,8 @@ pub const MAX_LABEL_KEY: usize = 64;
 pub const MAX_LABEL_VALUE: usize = 256;
 /// The most entries of `fields`.
 pub const MAX_FIELDS: usize = 1000;
+/// The most columns of a result in `xlsx`: Excel has no more.
+pub const MAX_SHEET_COLUMNS: usize = 16_384;
 /// The most entries of `sort`.
 pub const MAX_SORT: usize = 64;
 /// The most jobs in one page of the list.

@@ -1,13 +1,16 @@
 //! What a result is written as: one file a format, and the compression of text.
 
+pub(crate) mod arrow;
 pub(crate) mod compress;
 mod csv;
 mod json;
 mod number;
 pub(crate) mod parquet;
+pub(crate) mod pieces;
 mod short;
 pub(crate) mod time;
 mod value;
+pub(crate) mod xlsx;
 
 use arrow_array::{ArrayRef, new_empty_array};
 use arrow_schema::FieldRef;
@@ -43,16 +46,9 @@ impl TextEncoder {
             }
             Format::Json => Self::Json(json::JsonEncoder::new(fields, false)),
             Format::Jsonl => Self::Json(json::JsonEncoder::new(fields, true)),
-            Format::Parquet => return Ok(None),
+            Format::Parquet | Format::Arrow | Format::Xlsx => return Ok(None),
         };
-        for field in fields {
-            let none = new_empty_array(field.data_type());
-            if let Err(what) = value::Bound::new(&none, &|_| false) {
-                let detail =
-                    format!("the column {:?} cannot be written as {}: {what}", field.name(), output.format);
-                return Err(fatal(ProblemType::UnsupportedFormat, detail));
-            }
-        }
+        check(output.format, fields)?;
         Ok(Some(encoder))
     }
 
@@ -71,4 +67,16 @@ impl TextEncoder {
             Self::Json(json) => json.encode(columns, rows, chunk),
         }
     }
+}
+
+/// Fails where a column cannot be written value by value.
+fn check(format: Format, fields: &[FieldRef]) -> Outcome<()> {
+    for field in fields {
+        let none = new_empty_array(field.data_type());
+        if let Err(what) = value::Bound::new(&none, &|_| false) {
+            let detail = format!("the column {:?} cannot be written as {format}: {what}", field.name());
+            return Err(fatal(ProblemType::UnsupportedFormat, detail));
+        }
+    }
+    Ok(())
 }

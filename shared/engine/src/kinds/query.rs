@@ -20,8 +20,9 @@ use crate::{
     attempt::Attempt,
     failure::{Outcome, defect},
     formats::{
-        Chunk, TextEncoder,
+        Chunk, TextEncoder, arrow,
         parquet::{self, Columns},
+        xlsx,
     },
     ordered::{Emit, ordered},
     scan::{Reading, Scan, Unit, filter_columns},
@@ -96,7 +97,7 @@ impl Query<'_> {
             let run = Run { query: &self, scan: &scan, reading: &reading, tally: &tally, fields: &fields };
             match encoder {
                 Some(encoder) => run.write_text(scope, encoder, &mut sink),
-                None => run.write_parquet(scope, &mut sink),
+                None => run.write_columns(scope, &mut sink),
             }
         })?;
         let found = match &work.filter {
@@ -118,7 +119,7 @@ impl Query<'_> {
         Ok(Made {
             records: told.records,
             non_finite: told.non_finite,
-            pages: (work.output.format != Format::Parquet).then_some(written.pages),
+            pages: work.output.format.is_text().then_some(written.pages),
             written,
             found,
             schema: fields.iter().map(|field| column(field)).collect(),
@@ -233,13 +234,13 @@ impl Run<'_> {
         }
     }
 
-    fn write_parquet<'scope>(
+    /// Writes a format that takes the records as columns.
+    fn write_columns<'scope>(
         &self,
         scope: &'scope Scope<'scope, '_>,
         sink: &mut Sink,
     ) -> Outcome<text::Told> {
         let query = self.query;
-        let options = query.work.output.parquet.clone().unwrap_or_default();
         let batches: Box<dyn Iterator<Item = Outcome<Columns>> + Send + 'scope> =
             if query.work.sort.is_empty() {
                 query.attempt.control.enter(Stage::Writing);
@@ -250,17 +251,28 @@ impl Run<'_> {
             } else {
                 Box::new(self.sorted(scope)?)
             };
-        let records = parquet::write(
-            scope,
-            &query.attempt,
-            query.threads(),
-            &options,
-            self.fields,
-            self.scan.without_dictionary(),
-            batches,
-            sink,
-        )?;
-        Ok(text::Told { records, non_finite: 0 })
+        let (attempt, threads, output) = (&query.attempt, query.threads(), &query.work.output);
+        let mut non_finite = 0;
+        let records = match output.format {
+            Format::Arrow => arrow::write(scope, attempt, threads, self.fields, batches, sink)?,
+            Format::Parquet => {
+                let options = output.parquet.clone().unwrap_or_default();
+                let plain = self.scan.without_dictionary();
+                parquet::write(scope, attempt, threads, &options, self.fields, plain, batches, sink)?
+            }
+            Format::Xlsx => {
+                let book = xlsx::Book {
+                    title: &query.dataset.name,
+                    sheet_rows: xlsx::SHEET_ROWS,
+                    fields: self.fields,
+                };
+                let (records, odd) = xlsx::write(scope, attempt, threads, &book, batches, sink)?;
+                non_finite = odd;
+                records
+            }
+            Format::Json | Format::Jsonl | Format::Csv => return Err(defect("text without its encoder")),
+        };
+        Ok(text::Told { records, non_finite })
     }
 
     /// The units to read: without a filter, those alone that hold records within offset and limit.

@@ -12,7 +12,8 @@ use crate::{
     usecases::{
         CsvDraft, ParquetDraft, QueryDraft,
         limits::{
-            DEFAULT_PAGE_SIZE, MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, MAX_SORT,
+            DEFAULT_PAGE_SIZE, MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME,
+            MAX_SHEET_COLUMNS, MAX_SORT,
         },
     },
 };
@@ -34,6 +35,11 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
     let fields = fields(&dataset, draft, &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);
     let output = output(plan, draft, &mut errors);
+    if output.format == Format::Xlsx && fields.len() > MAX_SHEET_COLUMNS {
+        let detail =
+            format!("are {} columns, and a sheet of xlsx has at most {MAX_SHEET_COLUMNS}", fields.len());
+        errors.push(FieldError::at("fields", detail));
+    }
     let page_size = match draft.page_size {
         None => DEFAULT_PAGE_SIZE,
         Some(size) => u32::try_from(size)
@@ -208,9 +214,14 @@ fn output(plan: &Plan, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> Outp
         }
     };
     if compression != Compression::None && !format.is_text() {
-        let detail = format!(
-            "{format} is compressed inside: leave compression out, and choose with {format}.compression"
-        );
+        let detail = match format {
+            Format::Parquet => {
+                "parquet is compressed inside: leave compression out, and choose with parquet.compression"
+                    .into()
+            }
+            Format::Xlsx => "xlsx is compressed inside: leave compression out".into(),
+            _ => format!("is for text, and {format} is none: leave compression out"),
+        };
         errors.push(FieldError::at("compression", detail));
     }
     if draft.csv.is_some() && format != Format::Csv {
