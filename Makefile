@@ -11,6 +11,7 @@ CARGO_LAMBDA := $(CACHE)/cargo-lambda-1.9.2
 INFRA_VENV := $(CACHE)/infra-$(shell sha256sum infra/requirements.txt | cut -c1-12)
 CHECKOV_VENV := $(CACHE)/checkov-$(shell sha256sum infra/requirements-checkov.txt | cut -c1-12)
 CDK_MODULES := $(CACHE)/cdk-$(shell sha256sum infra/cdk/package-lock.json | cut -c1-12)
+JS := $(CACHE)/js-$(shell sha256sum tests/clients/js/package-lock.json | cut -c1-12)
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 CARGO_MACHETE := $(CACHE)/tools/bin/cargo-machete
 
@@ -37,8 +38,8 @@ aws-local: $(VENV)/ready ## Run the AWS host on this machine, on an emulator or 
 	scripts/aws-local.sh "$(VENV)" $(ARGS)
 
 .PHONY: test
-test: $(VENV)/ready ## Run all tests: Rust, and independent clients and readers in Python.
-	scripts/test.sh "$(VENV)"
+test: $(VENV)/ready $(JS)/ready ## Run all tests: Rust, and independent clients and readers in Python.
+	scripts/test.sh "$(VENV)" "$(JS)"
 
 .PHONY: check
 check: fmt-check clippy doc invariants deny unused infra-check ## Everything that reads the code without running it.
@@ -99,6 +100,12 @@ $(CARGO_LAMBDA)/ready:
 $(VENV)/ready:
 	python3 -m venv "$(VENV)"
 	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+$(JS)/ready: tests/clients/js/package.json tests/clients/js/package-lock.json
+	mkdir -p "$(JS)"
+	cp $^ "$(JS)"
+	npm ci --silent --no-audit --no-fund --prefix "$(JS)"
 	touch $@
 
 $(INFRA_VENV)/ready:

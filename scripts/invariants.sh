@@ -27,6 +27,7 @@ links willcall "aws-.*|$lambda|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
+links willcall-webhook "$engine|$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 links willcall-lambda "$engine|rusqlite|willcall-embedded|willcall-http|reqwest"
 # A cold start of these has no query engine to load.

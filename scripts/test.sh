@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Runs every test. Takes the directory of a Python environment that holds tests/requirements.txt.
+# Runs every test. Takes the directory of a Python environment that holds tests/requirements.txt, and one in which the
+# packages of tests/clients/js are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
+export WILLCALL_TEST_JS=$2
 # Tests of the AWS adapters start an emulator with it.
 export WILLCALL_TEST_PYTHON=$venv/bin/python
 

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     commands::{
-        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token,
+        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token, webhook,
     },
     failure::EXIT_CODES,
 };
@@ -115,6 +115,9 @@ pub(crate) enum Command {
     Dataset(dataset::DatasetCommand),
     /// Make, list and revoke tokens, also beside a running server
     Token(token::TokenArgs),
+    /// Make, test and rotate webhooks, and see what was told of a job
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Show accounts, and give them plans
     Account(account::AccountArgs),
     /// Check a catalog and its data sets, or bring them to AWS

@@ -11,19 +11,23 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
     JobRef,
-    ports::{Accounts, CatalogSource, Clock, DatasetInspector, SignedFiles, SystemClock},
+    catalog::CatalogFile,
+    ports::{Accounts, CatalogSource, Clock, DatasetInspector, Notice, SignedFiles, SystemClock},
     usecases::{
-        App, Settings,
+        App, Notifier, Settings,
         accounts::Registry,
         sweep::sweep,
+        webhooks::{notify, sweep_notices, take_up},
         work::{Disposition, LeaseSettings, Worker, work},
     },
+    webhook::AllowList,
 };
 use willcall_embedded::{
-    Database, Embedded, EmbeddedConfig, FileCatalog, Handled, OpenError, SqliteAccounts, SqliteJobQueue,
-    run_sweeper, run_workers,
+    Database, Embedded, EmbeddedConfig, FileCatalog, Handled, InProcessNotices, OpenError, SqliteAccounts,
+    SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{
     args::Global,
@@ -42,12 +46,17 @@ const MAX_LOST: u32 = 30;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long workers may take to hand their jobs back. The engine stops within a second or so.
 const HAND_BACK: Duration = Duration::from_secs(15);
+/// Webhooks that are sent at once.
+const SENT_AT_ONCE: usize = 32;
+/// How long those under way may take once the server stops: they are sent again at the next start, with the same id.
+const LAST_DELIVERIES: Duration = Duration::from_secs(3);
 
 /// The wired parts of one box.
 pub(crate) struct Host {
     pub(crate) app: App,
     files: Arc<dyn SignedFiles>,
     queue: SqliteJobQueue,
+    notices: InProcessNotices,
     data_dir: PathBuf,
 }
 
@@ -55,6 +64,7 @@ impl Host {
     /// Opens the data directory, which is this process's alone from now on, and the catalog.
     pub(crate) async fn open(global: &Global, public_url: &str) -> Result<Self, Failure> {
         let catalog = open_catalog(global).await?;
+        let allow = webhooks_allowed(global)?;
         let data_dir = std::path::absolute(&global.data_dir).unwrap_or_else(|_| global.data_dir.clone());
         let embedded = Embedded::open(&data_dir, EmbeddedConfig::default())
             .await
@@ -62,6 +72,14 @@ impl Host {
         // What the sorts of a dead process put aside; where it cannot be removed, new ones do not mind it.
         let _ = std::fs::remove_dir_all(data_dir.join(SPILL_DIR));
         let parts = embedded.app_parts();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let notifier = Notifier {
+            store: parts.webhooks,
+            queue: parts.notices,
+            sender: Arc::new(HttpSender::new(allow)),
+            vault: Arc::new(SealingVault::new(embedded.webhook_key())),
+            clock: Arc::clone(&clock),
+        };
         let app = App {
             jobs: parts.jobs,
             queue: parts.queue,
@@ -69,7 +87,8 @@ impl Host {
             accounts: parts.accounts,
             catalog,
             signals: parts.signals,
-            clock: Arc::new(SystemClock),
+            notifier,
+            clock,
             settings: Settings {
                 public_url: public_url.to_owned(),
                 max_wait: Duration::from_secs(60),
@@ -78,7 +97,7 @@ impl Host {
                 inline_limit: None,
             },
         };
-        Ok(Self { app, files: parts.files, queue: embedded.queue(), data_dir })
+        Ok(Self { app, files: parts.files, queue: embedded.queue(), notices: embedded.notices(), data_dir })
     }
 
     /// The whole API.
@@ -98,15 +117,26 @@ impl Host {
         };
         let handler = move |job: JobRef, shutdown: CancellationToken| {
             let worker = worker.clone();
-            async move {
-                match work(&worker, &job, &shutdown).await {
-                    Disposition::Done => Handled::Done,
-                    Disposition::RetryAfter(after) => Handled::RetryAfter(after),
-                    Disposition::Leave => Handled::Leave,
-                }
-            }
+            async move { handled(work(&worker, &job, &shutdown).await) }
         };
         run_workers(self.queue.clone(), workers, handler, shutdown, HAND_BACK).await;
+    }
+
+    /// Tells those who are to be told until `shutdown`, beginning with what the last process left.
+    pub(crate) async fn notify(&self, shutdown: CancellationToken) {
+        let notifier = self.app.notifier.clone();
+        match take_up(&notifier).await {
+            Ok(0) => {}
+            Ok(notices) => tracing::info!(notices, "took up notices that the last run left"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "failed to take up notices, the sweeper will")
+            }
+        }
+        let handler = move |notice: Notice| {
+            let notifier = notifier.clone();
+            async move { handled(notify(&notifier, &notice).await) }
+        };
+        run_notifier(self.notices.clone(), SENT_AT_ONCE, handler, shutdown, LAST_DELIVERIES).await;
     }
 
     /// Sweeps until `shutdown`.
@@ -119,6 +149,11 @@ impl Host {
                     Ok(swept) if swept == Default::default() => {}
                     Ok(swept) => tracing::info!(?swept, "swept"),
                     Err(error) => tracing::error!(error = chain(&error), "failed to sweep"),
+                }
+                match sweep_notices(&app.notifier).await {
+                    Ok(swept) if swept == Default::default() => {}
+                    Ok(swept) => tracing::info!(?swept, "swept notices"),
+                    Err(error) => tracing::error!(error = chain(&error), "failed to sweep notices"),
                 }
             }
         };
@@ -135,6 +170,21 @@ impl Host {
     pub(crate) fn remove_address(&self) {
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
     }
+}
+
+fn handled(disposition: Disposition) -> Handled {
+    match disposition {
+        Disposition::Done => Handled::Done,
+        Disposition::RetryAfter(after) => Handled::RetryAfter(after),
+        Disposition::Leave => Handled::Leave,
+    }
+}
+
+/// What the operator lets webhooks reach beside the public internet.
+fn webhooks_allowed(global: &Global) -> Result<AllowList, Failure> {
+    CatalogFile::read(&catalog_path(global)?)
+        .map(|file| file.webhooks)
+        .map_err(|error| Failure::new(Exit::Usage, chain(&error)))
 }
 
 /// What accounts and tokens are kept with. It works beside a running server: the database takes a second process,

@@ -68,6 +68,12 @@ pub(crate) struct QueryArgs {
     /// A mark of your own on the job (repeatable)
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
+    /// Where the end of the job is told: https://example.com/hook
+    #[arg(long, value_name = "URL")]
+    notification_url: Option<String>,
+    /// How it is told: POST or GET [default: POST]
+    #[arg(long, value_name = "METHOD", requires = "notification_url")]
+    notification_method: Option<String>,
 }
 
 /// A request to submit a query.
@@ -131,6 +137,8 @@ impl QueryArgs {
             ("page_size", self.page_size.map(Value::from)),
             ("name", text(&self.name)),
             ("labels", (!labels.is_empty()).then_some(Value::Object(labels))),
+            ("notification_url", text(&self.notification_url)),
+            ("notification_method", text(&self.notification_method)),
         ];
         let members =
             members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();

@@ -12,6 +12,7 @@ mod one_box;
 mod requests;
 mod results;
 mod submissions;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     willcall_tests::run(
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),
+            webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),
             aws_services::scenarios(),

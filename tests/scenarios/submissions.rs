@@ -167,10 +167,10 @@ async fn identical_jobs_are_joined_and_run_again_deliver_the_same(on: On) -> Res
     Ok(())
 }
 
-async fn one_accounts_many_jobs_do_not_delay_anothers_one(_: On) -> Result<()> {
-    let host = OneBox::numbers(50_000).await?;
+async fn one_accounts_many_jobs_do_not_delay_anothers_one(on: On) -> Result<()> {
+    let host = on.numbers(50_000).await?;
     let many = host.client();
-    let one = many.with_token(Some(&host.token("one", "everything", "submit")?));
+    let one = host.client_of("one", "everything", "submit")?;
     let query = json!({"sort": ["mixed"], "format": "csv", "compression": "gzip"});
     let submits = (0..400).map(|_| submit(&many, "", &query));
     let answers: Vec<_> = stream::iter(submits).buffer_unordered(16).collect().await;

@@ -3,9 +3,11 @@
 mod client;
 mod data;
 mod host;
+mod receiver;
 mod suite;
 
 pub use client::{Answer, Client, id, unique};
 pub use data::{numbers, numbers_file, write_numbers, write_texts};
 pub use host::{Aws, Deployed, Directory, Host, OneBox, Operator, chance};
+pub use receiver::{Manner, Received, Receiver};
 pub use suite::{Needs, On, Run, Scenario, run};

@@ -3,6 +3,7 @@
 mod download;
 mod follow;
 mod transport;
+mod webhooks;
 pub(crate) mod wire;
 
 use std::{future::Future, time::Duration};

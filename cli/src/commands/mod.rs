@@ -12,6 +12,7 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod token;
+pub(crate) mod webhook;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Download(args) => download::run(global, args).await,
         Command::Dataset(command) => dataset::run(global, command).await,
         Command::Token(args) => token::run(global, args).await,
+        Command::Webhook(command) => webhook::run(global, command).await,
         Command::Account(args) => account::run(global, args).await,
         Command::Catalog(command) => catalog::run(global, command).await,
     }
@@ -84,10 +86,11 @@ impl Session {
         let (shutdown, host) = (CancellationToken::new(), Arc::new(host));
         let mut tasks = Vec::new();
         if work == Work::Here {
-            let (worker, sweeper) = (Arc::clone(&host), Arc::clone(&host));
-            let (stop_work, stop_sweep) = (shutdown.clone(), shutdown.clone());
+            let (worker, notifier, sweeper) = (Arc::clone(&host), Arc::clone(&host), Arc::clone(&host));
+            let [stop_work, stop_notify, stop_sweep] = [(); 3].map(|()| shutdown.clone());
             // Two, so that what an earlier command left does not keep this one's job waiting.
             tasks.push(tokio::spawn(async move { worker.work(2, stop_work).await }));
+            tasks.push(tokio::spawn(async move { notifier.notify(stop_notify).await }));
             tasks.push(tokio::spawn(async move { sweeper.sweep(stop_sweep).await }));
         }
         Ok(Self { client, local: Some(Local { shutdown, tasks }) })

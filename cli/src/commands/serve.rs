@@ -1,4 +1,4 @@
-//! `serve`: the HTTP API, workers and sweeper in one process.
+//! `serve`: the HTTP API, workers, notifier and sweeper in one process.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -160,7 +160,7 @@ async fn announce(global: &Global, host: &Host, url: &str, token: Option<&Token>
     ))
 }
 
-/// Workers and sweeper, on threads of their own that give way to those that answer requests. The engine's threads are
+/// Workers, notifier and sweeper, on threads of their own that give way to those that answer requests. The engine's threads are
 /// theirs, so they give way too.
 struct Work {
     runtime: Option<Runtime>,
@@ -176,10 +176,11 @@ impl Work {
             .enable_all()
             .build()
             .map_err(|error| Failure::caused(Exit::Failed, "cannot start workers", &error))?;
-        let (worker, sweeper) = (Arc::clone(host), Arc::clone(host));
-        let (stop_work, stop_sweep) = (shutdown.clone(), shutdown.clone());
+        let (worker, notifier, sweeper) = (Arc::clone(host), Arc::clone(host), Arc::clone(host));
+        let [stop_work, stop_notify, stop_sweep] = [(); 3].map(|()| shutdown.clone());
         let tasks = vec![
             runtime.spawn(async move { worker.work(workers, stop_work).await }),
+            runtime.spawn(async move { notifier.notify(stop_notify).await }),
             runtime.spawn(async move { sweeper.sweep(stop_sweep).await }),
         ];
         Ok(Self { runtime: Some(runtime), tasks })

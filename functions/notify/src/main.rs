@@ -1,11 +1,15 @@
-//! The Lambda function that hears of jobs that have ended.
+//! The Lambda function that sends webhooks.
 
 use std::process::ExitCode;
 
 use lambda_runtime::service_fn;
-use willcall_lambda::{notify, start};
+use willcall_lambda::{NoticeConsumer, Part, start};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    start(async |_| lambda_runtime::run(service_fn(notify)).await).await
+    start(async |host| {
+        let consumer = NoticeConsumer::new(host.notifier(&[Part::Notices, Part::Secrets])?);
+        lambda_runtime::run(service_fn(|event| consumer.handle(event))).await
+    })
+    .await
 }

@@ -8,7 +8,7 @@ use willcall_lambda::{Api, Part, start};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start(async |host| {
-        let app = host.app(&[Part::Catalog, Part::Queue])?;
+        let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices, Part::Secrets])?;
         lambda_http::run(Api::new(app, host.public_url(), submit_routes)).await
     })
     .await

@@ -8,7 +8,7 @@ use willcall_lambda::{Part, Sweeper, start};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start(async |host| {
-        let sweeper = Sweeper::new(host.app(&[Part::Queue])?);
+        let sweeper = Sweeper::new(host.app(&[Part::Queue, Part::Notices])?);
         lambda_runtime::run(service_fn(|event| sweeper.handle(event))).await
     })
     .await

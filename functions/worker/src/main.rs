@@ -13,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     start(async |host| {
-        let app = host.app(&[Part::Catalog, Part::Queue])?;
+        let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices])?;
         let (tmp, size) = (env::temp_dir(), host.size());
         let config = EngineConfig::for_size(tmp, size.memory, size.disk);
         let executor = Arc::new(Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?));

@@ -22,6 +22,9 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
   const consume = (sid: string, queueArn: string) =>
     allow(sid, ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [queueArn]);
   const send = (sid: string) => allow(sid, ['sqs:SendMessage'], [jobs.queue.queueArn]);
+  const wakeSenders = () => allow('WakeSenders', ['sqs:SendMessage'], [notifications.queue.queueArn]);
+  const keepKeyOfSecrets = () =>
+    allow('KeepKeyOfSecrets', ['s3:GetObject', 's3:PutObject'], objects('keys/webhooks'));
   const readCatalog = () => allow('ReadCatalog', ['s3:GetObject'], objects('catalog/catalog.json'));
   const keepLargeRequests = () =>
     allow('KeepLargeRequests', ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], objects('requests/*'));
@@ -36,6 +39,8 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       allow('SignLinksAndRemoveResults', ['s3:GetObject', 's3:DeleteObject'], objects('results/*')),
       list('FindWhatToRemove', 'requests/*', 'results/*'),
       send('WakeWorkers'),
+      wakeSenders(),
+      keepKeyOfSecrets(),
     ],
     records: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
@@ -59,6 +64,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     worker: [
       consume('ReceiveMessages', jobs.queue.queueArn),
       send('SendRetries'),
+      wakeSenders(),
       // A job that ends gives its place among the open ones back, and one that completes adds to the account's day.
       onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       allow(
@@ -73,13 +79,20 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       ),
       list('ListDataAndResults', 'datasets/*', 'results/*'),
     ],
-    notify: [consume('ReceiveMessages', notifications.queue.queueArn)],
+    notify: [
+      consume('ReceiveMessages', notifications.queue.queueArn),
+      wakeSenders(),
+      onJobs('KeepDeliveries', 'dynamodb:GetItem', 'dynamodb:PutItem'),
+      keepKeyOfSecrets(),
+    ],
     sweeper: [
       allow('FindWhatIsDue', ['dynamodb:Query'], [`${table.tableArn}/index/due`]),
       onJobs('MoveJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      onJobs('FindDeliveries', 'dynamodb:Query'),
       allow('RemoveRequestsAndResults', ['s3:DeleteObject'], objects('requests/*', 'results/*')),
       list('FindWhatToRemove', 'requests/*', 'results/*'),
       send('SendMessagesAgain'),
+      wakeSenders(),
       consume('ReceiveDeadLetters', jobs.deadLetters.queueArn),
     ],
   };

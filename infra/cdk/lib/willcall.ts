@@ -239,7 +239,7 @@ export class Willcall extends Construct {
         reportBatchItemFailures: true,
       });
     consume('WorkerFunctionJobs', worker, this.jobsQueue, 1, props.workerConcurrency ?? 10);
-    consume('NotifyFunctionNotifications', notify, this.notifyQueue, 10, 10);
+    consume('NotifyFunctionNotifications', notify, this.notifyQueue, 1, 10);
     consume('SweeperFunctionDeadLetters', sweeper, this.jobsDeadLetters, 10, 2);
     new events.Rule(this, 'SweeperFunctionEveryMinute', {
       schedule: events.Schedule.rate(Duration.minutes(1)),

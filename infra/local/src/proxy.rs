@@ -80,7 +80,8 @@ impl Proxy {
         }
     }
 
-    /// The host stays what the client called: it is part of what is signed.
+    /// The host stays what the client called: it is part of what is signed. The body is passed on once it is there: a
+    /// back end that serves one request at a time must not wait for a function that hangs.
     async fn pass_on(&self, request: Request<Incoming>, path: &str) -> Result<Response<Body>, Cut> {
         let uri: Uri = format!("{}{path}", self.endpoint).parse().map_err(|_| Cut)?;
         let (mut parts, body) = request.into_parts();
@@ -88,7 +89,7 @@ impl Proxy {
         parts.headers.remove(header::CONNECTION);
         // The body is asked for already, and so on its way.
         parts.headers.remove(header::EXPECT);
-        let body = body.map_err(Into::into).boxed_unsync();
+        let body = full(body.collect().await.map_err(|_| Cut)?.to_bytes());
         match self.upstream.request(Request::from_parts(parts, body)).await {
             Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
             Err(_) => plain(502, "text/plain", format!("the back end at {} does not answer", self.endpoint)),

@@ -19,6 +19,8 @@ use crate::{
 /// How often an empty queue is looked into. Not a long poll: emulators that serve one request at a time would serve
 /// nothing else meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often at last, where it stays empty.
+const IDLE: Duration = Duration::from_millis(400);
 /// The most that SQS hands out, or takes back, at once.
 const MOST: usize = 10;
 
@@ -40,11 +42,16 @@ impl Mapping {
     pub(crate) async fn run(self: Arc<Self>) {
         let most = self.spec.maximum_concurrency.unwrap_or(self.function.limit).max(1);
         let places = Arc::new(Semaphore::new(most));
+        let mut pause = LOOK;
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.receive().await {
-                Ok(batch) if batch.is_empty() => tokio::time::sleep(LOOK).await,
+                Ok(batch) if batch.is_empty() => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(IDLE);
+                }
                 Ok(batch) => {
+                    pause = LOOK;
                     tokio::spawn(Arc::clone(&self).handle(batch, place));
                 }
                 Err(error) => {

@@ -23,6 +23,9 @@ pub enum ConfigError {
     /// A variable is missing, or empty.
     #[error("{0} is not set")]
     NotSet(&'static str),
+    /// A variable holds what it cannot; the words say what.
+    #[error("{0}: {1}")]
+    Invalid(&'static str, String),
     /// A variable is not UTF-8.
     #[error("{0} is not valid UTF-8")]
     NotUnicode(&'static str),

@@ -86,7 +86,7 @@ impl JobQueue for SqsJobQueue {
 }
 
 /// Rounded up: a message that came too early would find its job not ready.
-fn delay_seconds(delay: Duration) -> i32 {
+pub(crate) fn delay_seconds(delay: Duration) -> i32 {
     let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
     i32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or(0)
 }

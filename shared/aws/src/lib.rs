@@ -15,7 +15,10 @@ mod dynamo;
 mod failure;
 mod job_queue;
 mod job_store;
+mod notice_queue;
 mod signals;
+mod vault_key;
+mod webhook_store;
 
 pub use self::{
     accounts::DynamoAccounts,
@@ -26,8 +29,11 @@ pub use self::{
     clients::Clients,
     config::{AwsConfig, ConfigError},
     data_files::S3DataFiles,
-    dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, PARTITION_KEY, SORT_KEY, TTL},
+    dynamo::{DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, NOTICE_SHARDS_FROM, PARTITION_KEY, SORT_KEY, TTL},
     job_queue::{MESSAGE_SCHEMA, MessageError, SqsJobQueue, parse_message},
     job_store::DynamoJobStore,
+    notice_queue::{SqsNoticeQueue, parse_notice},
     signals::PollingSignals,
+    vault_key::{S3VaultKey, VAULT_KEY_OBJECT},
+    webhook_store::DynamoWebhookStore,
 };

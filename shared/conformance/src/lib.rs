@@ -16,12 +16,14 @@ pub mod data_files;
 pub mod job_queue;
 pub mod job_store;
 mod memory;
+pub mod notice_queue;
 pub mod samples;
 pub mod signals;
+pub mod webhook_store;
 
 pub use self::memory::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script,
+    Answer, FakeExecutor, FakeNotifier, FakeSender, FixedCatalog, MemoryAccounts, MemoryBlobStore,
+    MemoryJobQueue, MemoryJobStore, MemoryNoticeQueue, MemorySignals, MemoryWebhookStore, OpenVault, Script,
 };
 
 /// Names a suite's cases once, and makes of that list both what runs a case by name and the macro that expands to

@@ -70,6 +70,8 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         leased_until: None,
         due_at: Some(created.plus(UNSENT_DUE)),
         resends: 0,
+        notify: Vec::new(),
+        events: 0,
         daily: DailyLimits::default(),
         dry_run: None,
     }

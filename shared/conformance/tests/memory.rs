@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use willcall_conformance::{
-    MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemorySignals,
+    MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemoryNoticeQueue, MemorySignals,
     accounts::AccountsHarness, blob_store::BlobStoreHarness, job_queue::JobQueueHarness,
-    job_store::JobStoreHarness, samples::START, signals::SignalsHarness,
+    job_store::JobStoreHarness, notice_queue::NoticeQueueHarness, samples::START, signals::SignalsHarness,
+    webhook_store::WebhookStoreHarness,
 };
 use willcall_core::{
     JobRef, Timestamp,
-    ports::{Accounts, BlobStore, JobQueue, JobStore, ManualClock, Signals},
+    ports::{
+        Accounts, BlobStore, JobQueue, JobStore, ManualClock, Notice, NoticeQueue, Signals, WebhookStore,
+    },
 };
 
 #[derive(Default)]
@@ -103,6 +106,46 @@ impl JobQueueHarness for Queue {
     }
 }
 
+#[async_trait]
+impl WebhookStoreHarness for Memory {
+    async fn fresh() -> Self {
+        Self::default()
+    }
+
+    fn jobs(&self) -> Arc<dyn JobStore> {
+        Arc::new(self.jobs.clone())
+    }
+
+    fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(self.jobs.webhooks())
+    }
+}
+
+struct Notices {
+    clock: Arc<ManualClock>,
+    queue: MemoryNoticeQueue,
+}
+
+#[async_trait]
+impl NoticeQueueHarness for Notices {
+    async fn fresh() -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self { queue: MemoryNoticeQueue::new(Arc::clone(&clock) as _), clock }
+    }
+
+    fn queue(&self) -> Arc<dyn NoticeQueue> {
+        Arc::new(self.queue.clone())
+    }
+
+    async fn receive(&self) -> Option<Notice> {
+        self.queue.receive()
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+}
+
 mod job_store {
     willcall_conformance::job_store_suite!(super::Memory);
 }
@@ -117,4 +160,10 @@ mod accounts {
 }
 mod signals {
     willcall_conformance::signals_suite!(super::Memory);
+}
+mod webhook_store {
+    willcall_conformance::webhook_store_suite!(super::Memory);
+}
+mod notice_queue {
+    willcall_conformance::notice_queue_suite!(super::Notices);
 }

@@ -16,6 +16,7 @@ pub mod telemetry;
 pub mod time;
 pub mod token;
 pub mod usecases;
+pub mod webhook;
 
 pub use error::{Error, FieldError};
 pub use id::{AccountId, JobId, JobRef};

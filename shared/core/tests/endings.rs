@@ -10,8 +10,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use willcall_conformance::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script, samples,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script, samples,
 };
 use willcall_core::{
     JobRef,
@@ -80,6 +80,7 @@ impl World {
             accounts: Arc::new(MemoryAccounts::default()),
             catalog: Arc::new(FixedCatalog::new(catalog())),
             signals: Arc::new(signals),
+            notifier: FakeNotifier::new(&jobs, clock.clone()).notifier(),
             clock: clock.clone(),
             settings: Settings {
                 public_url: "http://host".into(),

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use willcall_conformance::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script,
 };
 use willcall_core::{
     Error, JobId, JobRef, Timestamp,
@@ -85,6 +85,7 @@ impl World {
             accounts: Arc::new(MemoryAccounts::default()),
             catalog: Arc::new(catalog.clone()),
             signals: Arc::new(signals),
+            notifier: FakeNotifier::new(&jobs, clock.clone()).notifier(),
             clock: clock.clone(),
             settings: Settings {
                 public_url: "http://host".into(),

@@ -13,17 +13,18 @@ use willcall_core::{
     Timestamp,
     job::Transition,
     ports::{
-        Accounts, BlobStore, Clock, JobQueue, JobStore, QueueError, Signals, SignedFiles, StoreError,
-        SystemClock,
+        Accounts, BlobStore, Clock, JobQueue, JobStore, NoticeQueue, QueueError, Signals, SignedFiles,
+        StoreError, SystemClock, WebhookStore,
     },
 };
 
 use crate::{
-    DirBlobStore, InProcessSignals, OpenBlobStoreError, OpenDatabaseError, SqliteAccounts, SqliteJobQueue,
-    SqliteJobStore,
+    DirBlobStore, InProcessNotices, InProcessSignals, KeyFileError, OpenBlobStoreError, OpenDatabaseError,
+    SqliteAccounts, SqliteJobQueue, SqliteJobStore, SqliteWebhookStore,
     blob_store::make_directory,
     database::{Database, Durability, Failed, Never},
     job_store::{read_job, reference, update_job},
+    key_file::{KEY_LEN, read_or_create_key},
     leftovers,
 };
 
@@ -46,6 +47,9 @@ pub struct Embedded {
     queue: SqliteJobQueue,
     blobs: DirBlobStore,
     accounts: SqliteAccounts,
+    webhooks: SqliteWebhookStore,
+    notices: InProcessNotices,
+    webhook_key: [u8; KEY_LEN],
     signals: InProcessSignals,
     recovered: Recovered,
 }
@@ -65,6 +69,10 @@ pub struct AppParts {
     pub accounts: Arc<dyn Accounts>,
     /// What wakes those who wait for a job.
     pub signals: Arc<dyn Signals>,
+    /// Who is told of jobs, and what became of it.
+    pub webhooks: Arc<dyn WebhookStore>,
+    /// What wakes those who tell.
+    pub notices: Arc<dyn NoticeQueue>,
 }
 
 /// What a start found to be taken up again.
@@ -100,6 +108,9 @@ pub enum OpenError {
     /// Its results cannot be opened.
     #[error(transparent)]
     Blobs(#[from] OpenBlobStoreError),
+    /// The key of webhooks' secrets cannot be used.
+    #[error(transparent)]
+    WebhookKey(#[from] KeyFileError),
     /// What the database holds cannot be taken up.
     #[error("{}: what the last run left cannot be taken up", path.display())]
     Recover {
@@ -127,7 +138,7 @@ impl Embedded {
     pub async fn open(path: &Path, config: EmbeddedConfig) -> Result<Self, OpenError> {
         let owned = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || open_files(&owned)).await;
-        let (database, blobs) = opened.unwrap_or_else(|stopped| {
+        let (database, blobs, webhook_key) = opened.unwrap_or_else(|stopped| {
             Err(OpenError::Directory { path: path.to_owned(), source: io::Error::other(stopped) })
         })?;
         let recovered = recover(&database, config.clock.now())
@@ -141,6 +152,7 @@ impl Embedded {
             );
         }
         let now = config.clock.now();
+        let notices = InProcessNotices::new(Arc::clone(&config.clock));
         let queue = SqliteJobQueue::open(Arc::clone(&database), config.clock)
             .await
             .map_err(|source| OpenError::Queue { path: path.to_owned(), source })?;
@@ -149,7 +161,10 @@ impl Embedded {
         let signals = InProcessSignals::default();
         Ok(Self {
             jobs: SqliteJobStore::new(Arc::clone(&database), signals.clone()),
+            webhooks: SqliteWebhookStore::new(Arc::clone(&database)),
             accounts: SqliteAccounts::new(database),
+            notices,
+            webhook_key,
             queue,
             blobs,
             signals,
@@ -166,7 +181,20 @@ impl Embedded {
             files: Arc::new(self.blobs.clone()),
             accounts: Arc::new(self.accounts.clone()),
             signals: Arc::new(self.signals.clone()),
+            webhooks: Arc::new(self.webhooks.clone()),
+            notices: Arc::new(self.notices.clone()),
         }
+    }
+
+    /// The queue of notices, to receive from: what [`run_notifier`](crate::run_notifier) takes.
+    pub fn notices(&self) -> InProcessNotices {
+        self.notices.clone()
+    }
+
+    /// The key that hides the secrets of webhooks, from a file beside the database: whoever has a copy of the database alone
+    /// does not have them.
+    pub fn webhook_key(&self) -> [u8; KEY_LEN] {
+        self.webhook_key
     }
 
     /// The queue, to receive from: what [`run_workers`](crate::run_workers) takes.
@@ -180,13 +208,14 @@ impl Embedded {
     }
 }
 
-fn open_files(path: &Path) -> Result<(Arc<Database>, DirBlobStore), OpenError> {
+fn open_files(path: &Path) -> Result<(Arc<Database>, DirBlobStore, [u8; KEY_LEN]), OpenError> {
     let failed = |source| OpenError::Directory { path: path.to_owned(), source };
     make_directory(path).map_err(failed)?;
     let lock = lock(path)?;
     let database = Database::open(&path.join("willcall.db"))?.holding(lock);
     let blobs = DirBlobStore::open(&path.join("blobs"), &path.join("link.key"))?;
-    Ok((Arc::new(database), blobs))
+    let webhook_key = read_or_create_key(&path.join("webhook.key"))?;
+    Ok((Arc::new(database), blobs, webhook_key))
 }
 
 /// The lock goes with the process, however it ends.

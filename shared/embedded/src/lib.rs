@@ -7,18 +7,24 @@ mod database;
 mod host;
 mod job_queue;
 mod job_store;
+mod key_file;
 mod leftovers;
+mod notices;
 mod signals;
+mod webhooks;
 mod workers;
 
 pub use self::{
     accounts::SqliteAccounts,
-    blob_store::{DirBlobStore, LinkKeyError, OpenBlobStoreError},
+    blob_store::{DirBlobStore, OpenBlobStoreError},
     catalog::{CatalogProblem, FileCatalog},
     database::{Database, OpenDatabaseError},
     host::{AppParts, Embedded, EmbeddedConfig, OpenError, Recovered},
     job_queue::{Message, SqliteJobQueue},
     job_store::SqliteJobStore,
+    key_file::{KeyFileError, read_or_create_key},
+    notices::{InProcessNotices, run_notifier},
     signals::InProcessSignals,
+    webhooks::SqliteWebhookStore,
     workers::{Handled, run_sweeper, run_workers},
 };

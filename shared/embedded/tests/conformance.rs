@@ -13,16 +13,22 @@ use willcall_conformance::{
     blob_store::BlobStoreHarness,
     job_queue::JobQueueHarness,
     job_store::JobStoreHarness,
+    notice_queue::NoticeQueueHarness,
     samples::{START, job},
     signals::SignalsHarness,
+    webhook_store::WebhookStoreHarness,
 };
 use willcall_core::{
     JobRef, Timestamp,
     job::Transition,
-    ports::{Accounts, BlobStore, Clock, JobQueue, JobStore, ManualClock, Signals, SignedFiles},
+    ports::{
+        Accounts, BlobStore, Clock, JobQueue, JobStore, ManualClock, Notice, NoticeQueue, Signals,
+        SignedFiles, WebhookStore,
+    },
 };
 use willcall_embedded::{
-    Database, DirBlobStore, InProcessSignals, SqliteAccounts, SqliteJobQueue, SqliteJobStore,
+    Database, DirBlobStore, InProcessNotices, InProcessSignals, SqliteAccounts, SqliteJobQueue,
+    SqliteJobStore, SqliteWebhookStore,
 };
 
 struct Sqlite {
@@ -82,6 +88,46 @@ impl SignalsHarness for Sqlite {
         // It is there already when the same job changes once more.
         let _ = self.jobs().insert(&job, 100).await;
         self.jobs().transition(changed, &Transition::Sent, START).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl WebhookStoreHarness for Sqlite {
+    async fn fresh() -> Self {
+        fresh()
+    }
+
+    fn jobs(&self) -> Arc<dyn JobStore> {
+        Arc::new(self.jobs())
+    }
+
+    fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(SqliteWebhookStore::new(Arc::clone(&self.database)))
+    }
+}
+
+struct Notices {
+    clock: Arc<ManualClock>,
+    queue: InProcessNotices,
+}
+
+#[async_trait]
+impl NoticeQueueHarness for Notices {
+    async fn fresh() -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self { queue: InProcessNotices::new(Arc::clone(&clock) as _), clock }
+    }
+
+    fn queue(&self) -> Arc<dyn NoticeQueue> {
+        Arc::new(self.queue.clone())
+    }
+
+    async fn receive(&self) -> Option<Notice> {
+        self.queue.receive()
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
     }
 }
 
@@ -160,4 +206,10 @@ mod accounts {
 }
 mod signals {
     willcall_conformance::signals_suite!(super::Sqlite);
+}
+mod webhook_store {
+    willcall_conformance::webhook_store_suite!(super::Sqlite);
+}
+mod notice_queue {
+    willcall_conformance::notice_queue_suite!(super::Notices);
 }

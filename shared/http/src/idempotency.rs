@@ -27,6 +27,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
+/// A request that no key can keep from being done twice: whoever sends one counts on what it promises.
+pub(crate) struct WithoutKey;
+
+impl<S: Send + Sync> FromRequestParts<S> for WithoutKey {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        if parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            let detail =
+                "is for requests that make jobs: leave it out, and look what there is before you repeat";
+            return Err(Failure::at(PLACE, detail));
+        }
+        Ok(Self)
+    }
+}
+
 /// The one key that the headers give: a string of structured fields (RFC 9651 §3.3.3), or the same without quotes.
 fn read(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, String> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();

@@ -25,4 +25,8 @@ pub use wire::{
     dataset::{DatasetList, DatasetResource},
     job::{JobList, JobResource},
     manifest::ManifestResource,
+    webhook::{
+        AttemptResource, NotificationList, NotificationResource, SecretResource, WebhookList,
+        WebhookResource, WebhookSecret, WebhookTest,
+    },
 };

@@ -1,8 +1,8 @@
 //! Batches of SQS: each message is handled by itself, and those that failed are told.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use willcall_aws::parse_message;
-use willcall_core::JobRef;
+use willcall_aws::{MessageError, parse_message};
+use willcall_core::{JobId, JobRef};
 
 use crate::chain;
 
@@ -23,13 +23,23 @@ pub(crate) async fn each(
     event: SqsEvent,
     handle: impl AsyncFn(JobRef, &SqsMessage) -> Handled,
 ) -> SqsBatchResponse {
+    each_of(event, parse_message, |job| job.job, handle).await
+}
+
+/// As [`each`], for messages that are read by `parse` and speak of a job that `of` tells.
+pub(crate) async fn each_of<T>(
+    event: SqsEvent,
+    parse: impl Fn(&str) -> Result<T, MessageError>,
+    of: impl Fn(&T) -> JobId,
+    handle: impl AsyncFn(T, &SqsMessage) -> Handled,
+) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     for message in event.records {
         let id = message.message_id.as_deref().unwrap_or_default();
-        let handled = match parse_message(message.body.as_deref().unwrap_or_default()) {
-            Ok(job) => {
-                let span = tracing::error_span!("message", job.id = %job.job, message.id = id);
-                tracing::Instrument::instrument(handle(job, &message), span).await
+        let handled = match parse(message.body.as_deref().unwrap_or_default()) {
+            Ok(read) => {
+                let span = tracing::error_span!("message", job.id = %of(&read), message.id = id);
+                tracing::Instrument::instrument(handle(read, &message), span).await
             }
             Err(error) => {
                 tracing::error!(message.id = id, error = chain(&error), "failed to read message");

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, env};
 
 use willcall_aws::{CATALOG_KEY, ConfigError};
+use willcall_core::webhook::AllowList;
 
 /// A part of the world that only some functions are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,10 @@ pub enum Part {
     Queue,
     /// Reading the catalog: `WILLCALL_CATALOG`.
     Catalog,
+    /// Sending to the queue of notices: `WILLCALL_NOTIFY_QUEUE_URL`.
+    Notices,
+    /// The secrets of webhooks, whose key is in the bucket.
+    Secrets,
 }
 
 /// The variables that a function starts with.
@@ -46,6 +51,18 @@ impl Variables {
 
     pub(crate) fn queue_url(&self) -> Result<String, ConfigError> {
         self.require("WILLCALL_QUEUE_URL")
+    }
+
+    pub(crate) fn notify_queue_url(&self) -> Result<String, ConfigError> {
+        self.require("WILLCALL_NOTIFY_QUEUE_URL")
+    }
+
+    /// What webhooks may reach beside the public internet: `WILLCALL_WEBHOOKS_ALLOW`, with commas between.
+    pub(crate) fn webhooks_allow(&self) -> Result<AllowList, ConfigError> {
+        const NAME: &str = "WILLCALL_WEBHOOKS_ALLOW";
+        let entries = self.get(NAME).unwrap_or_default().split(',').map(str::trim);
+        AllowList::parse(entries.filter(|entry| !entry.is_empty()))
+            .map_err(|error| ConfigError::Invalid(NAME, error.to_string()))
     }
 
     pub(crate) fn catalog(&self) -> String {
@@ -84,6 +101,15 @@ mod tests {
         assert_eq!(empty.table().unwrap_err().to_string(), "WILLCALL_TABLE is not set");
         assert_eq!(empty.queue_url().unwrap_err().to_string(), "WILLCALL_QUEUE_URL is not set");
         assert_eq!(empty.bucket().unwrap(), "b");
+    }
+
+    #[test]
+    fn what_webhooks_may_reach_is_a_list_with_commas() {
+        let allow = |value| Variables::from_iter([("WILLCALL_WEBHOOKS_ALLOW", value)]).webhooks_allow();
+        assert_eq!(allow("").unwrap(), AllowList::default());
+        assert!(allow("127.0.0.1, hooks.internal").unwrap().has_host("hooks.internal"));
+        let error = allow("10.0.0.0/99").unwrap_err().to_string();
+        assert!(error.starts_with("WILLCALL_WEBHOOKS_ALLOW: \"10.0.0.0/99\""), "{error}");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::{io, sync::Arc, time::Duration};
 
 use willcall_aws::{
-    Clients, ConfigError, DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, S3Catalog,
-    S3DataFiles, SqsJobQueue,
+    Clients, ConfigError, DynamoAccounts, DynamoJobStore, DynamoWebhookStore, PollingSignals, S3BlobStore,
+    S3Catalog, S3DataFiles, S3VaultKey, SqsJobQueue, SqsNoticeQueue,
 };
 use willcall_core::{
-    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, SystemClock},
-    usecases::{App, Settings},
+    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, NoticeQueue, SystemClock, Vault},
+    usecases::{App, Notifier, Settings},
 };
+use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{INLINE_LIMIT, Part, Size, Variables, withheld::Withheld};
 
@@ -48,6 +49,27 @@ impl Host {
         Ok(Arc::new(DataFilesByPlace { disk, s3 }))
     }
 
+    /// What tells others of jobs, with these of its parts. Encryption and the key of secrets are had when first needed.
+    pub fn notifier(&self, parts: &[Part]) -> Result<Notifier, ConfigError> {
+        let queue: Arc<dyn NoticeQueue> = if parts.contains(&Part::Notices) {
+            Arc::new(SqsNoticeQueue::new(&self.clients, self.vars.notify_queue_url()?))
+        } else {
+            Arc::new(Withheld)
+        };
+        let vault: Arc<dyn Vault> = if parts.contains(&Part::Secrets) {
+            Arc::new(SealingVault::new(S3VaultKey::new(&self.clients, self.vars.bucket()?)))
+        } else {
+            Arc::new(SealingVault::new(Withheld))
+        };
+        Ok(Notifier {
+            store: Arc::new(DynamoWebhookStore::new(&self.clients, self.vars.table()?)),
+            queue,
+            sender: Arc::new(HttpSender::new(self.vars.webhooks_allow()?)),
+            vault,
+            clock: Arc::new(SystemClock),
+        })
+    }
+
     /// The world of the use cases, with jobs, accounts and blobs and these other parts.
     pub fn app(&self, parts: &[Part]) -> Result<App, ConfigError> {
         let (table, bucket) = (self.vars.table()?, self.vars.bucket()?);
@@ -63,6 +85,7 @@ impl Host {
             Arc::new(Withheld)
         };
         Ok(App {
+            notifier: self.notifier(parts)?,
             jobs: Arc::new(DynamoJobStore::new(&self.clients, &table)),
             queue,
             blobs: Arc::new(S3BlobStore::new(&self.clients, bucket)),

@@ -24,7 +24,7 @@ pub use self::{
     api::Api,
     environment::{Part, Variables},
     host::Host,
-    notify::notify,
+    notify::NoticeConsumer,
     size::Size,
     start::start,
     sweeper::Sweeper,

@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use willcall_core::usecases::{App, dead_letter::dead_letter, sweep::sweep_until};
+use willcall_core::usecases::{App, dead_letter::dead_letter, sweep::sweep_until, webhooks::sweep_notices};
 
 use crate::{
     Error,
@@ -34,6 +34,10 @@ impl Sweeper {
         let swept = sweep_until(&self.app, until).await?;
         if swept != Default::default() {
             tracing::info!(?swept, "swept");
+        }
+        let swept = sweep_notices(&self.app.notifier).await?;
+        if swept != Default::default() {
+            tracing::info!(?swept, "swept notices");
         }
         Ok(Value::Null)
     }

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use willcall_core::{
     JobRef,
     catalog::Catalog,
-    ports::{CatalogError, CatalogSource, JobQueue, QueueError},
+    error::Source,
+    ports::{
+        CatalogError, CatalogSource, JobQueue, Notice, NoticeQueue, QueueError, VAULT_KEY_LEN, VaultKey,
+    },
 };
 
 /// The part that this function was not given.
@@ -28,5 +31,19 @@ impl JobQueue for Withheld {
 impl CatalogSource for Withheld {
     async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
         Err(CatalogError(Box::new(NotGiven("catalog"))))
+    }
+}
+
+#[async_trait]
+impl NoticeQueue for Withheld {
+    async fn send(&self, _notice: &Notice, _delay: Duration) -> Result<(), QueueError> {
+        Err(QueueError(Box::new(NotGiven("queue of notices"))))
+    }
+}
+
+#[async_trait]
+impl VaultKey for Withheld {
+    async fn key(&self) -> Result<[u8; VAULT_KEY_LEN], Source> {
+        Err(Box::new(NotGiven("key of secrets")))
     }
 }

@@ -6,7 +6,10 @@ mod deployed;
 mod directory;
 mod one_box;
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
@@ -14,6 +17,9 @@ use serde_json::Value;
 
 pub use self::{aws::Aws, aws_state::chance, deployed::Deployed, directory::Directory, one_box::OneBox};
 use crate::{Client, id};
+
+/// How long a worker may take to hear that it works for nothing, and to take back what it did.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A host that answers.
 pub struct Host {
@@ -78,15 +84,15 @@ impl Host {
     /// Waits until the result store holds nothing of the job.
     pub async fn nothing_stored(&self, job: &Value) -> Result<()> {
         let operator = self.operator()?;
-        let mut stored = Vec::new();
-        for _ in 0..500 {
-            stored = operator.stored(job).await?;
+        let begun = Instant::now();
+        loop {
+            let stored = operator.stored(job).await?;
             if stored.is_empty() {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            ensure!(begun.elapsed() < PATIENCE, "job {} left {stored:?}", id(job));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        anyhow::bail!("job {} left {stored:?}", id(job))
     }
 }
 

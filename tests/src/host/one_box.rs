@@ -30,8 +30,7 @@ impl OneBox {
     pub async fn start(directory: Directory) -> Result<Self> {
         let mut host = Self { directory, child: None, client: Client::new("", None)? };
         host.launch().await?;
-        let token =
-            create_token(host.command(&["token", "create", "--json"])?, "tests", "everything", "admin")?;
+        let token = host.token("tests", "everything", "admin")?;
         host.client = host.client.with_token(Some(&token));
         Ok(host)
     }
@@ -44,6 +43,11 @@ impl OneBox {
     /// A client with an admin's token of the account `tests`.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Makes a token while the host runs.
+    pub fn token(&self, account: &str, plan: &str, scope: &str) -> Result<String> {
+        create_token(self.command(&["token", "create", "--json"])?, account, plan, scope)
     }
 
     /// Where the host keeps its state.

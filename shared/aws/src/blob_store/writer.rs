@@ -10,7 +10,10 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
 use bytes::{Bytes, BytesMut};
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, JoinSet},
+};
 use willcall_core::ports::{BlobError, BlobHead, BlobWriter};
 
 use super::{
@@ -32,6 +35,9 @@ pub(crate) struct S3BlobWriter {
     filling: BytesMut,
     written: u64,
     upload: Option<Upload>,
+    /// An upload that S3 is being told of, by a task of its own: should nobody wait for it any more, it can still be
+    /// given up.
+    beginning: Option<JoinHandle<Result<Upload, BlobError>>>,
     /// A part was lost, or may have been: what is left must not become a blob.
     failed: bool,
 }
@@ -76,6 +82,7 @@ impl S3BlobWriter {
             filling: BytesMut::new(),
             written: 0,
             upload: None,
+            beginning: None,
             failed: false,
         }
     }
@@ -84,30 +91,18 @@ impl S3BlobWriter {
         part_size(self.upload.as_ref().map_or(0, |upload| upload.sent) + 1)
     }
 
-    async fn begin(&self) -> Result<Upload, BlobError> {
-        let write = write_id().map_err(|error| BlobError::Unavailable(Box::new(error)))?;
-        let begun = self
-            .store
-            .client
-            .create_multipart_upload()
-            .bucket(&self.store.bucket)
-            .key(&self.key)
-            .content_type(&self.media_type)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .set_metadata(Some(self.metadata.clone()))
-            .metadata(WRITE, &write)
-            .send()
-            .await
-            .map_err(|error| unavailable("CreateMultipartUpload", error))?;
-        let id = begun.upload_id.ok_or(Odd::Untold("upload"))?;
-        Ok(Upload { id, write, sent: 0, on_their_way: JoinSet::new(), done: Vec::new() })
-    }
-
     /// Sends what has been gathered as the next part, once there is room on the way.
     async fn send_part(&mut self) -> Result<(), BlobError> {
         let upload = match self.upload.take() {
             Some(upload) => upload,
-            None => self.begin().await?,
+            None => {
+                let (store, key) = (self.store.clone(), self.key.clone());
+                let (media_type, metadata) = (self.media_type.clone(), self.metadata.clone());
+                let begin = || tokio::spawn(store.begin(key, media_type, metadata));
+                let begun = self.beginning.get_or_insert_with(begin).await;
+                self.beginning = None;
+                begun.map_err(|error| BlobError::Unavailable(Box::new(GivenUp(error))))??
+            }
         };
         let upload = self.upload.insert(upload);
         if upload.sent >= MOST_PARTS {
@@ -153,6 +148,29 @@ impl Upload {
 }
 
 impl S3BlobStore {
+    async fn begin(
+        self,
+        key: String,
+        media_type: String,
+        metadata: HashMap<String, String>,
+    ) -> Result<Upload, BlobError> {
+        let write = write_id().map_err(|error| BlobError::Unavailable(Box::new(error)))?;
+        let begun = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(media_type)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_metadata(Some(metadata))
+            .metadata(WRITE, &write)
+            .send()
+            .await
+            .map_err(|error| unavailable("CreateMultipartUpload", error))?;
+        let id = begun.upload_id.ok_or(Odd::Untold("upload"))?;
+        Ok(Upload { id, write, sent: 0, on_their_way: JoinSet::new(), done: Vec::new() })
+    }
+
     async fn upload_part(
         &self,
         key: String,
@@ -220,6 +238,17 @@ impl S3BlobStore {
     }
 }
 
+/// The upload, also one that has only just begun.
+async fn begun(
+    upload: Option<Upload>,
+    beginning: Option<JoinHandle<Result<Upload, BlobError>>>,
+) -> Option<Upload> {
+    match (upload, beginning) {
+        (None, Some(beginning)) => beginning.await.ok()?.ok(),
+        (upload, _) => upload,
+    }
+}
+
 #[async_trait]
 impl BlobWriter for S3BlobWriter {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
@@ -262,7 +291,8 @@ impl BlobWriter for S3BlobWriter {
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), BlobError> {
-        match self.upload.take() {
+        let upload = begun(self.upload.take(), self.beginning.take()).await;
+        match upload {
             Some(upload) => self.store.abort(&self.key, upload).await,
             None => Ok(()),
         }
@@ -273,10 +303,14 @@ impl Drop for S3BlobWriter {
     /// An upload that is neither finished nor aborted is given up in the background; should the process end first,
     /// the bucket's rule for unfinished uploads removes it.
     fn drop(&mut self) {
-        let Some(upload) = self.upload.take() else { return };
+        let (upload, beginning) = (self.upload.take(), self.beginning.take());
+        if upload.is_none() && beginning.is_none() {
+            return;
+        }
         let Ok(runtime) = Handle::try_current() else { return };
         let (store, key) = (self.store.clone(), self.key.clone());
         runtime.spawn(async move {
+            let Some(upload) = begun(upload, beginning).await else { return };
             if let Err(error) = store.abort(&key, upload).await {
                 tracing::warn!(error = %error, "failed to abort upload");
             }

@@ -22,3 +22,5 @@ pub const DUE_SHARD: &str = "due_shard";
 pub const DUE_AT: &str = "due_at";
 /// Partitions of the index: one takes 1,000 writes a second, so 16 take those of several thousand submits.
 pub const DUE_SHARDS: u32 = 16;
+/// The first shard of events and deliveries in the same index: they have as many as jobs have, behind theirs.
+pub const NOTICE_SHARDS_FROM: u32 = DUE_SHARDS;

@@ -4,6 +4,7 @@ use willcall_core::{
     JobRef, Timestamp,
     job::{Job, Transition},
     ports::{StoreError, TransitionError},
+    webhook::{Event, EventKind},
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     backoff::{Backoff, write_id},
     dynamo::{Answer, If, Write},
+    webhook_store::{event_write, is_listening},
 };
 
 /// Where the place comes among the writes, after the job.
@@ -37,7 +39,8 @@ impl DynamoJobStore {
             if before.write == write {
                 return Ok(before.job);
             }
-            let after = before.job.apply(transition, now)?;
+            let mut after = before.job.apply(transition, now)?;
+            let event = self.event(&before.job, &mut after, now).await?;
             let freed = before.slot.filter(|_| after.state.is_terminal());
             let delivered = after.newly_delivered(&before.job);
             let delivered = delivered.map(|result| add_delivered(&after.account, result, now));
@@ -47,6 +50,7 @@ impl DynamoJobStore {
             let mut writes = vec![Write::Put(item, If::Number(VERSION, before.job.version))];
             writes.extend(freed.filter(|_| place_is_ours).map(|slot| free(job, slot)));
             writes.extend(delivered);
+            writes.extend(event);
             match self.table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return Ok(stored.job),
                 Answer::Refused(places) if places == [PLACE] => place_is_ours = lost_place(job),
@@ -54,6 +58,21 @@ impl DynamoJobStore {
             }
             backoff.wait().await.map_err(exhausted)?;
         }
+    }
+
+    /// The write of the event that the change causes, if it causes one. Nothing else writes events of that number, as the
+    /// job's record counts them.
+    async fn event(
+        &self,
+        before: &Job,
+        after: &mut Job,
+        now: Timestamp,
+    ) -> Result<Option<Write>, StoreError> {
+        let listening = EventKind::between(before.state, after.state).is_some()
+            && after.notify.is_empty()
+            && is_listening(&self.table, &after.account).await?;
+        let event = Event::caused(before, after, listening, now);
+        event.map(|event| event_write(&event)).transpose()
     }
 
     pub(super) async fn remove(&self, job: &JobRef) -> Result<bool, StoreError> {

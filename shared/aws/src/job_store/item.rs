@@ -102,7 +102,7 @@ pub(super) fn reference(item: &Item) -> Result<JobRef, Unreadable> {
 }
 
 /// The last digits of an id are random, so jobs spread evenly.
-pub(super) fn shard(job: JobId) -> u32 {
+pub(crate) fn shard(job: JobId) -> u32 {
     let text = job.to_string();
     u32::from_str_radix(&text[text.len() - 6..], 16).unwrap_or(0) % DUE_SHARDS
 }

@@ -17,6 +17,7 @@ use willcall_core::{
     },
 };
 
+pub(crate) use self::item::shard;
 use self::item::{SLOT, Stored, job_key, partition};
 use crate::{
     Clients,

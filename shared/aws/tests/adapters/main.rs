@@ -14,3 +14,4 @@ mod place;
 mod publish;
 mod signature;
 mod submits;
+mod webhooks;

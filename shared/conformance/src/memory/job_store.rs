@@ -13,9 +13,10 @@ use willcall_core::{
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
     },
+    webhook::Event,
 };
 
-use super::{MemorySignals, lock};
+use super::{MemorySignals, MemoryWebhookStore, lock};
 
 /// A job store in memory. Clones are one and the same.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,7 @@ pub struct MemoryJobStore {
     jobs: Arc<Mutex<BTreeMap<JobRef, Job>>>,
     beside: Arc<Mutex<Beside>>,
     signals: MemorySignals,
+    webhooks: MemoryWebhookStore,
     broken: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,6 +46,11 @@ impl MemoryJobStore {
     /// An empty store that tells `signals` of every change.
     pub fn new(signals: MemorySignals) -> Self {
         Self { signals, ..Self::default() }
+    }
+
+    /// The store into which it writes the events of jobs.
+    pub fn webhooks(&self) -> MemoryWebhookStore {
+        self.webhooks.clone()
     }
 
     /// Makes every call fail with these words, until called with `None`.
@@ -156,7 +163,11 @@ impl JobStore for MemoryJobStore {
         let after = {
             let mut jobs = lock(&self.jobs);
             let found = jobs.get_mut(job).ok_or(TransitionError::NotFound)?;
-            let after = found.apply(transition, now)?;
+            let mut after = found.apply(transition, now)?;
+            let listening = self.webhooks.is_listening(&job.account);
+            if let Some(event) = Event::caused(found, &mut after, listening, now) {
+                self.webhooks.add(event);
+            }
             if let Some(result) = after.newly_delivered(found) {
                 let mut beside = lock(&self.beside);
                 let (records, bytes) =

@@ -7,6 +7,7 @@ mod executor;
 mod job_queue;
 mod job_store;
 mod signals;
+mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ pub use self::{
     job_queue::MemoryJobQueue,
     job_store::MemoryJobStore,
     signals::MemorySignals,
+    webhooks::{Answer, FakeNotifier, FakeSender, MemoryNoticeQueue, MemoryWebhookStore, OpenVault},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

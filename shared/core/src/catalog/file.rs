@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{DatasetSource, View, location::absolute};
-use crate::{account::Plan, format::Format, id::is_name};
+use crate::{account::Plan, format::Format, id::is_name, webhook::AllowList};
 
 /// The catalog as it is written, checked for everything that can be seen without the data.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct CatalogFile {
     pub plans: BTreeMap<String, Plan>,
     /// The plan of new accounts: the one marked `default = true`, or the only one.
     pub default_plan: String,
+    /// What webhooks may reach beside the public internet. A host reads it once, when it starts.
+    pub webhooks: AllowList,
 }
 
 /// A data set as it is written.
@@ -75,6 +77,15 @@ struct Raw {
     datasets: BTreeMap<String, RawDataset>,
     #[serde(default)]
     plans: BTreeMap<String, PlanEntry>,
+    #[serde(default)]
+    webhooks: RawWebhooks,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWebhooks {
+    #[serde(default)]
+    allow: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,8 +198,10 @@ impl CatalogFile {
             default_plan.or_else(|| plans.keys().next().cloned()).unwrap_or_else(|| "default".into());
         plans.entry(default_plan.clone()).or_insert_with(|| Plan::default_named(&default_plan));
 
+        let webhooks = AllowList::parse(&raw.webhooks.allow)
+            .map_err(|error| wrong("webhooks.allow".into(), error.to_string()))?;
         let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        Ok(Self { hash, datasets, plans, default_plan })
+        Ok(Self { hash, datasets, plans, default_plan, webhooks })
     }
 }
 
@@ -310,6 +323,8 @@ mod tests {
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),
             ("[plans.p]\ndefault = true\n[plans.q]\ndefault = true", "plan \"p\" is the default already"),
             ("[plans.p]\n[plans.q]", "plans: there are several"),
+            ("[webhooks]\nallow = ['10.0.0.0/99']", "webhooks.allow: \"10.0.0.0/99\" is no address"),
+            ("[webhooks]\nalow = []", "unknown field `alow`"),
             ("[[", "line 1"),
         ] {
             let error = parse(text).unwrap_err();

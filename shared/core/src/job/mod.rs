@@ -26,6 +26,7 @@ pub use self::{
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format},
+    webhook::NotifyAddress,
 };
 
 /// The version of the job's stored form. A reader refuses a newer one.
@@ -117,6 +118,12 @@ pub struct Job {
     pub due_at: Option<Timestamp>,
     /// How often the sweeper sent its message again.
     pub resends: u32,
+    /// Whom its request asks to be told of its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<NotifyAddress>,
+    /// How many events were written for it. Only [`Event::caused`](crate::webhook::Event::caused) counts.
+    #[serde(default)]
+    pub events: u32,
     /// What its account may consume in a day, by the plan at insert.
     #[serde(default, skip_serializing_if = "DailyLimits::is_none")]
     pub daily: DailyLimits,

@@ -12,6 +12,7 @@ mod job_store;
 mod signals;
 mod signed_files;
 mod submission;
+mod webhooks;
 
 pub use self::{
     accounts::{Accounts, AccountsError},
@@ -28,4 +29,8 @@ pub use self::{
     signals::{Listener, Signals},
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
     submission::{Consumed, NewJob, Submitted},
+    webhooks::{
+        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault, VaultError,
+        VaultKey, WebhookStore,
+    },
 };

@@ -1,6 +1,6 @@
 //! Ends jobs whose messages the queue has given up.
 
-use super::App;
+use super::{App, webhooks::announce};
 use crate::{
     Error, JobRef,
     job::{Problem, ProblemType, Transition},
@@ -27,6 +27,7 @@ pub async fn dead_letter(app: &App, job: &JobRef) -> Result<DeadLetter, Error> {
     match app.jobs.transition(job, &Transition::Fail { attempt: None, problem }, app.clock.now()).await {
         Ok(failed) => {
             telemetry::ended(&failed);
+            announce(&app.notifier, &failed).await;
             tracing::error!(job.id = %job.job, attempts = failed.attempt, "job failed by its dead letter");
             Ok(DeadLetter::Failed)
         }

@@ -43,6 +43,10 @@ pub struct QueryDraft {
     pub reuse: Option<bool>,
     /// How many seconds ago that job may have completed.
     pub max_age: Option<u64>,
+    /// Where the end of the job is told.
+    pub notification_url: Option<String>,
+    /// How: POST or GET.
+    pub notification_method: Option<String>,
 }
 
 /// Options of CSV before validation.

@@ -9,6 +9,7 @@ use super::{
     limits::{MAX_LIST, MAX_LIST_BYTES},
     submit::{check_labels, check_name},
     view::{find, request_of, unless_gone, view},
+    webhooks::announce,
 };
 use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
@@ -122,7 +123,8 @@ pub async fn cancel(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Er
     let job = caller.job(id);
     find(app, &job).await?;
     match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
-        Ok(_) => {
+        Ok(cancelled) => {
+            announce(&app.notifier, &cancelled).await;
             app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
             tracing::info!(job.id = %job.job, account = %job.account, "cancelled job");
         }
@@ -142,8 +144,9 @@ pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> 
     let job = caller.job(id);
     if !find(app, &job).await?.state.is_terminal() {
         match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
+            Ok(cancelled) => announce(&app.notifier, &cancelled).await,
             // It may have ended by itself just now.
-            Ok(_) | Err(TransitionError::Refused(_)) => {}
+            Err(TransitionError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }

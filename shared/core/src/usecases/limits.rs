@@ -30,3 +30,7 @@ pub const DEFAULT_SYNC_LIMIT: u64 = 1000;
 pub const MAX_INLINE_REQUEST: usize = 8 * 1024;
 /// The records of a page where the request does not say.
 pub const DEFAULT_PAGE_SIZE: u32 = 1000;
+/// The most webhook endpoints of an account.
+pub const MAX_ENDPOINTS: usize = 10;
+/// The most characters of an endpoint's description.
+pub const MAX_DESCRIPTION: usize = 200;

@@ -15,18 +15,20 @@ pub mod results;
 pub mod submit;
 pub mod sweep;
 pub mod view;
+pub mod webhooks;
 pub mod work;
 
 use std::{sync::Arc, time::Duration};
 
 pub use draft::{CsvDraft, ParquetDraft, QueryDraft};
 pub use view::JobView;
+pub use webhooks::Notifier;
 
 use crate::{
     Error,
     ports::{
         Accounts, AccountsError, BlobError, BlobStore, CatalogError, CatalogSource, Clock, JobQueue,
-        JobStore, Signals, StoreError, TransitionError,
+        JobStore, Signals, StoreError, TransitionError, VaultError,
     },
 };
 
@@ -45,6 +47,8 @@ pub struct App {
     pub catalog: Arc<dyn CatalogSource>,
     /// What wakes those who wait.
     pub signals: Arc<dyn Signals>,
+    /// What tells others of jobs.
+    pub notifier: Notifier,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What differs between hosts.
@@ -97,6 +101,15 @@ impl From<BlobError> for Error {
 impl From<AccountsError> for Error {
     fn from(error: AccountsError) -> Self {
         Self::Unavailable(Box::new(error))
+    }
+}
+
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            VaultError::Unreadable => Self::Internal(Box::new(error)),
+        }
     }
 }
 

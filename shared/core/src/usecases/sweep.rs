@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, jobs::remove, work::chain};
+use super::{App, jobs::remove, webhooks::announce, work::chain};
 use crate::{
     Error, JobRef, Timestamp,
     job::{JobState, RECORD_KEPT, Transition},
@@ -104,6 +104,10 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
 /// Makes the transition; a job that has moved on meanwhile needs none.
 async fn settle(app: &App, job: &JobRef, transition: &Transition, now: Timestamp) -> Result<(), Error> {
     match app.jobs.transition(job, transition, now).await {
+        Ok(after) if *transition == Transition::Expire => {
+            announce(&app.notifier, &after).await;
+            Ok(())
+        }
         Ok(_) | Err(TransitionError::Refused(_) | TransitionError::NotFound) => Ok(()),
         Err(error @ TransitionError::Store(_)) => Err(error.into()),
     }

@@ -1,11 +1,6 @@
 //! Links to files: signed, so that whoever has one can read that file until the link expires, and nothing else.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -15,10 +10,8 @@ use willcall_core::{
     ports::{SignGet, SignedFileError, SignedLink},
 };
 
-use super::files::{make_directory, sync_directory};
+use crate::key_file::{KEY_LEN, KeyFileError, read_or_create_key};
 
-/// Bytes of a key.
-const KEY_LEN: usize = 32;
 /// Longer queries are none of ours.
 const MAX_QUERY: usize = 8 * 1024;
 /// What is signed begins with this, so that the key can sign other things one day.
@@ -35,31 +28,6 @@ impl std::fmt::Debug for LinkKey {
     }
 }
 
-/// The key of links cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkKeyError {
-    /// The file cannot be read or made.
-    #[error("{}: the key of links cannot be read or made", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file holds no key.
-    #[error("{}: holds {found} bytes, not a key of {KEY_LEN}; remove it to have one made (older links stop working)", path.display())]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        found: usize,
-    },
-    /// There is no randomness to make a key of.
-    #[error("no random bytes for the key of links")]
-    Random(#[source] getrandom::Error),
-}
-
 /// What a valid link says of its file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct VerifiedLink {
@@ -69,24 +37,13 @@ pub(super) struct VerifiedLink {
 
 impl LinkKey {
     /// Reads the key; makes one, readable by its owner only, where there is none.
-    pub(super) fn read_or_create(path: &Path) -> Result<Self, LinkKeyError> {
-        let failed = |source| LinkKeyError::File { path: path.to_owned(), source };
-        let bytes = match fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let mut key = [0; KEY_LEN];
-                getrandom::fill(&mut key).map_err(LinkKeyError::Random)?;
-                create(path, &key).map_err(failed)?;
-                // Another may have been first: the one in the file is the one that holds.
-                fs::read(path)
-            }
-            read => read,
-        }
-        .map_err(failed)?;
-        Self::new(&bytes).ok_or_else(|| LinkKeyError::Length { path: path.to_owned(), found: bytes.len() })
+    pub(super) fn read_or_create(path: &Path) -> Result<Self, KeyFileError> {
+        read_or_create_key(path).map(|key| Self::new(&key))
     }
 
-    fn new(key: &[u8]) -> Option<Self> {
-        if key.len() == KEY_LEN { Hmac::new_from_slice(key).ok().map(Self) } else { None }
+    fn new(key: &[u8; KEY_LEN]) -> Self {
+        // A key of any length is one.
+        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("no length is refused")))
     }
 
     pub(super) fn sign(&self, key: &str, sign: &SignGet) -> SignedLink {
@@ -176,25 +133,9 @@ fn is_plain_key(key: &str) -> bool {
         })
 }
 
-/// Makes the file whole or not at all; one that is there stays.
-fn create(path: &Path, key: &[u8]) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_directory(parent)?;
-    let aside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    let placed =
-        file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&aside, path));
-    fs::remove_file(&aside)?;
-    match placed {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_directory(parent),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, time::Duration};
+    use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
     use super::*;
 
@@ -216,7 +157,7 @@ mod tests {
     }
 
     fn key(byte: u8) -> LinkKey {
-        LinkKey::new(&[byte; KEY_LEN]).unwrap()
+        LinkKey::new(&[byte; KEY_LEN])
     }
 
     fn outcome(key: &LinkKey, path: &str, query: &str, now: Timestamp) -> &'static str {

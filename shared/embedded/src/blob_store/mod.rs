@@ -22,14 +22,14 @@ use willcall_core::{
     },
 };
 
-pub(crate) use self::files::{head_of, make_directory};
-pub use self::link::LinkKeyError;
+pub(crate) use self::files::{head_of, make_directory, sync_directory};
 use self::{
     files::{Staged, blob_error},
     link::LinkKey,
     reader::OpenBlob,
     writer::DirBlobWriter,
 };
+use crate::key_file::KeyFileError;
 
 /// Where unfinished files are, beside the `results` and `requests` of the keys.
 const STAGING: &str = "tmp";
@@ -57,7 +57,7 @@ pub enum OpenBlobStoreError {
     },
     /// The key of its links cannot be used.
     #[error(transparent)]
-    Key(#[from] LinkKeyError),
+    Key(#[from] KeyFileError),
 }
 
 impl DirBlobStore {

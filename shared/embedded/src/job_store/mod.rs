@@ -15,12 +15,14 @@ use willcall_core::{
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
     },
+    webhook::{Event, EventKind},
 };
 
 pub(crate) use self::row::{read_job, reference, update_job};
 use crate::{
     InProcessSignals,
     database::{Database, Durability, Failed, Never},
+    webhooks::{is_listening, put_event},
 };
 
 /// Past how many waiting jobs the place of one is not counted any more.
@@ -90,7 +92,12 @@ impl JobStore for SqliteJobStore {
             let Some(before) = read_job(connection, &job)? else {
                 return Err(Failed::By(TransitionError::NotFound));
             };
-            let after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
+            let mut after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
+            let listening = EventKind::between(before.state, after.state).is_some()
+                && is_listening(connection, &job.account)?;
+            if let Some(event) = Event::caused(&before, &mut after, listening, now) {
+                put_event(connection, &event)?;
+            }
             update_job(connection, &before, &after)?;
             if let Some(result) = after.newly_delivered(&before) {
                 submit::add_delivered(connection, &after.account, result, now)?;

@@ -4,6 +4,7 @@ mod operations;
 mod parameters;
 mod parts;
 mod schemas;
+mod webhooks;
 
 use utoipa::openapi::{
     Info, OpenApi, OpenApiBuilder, Server,
@@ -39,6 +40,7 @@ pub fn openapi(public_url: Option<&str>) -> OpenApi {
             tag("results", "Collecting what a completed job delivered."),
             tag("records", "Records at once, with a job to fall back on."),
             tag("datasets", "What can be asked for."),
+            tag("webhooks", "Who is told of jobs, and what became of it."),
             tag("account", "The account of the token."),
             tag("service", "The service itself. No token is needed."),
         ]))

@@ -11,14 +11,14 @@ use willcall_core::{
 use super::{
     parameters::{moment, query_parameters, texts},
     parts::{Op, bytes, content, example, flag, header, job_id, key, named, path, query, text, whole},
-    schemas,
+    schemas, webhooks,
 };
 use crate::routes::MAX_WAIT;
 
-const JSON: [&str; 1] = ["application/json"];
-const PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
+pub(super) const JSON: [&str; 1] = ["application/json"];
+pub(super) const PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
 /// What every operation with a token may answer.
-const COMMON: [&str; 5] = ["400", "401", "403", "500", "503"];
+pub(super) const COMMON: [&str; 5] = ["400", "401", "403", "500", "503"];
 /// What collecting a result may answer besides.
 const COLLECT: [&str; 3] = ["404", "409", "410"];
 const FILE_HEADERS: [&str; 8] = [
@@ -37,7 +37,8 @@ const MADE: [&str; 3] = ["Idempotent-Replayed", "RateLimit", "RateLimit-Policy"]
 
 pub(super) fn paths() -> Paths {
     let mut paths = Paths::new();
-    for op in jobs().into_iter().chain(results()).chain(records()).chain(catalog()).chain(service()) {
+    let ops = jobs().into_iter().chain(results()).chain(records()).chain(webhooks::operations());
+    for op in ops.chain(catalog()).chain(service()) {
         op.add(&mut paths);
     }
     paths

@@ -91,6 +91,8 @@ pub(super) fn query_parameters() -> Vec<Parameter> {
         query("name", name(), "What you call the job. A condition on a column `name` is written `name.eq=`."),
         query("reuse", flag(), "Whether an identical job that runs, or whose result is there, may serve."),
         query("max_age", whole(), "The same, and how many seconds ago it may have completed."),
+        query("notification_url", text(), "Where the end of the job is told: https."),
+        query("notification_method", text().enum_values(Some(["POST", "GET"])), "How; POST by default."),
         query("csv.delimiter", text().min_length(Some(1)).max_length(Some(1)), "What stands between fields."),
         query("csv.null", text().max_length(Some(64)), "What stands for null."),
         query("csv.header", flag(), "Whether the first line names the columns."),

@@ -13,6 +13,7 @@ use super::{
         compressions, fields, formats, moment, name, page_size, parquet_codecs, row_group_size, sort,
     },
     parts::{PROBLEMS, flag, problem, problem_name, text, whole},
+    webhooks,
 };
 use crate::{
     problem::{FieldProblem, ProblemDocument},
@@ -30,7 +31,7 @@ pub(super) fn components() -> Components {
     for status in PROBLEMS {
         components = components.response(problem_name(status), problem(status));
     }
-    components
+    webhooks::schemas(components)
         .schema_from::<EstimateResource>()
         .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
@@ -139,6 +140,14 @@ fn query(whole_job: bool) -> ObjectBuilder {
         .property(
             "max_age",
             say(or_null(whole(), Type::Integer), "The same, and how many seconds ago it may have completed."),
+        )
+        .property("notification_url", say(text_or_null(), "Where the end of the job is told: https."))
+        .property(
+            "notification_method",
+            say(
+                or_null(text(), Type::String).enum_values(Some([Some("POST"), Some("GET"), None])),
+                "How; POST by default.",
+            ),
         )
         .examples([example(whole_job)])
 }

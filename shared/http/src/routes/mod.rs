@@ -5,11 +5,13 @@ mod datasets;
 mod files;
 mod jobs;
 mod list;
+mod notifications;
 mod pages;
 mod records;
 mod results;
 mod site;
 mod submit;
+mod webhooks;
 
 pub(crate) use jobs::MAX_WAIT;
 
@@ -49,7 +51,7 @@ impl Api {
     }
 }
 
-/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, records.
+/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, records, webhooks.
 pub fn submit_routes(app: App) -> Router {
     let url = app.settings.public_url.clone();
     finish(submit_of(Api::new(app)), &url)
@@ -85,7 +87,11 @@ pub fn all_routes(app: App, files: Option<Arc<dyn SignedFiles>>) -> Router {
 }
 
 fn submit_of(api: Api) -> Router {
-    submit::routes().merge(records::routes()).with_state(api)
+    submit::routes()
+        .merge(records::routes())
+        .merge(webhooks::routes())
+        .merge(notifications::writing())
+        .with_state(api)
 }
 
 fn status_of(api: Api) -> Router {
@@ -93,6 +99,7 @@ fn status_of(api: Api) -> Router {
         .merge(list::routes())
         .merge(datasets::routes())
         .merge(account::routes())
+        .merge(notifications::reading())
         .merge(site::routes())
         .with_state(api)
 }

@@ -10,3 +10,4 @@ pub(crate) mod manifest;
 pub(crate) mod members;
 pub(crate) mod params;
 pub(crate) mod query;
+pub(crate) mod webhook;

@@ -14,7 +14,7 @@ use super::{
 use crate::problem::Failure;
 
 /// The members of a query in a body.
-pub(crate) const MEMBERS: [&str; 19] = [
+pub(crate) const MEMBERS: [&str; 21] = [
     "kind",
     "dataset",
     "filter",
@@ -34,11 +34,13 @@ pub(crate) const MEMBERS: [&str; 19] = [
     "labels",
     "reuse",
     "max_age",
+    "notification_url",
+    "notification_method",
 ];
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
 /// Members that the contract has and this version does not serve.
-pub(crate) const UNSUPPORTED: [&str; 4] = ["sql", "parameters", "notification_url", "notification_method"];
+pub(crate) const UNSUPPORTED: [&str; 2] = ["sql", "parameters"];
 /// Kinds that the contract has and this version does not serve.
 const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
 /// How a parameter's text becomes a member.
@@ -51,7 +53,7 @@ enum As {
 }
 
 /// Every reserved parameter of a query: its name, the member that it stands for, and how it is read.
-const PARAMS: [(&str, &str, As); 20] = [
+const PARAMS: [(&str, &str, As); 22] = [
     ("filter", "filter", As::Text),
     ("query", "query", As::Text),
     ("fields", "fields", As::List),
@@ -66,6 +68,8 @@ const PARAMS: [(&str, &str, As); 20] = [
     ("name", "name", As::Text),
     ("reuse", "reuse", As::Flag),
     ("max_age", "max_age", As::Whole),
+    ("notification_url", "notification_url", As::Text),
+    ("notification_method", "notification_method", As::Text),
     ("csv.delimiter", "csv/delimiter", As::Text),
     ("csv.null", "csv/null", As::Text),
     ("csv.header", "csv/header", As::Flag),
@@ -283,6 +287,8 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
         labels: members.text_map("labels").unwrap_or_default(),
         reuse: members.flag("reuse"),
         max_age: members.whole("max_age"),
+        notification_url: members.text("notification_url"),
+        notification_method: members.text("notification_method"),
     }
 }
 

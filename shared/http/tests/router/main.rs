@@ -12,4 +12,5 @@ mod records;
 mod repeat;
 mod site;
 mod submit;
+mod webhooks;
 mod world;

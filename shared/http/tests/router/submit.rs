@@ -94,9 +94,9 @@ async fn wrong_members_are_named_with_place_and_kind() {
             "not supported by this version",
         ),
         (
-            r#"{"kind": "query", "dataset": "flights", "notification_url": "https://x"}"#,
+            r#"{"kind": "query", "dataset": "flights", "notification_url": "http://x"}"#,
             "#/notification_url",
-            "not supported",
+            "not fit",
         ),
         (r#"{"kind": "query", "dataset": "flights", "limit": 1, "limit": 2}"#, "#/limit", "given twice"),
         (r#"{"kind": "append", "dataset": "flights"}"#, "#/kind", "not served by this version"),

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use willcall_conformance::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script, samples::START,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script, samples::START,
 };
 use willcall_core::{
     Timestamp,
@@ -34,10 +34,12 @@ pub(crate) struct World {
     pub(crate) jobs: MemoryJobStore,
     pub(crate) queue: MemoryJobQueue,
     pub(crate) blobs: MemoryBlobStore,
+    pub(crate) told: FakeNotifier,
     pub(crate) executor: FakeExecutor,
     pub(crate) token: String,
     pub(crate) reader: String,
     pub(crate) other: String,
+    pub(crate) admin: String,
     pub(crate) files: Option<Arc<dyn SignedFiles>>,
 }
 
@@ -146,6 +148,7 @@ impl World {
         let jobs = MemoryJobStore::new(signals.clone());
         let queue = MemoryJobQueue::new(clock.clone());
         let blobs = MemoryBlobStore::default();
+        let told = FakeNotifier::new(&jobs, clock.clone());
         let settings = Settings {
             public_url: URL.into(),
             max_wait: Duration::from_secs(60),
@@ -161,20 +164,37 @@ impl World {
             accounts: Arc::new(MemoryAccounts::default()),
             catalog: Arc::new(fixed.clone()),
             signals: Arc::new(signals),
+            notifier: told.notifier(),
             clock: clock.clone(),
             settings,
         };
         let mut tokens = Vec::new();
-        for (account, scope) in [("acme", Scope::Submit), ("acme", Scope::Read), ("other", Scope::Submit)] {
+        for (account, scope) in
+            [("acme", Scope::Submit), ("acme", Scope::Read), ("other", Scope::Submit), ("acme", Scope::Admin)]
+        {
             let id = account.parse().unwrap();
             let account = put_account(&app, id, "free").await.unwrap();
             let lifetime = Some(Duration::from_secs(365 * 86_400));
             let (token, _) = create_token(&app, &account.id, scope, "test", lifetime).await.unwrap();
             tokens.push(token.expose().to_owned());
         }
-        let [token, reader, other] = <[String; 3]>::try_from(tokens).unwrap();
+        let [token, reader, other, admin] = <[String; 4]>::try_from(tokens).unwrap();
         let executor = FakeExecutor::new(scripts);
-        Self { app, clock, catalog: fixed, jobs, queue, blobs, executor, token, reader, other, files: None }
+        Self {
+            app,
+            clock,
+            catalog: fixed,
+            jobs,
+            queue,
+            blobs,
+            told,
+            executor,
+            token,
+            reader,
+            other,
+            admin,
+            files: None,
+        }
     }
 
     /// Changes the plan of every account.

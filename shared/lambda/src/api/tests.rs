@@ -4,7 +4,8 @@ use axum::{extract::Request as AxumRequest, routing::get};
 use lambda_http::{IntoResponse, request};
 use serde_json::{Value, json};
 use willcall_conformance::{
-    FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemorySignals,
+    FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
+    MemorySignals,
 };
 use willcall_core::{account::Plan, catalog::Catalog, ports::SystemClock, usecases::Settings};
 
@@ -19,8 +20,10 @@ fn app() -> App {
         default_plan: plan.name.clone(),
         plans: [(plan.name.clone(), plan)].into(),
     };
+    let jobs = MemoryJobStore::new(signals.clone());
     App {
-        jobs: Arc::new(MemoryJobStore::new(signals.clone())),
+        notifier: FakeNotifier::new(&jobs, Arc::new(SystemClock)).notifier(),
+        jobs: Arc::new(jobs),
         queue: Arc::new(MemoryJobQueue::new(Arc::new(SystemClock))),
         blobs: Arc::new(MemoryBlobStore::default()),
         accounts: Arc::new(MemoryAccounts::default()),

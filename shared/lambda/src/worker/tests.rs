@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lambda_runtime::Context;
 use willcall_conformance::{
-    FakeExecutor, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore,
-    MemorySignals, Script, samples,
+    FakeExecutor, FakeNotifier, FixedCatalog, MemoryAccounts, MemoryBlobStore, MemoryJobQueue,
+    MemoryJobStore, MemorySignals, Script, samples,
 };
 use willcall_core::{
     Timestamp,
@@ -67,6 +67,7 @@ impl World {
             accounts: Arc::new(MemoryAccounts::default()),
             catalog: Arc::new(FixedCatalog::new(catalog())),
             signals: Arc::new(signals),
+            notifier: FakeNotifier::new(&jobs, Arc::new(SystemClock)).notifier(),
             clock: Arc::new(SystemClock),
             settings: Settings {
                 public_url: "http://host".into(),

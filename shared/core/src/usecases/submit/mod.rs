@@ -15,6 +15,7 @@ use super::{
     limits::MAX_INLINE_REQUEST,
     quota::{self, RateLimit},
     view::view,
+    webhooks::addresses,
 };
 use crate::{
     Error, JobId,
@@ -122,7 +123,8 @@ async fn prepare(
     dry_run: bool,
 ) -> Result<NewJob, Error> {
     let catalog = app.catalog.catalog().await?;
-    let work = validate::validate(&catalog, &caller.plan, draft)?;
+    let (work, notify) =
+        all_of(validate::validate(&catalog, &caller.plan, draft), addresses(&app.notifier, draft))?;
     quota::check_day(app, caller).await?;
     let facts = catalog.datasets.get(&work.dataset).map(|dataset| &dataset.facts);
     if dry_run {
@@ -138,7 +140,7 @@ async fn prepare(
     let version = facts.map_or("", |facts| facts.version.as_str());
     let identity =
         Identity::of(&caller.account.id, version, &work).map_err(|error| Error::Internal(Box::new(error)))?;
-    let job = new_job(app, caller, draft, &work, catalog.hash.clone());
+    let job = Job { notify, ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
     let request = JobRequest { original, work: Work::Query(Box::new(work)) };
     Ok(NewJob {
         job: store_request(app, job, request).await?,
@@ -150,9 +152,10 @@ async fn prepare(
     })
 }
 
-/// Whether an identical job may serve: where it is asked for, or an age is.
+/// Whether an identical job may serve: where it is asked for, or an age is. Not where its end is to be told to an address:
+/// the job that there is tells its own, and may have ended.
 fn reuse(draft: &QueryDraft) -> Option<Reuse> {
-    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some());
+    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some()) && draft.notification_url.is_none();
     wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
 }
 
@@ -168,6 +171,18 @@ fn refused(caller: &Caller, new: &NewJob, error: InsertError) -> Error {
         InsertError::KeyInUse => Error::KeyInUse { retry_after: SOON },
         InsertError::Exists => Error::Internal(Box::new(error)),
         InsertError::Store(error) => error.into(),
+    }
+}
+
+/// Both, or everything that is wrong with either.
+fn all_of<A, B>(a: Result<A, Error>, b: Result<B, Error>) -> Result<(A, B), Error> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(Error::Invalid(mut errors)), Err(Error::Invalid(more))) => {
+            errors.extend(more);
+            Err(Error::Invalid(errors))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
@@ -220,6 +235,8 @@ fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, cat
         due_at: Some(now.plus(UNSENT_DUE)),
         resends: 0,
         daily: caller.plan.daily(),
+        notify: Vec::new(),
+        events: 0,
         dry_run: None,
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::lease::{LeaseKeeper, Stop};
-use super::{App, quota::Allowance, view::request_of};
+use super::{App, quota::Allowance, view::request_of, webhooks::announce};
 use crate::{
     Error, JobRef,
     catalog::Dataset,
@@ -143,6 +143,7 @@ async fn give_up(app: &App, job: &JobRef) -> Disposition {
         Ok(failed) => {
             telemetry::ended(&failed);
             tracing::error!(job.id = %job.job, "job lost too many workers");
+            announce(&app.notifier, &failed).await;
             Disposition::Done
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
@@ -337,6 +338,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
         },
         Ok(after) => {
             telemetry::ended(&after);
+            announce(&app.notifier, &after).await;
             if delivered {
                 for earlier in 1..attempt {
                     remove_attempt(app, job, earlier).await;

@@ -1,0 +1,123 @@
+//! The adapters of webhooks keep the contracts of their ports, and the key of their secrets is one for all.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use willcall_aws::{
+    DynamoJobStore, DynamoWebhookStore, S3VaultKey, SqsNoticeQueue, VAULT_KEY_OBJECT, parse_notice,
+};
+use willcall_aws_test::Emulator;
+use willcall_conformance::{
+    notice_queue::NoticeQueueHarness,
+    samples::{START, claim, complete, job},
+    webhook_store::WebhookStoreHarness,
+};
+use willcall_core::{
+    job::Job,
+    ports::{JobStore, Notice, NoticeQueue, VaultKey, WebhookStore},
+    webhook::{Delivery, LOG_KEPT, Method, NotifyAddress, Target},
+};
+
+use crate::place::Place;
+
+#[async_trait]
+impl WebhookStoreHarness for Place {
+    async fn fresh() -> Self {
+        Self::new().await
+    }
+
+    fn jobs(&self) -> Arc<dyn JobStore> {
+        Arc::new(DynamoJobStore::new(&self.clients, &self.name))
+    }
+
+    fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        Arc::new(DynamoWebhookStore::new(&self.clients, &self.name))
+    }
+}
+
+#[async_trait]
+impl NoticeQueueHarness for Place {
+    async fn fresh() -> Self {
+        Self::new().await
+    }
+
+    fn queue(&self) -> Arc<dyn NoticeQueue> {
+        Arc::new(SqsNoticeQueue::new(&self.clients, &self.queue_url))
+    }
+
+    async fn receive(&self) -> Option<Notice> {
+        let receive = self.raw_sqs.receive_message().queue_url(&self.queue_url).max_number_of_messages(1);
+        let message = receive.send().await.unwrap().messages?.pop()?;
+        let delete = self.raw_sqs.delete_message().queue_url(&self.queue_url);
+        delete.receipt_handle(message.receipt_handle()?).send().await.unwrap();
+        Some(parse_notice(message.body()?).unwrap())
+    }
+
+    async fn pass(&self, time: Duration) {
+        Emulator::of_this_run().advance(time);
+    }
+}
+
+mod webhook_store {
+    willcall_conformance::webhook_store_suite!(super::Place);
+}
+mod notice_queue {
+    willcall_conformance::notice_queue_suite!(super::Place);
+}
+
+#[tokio::test]
+async fn everybody_who_asks_at_once_gets_the_same_key() {
+    let place = Place::new().await;
+    let keys = (0..8).map(|_| {
+        let key = S3VaultKey::new(&place.clients, &place.name);
+        tokio::spawn(async move { key.key().await.unwrap() })
+    });
+    let keys: Vec<[u8; 32]> = join_all(keys).await.into_iter().map(|key| key.unwrap()).collect();
+    assert!(keys.iter().all(|key| *key == keys[0]) && keys[0] != [0; 32]);
+    let put = place.raw_s3.put_object().bucket(&place.name).key(VAULT_KEY_OBJECT);
+    put.body(b"short".to_vec().into()).send().await.unwrap();
+    let error = S3VaultKey::new(&place.clients, &place.name).key().await.unwrap_err().to_string();
+    assert!(error.contains("holds 5 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn due_jobs_and_due_notices_do_not_meet() {
+    let place = Place::new().await;
+    let (jobs, webhooks) = (WebhookStoreHarness::jobs(&place), place.webhooks());
+    let address = NotifyAddress { url: "https://example.com/".into(), method: Method::Post };
+    let fresh = Job { notify: vec![address], ..job("acme") };
+    jobs.insert(&fresh, 10).await.unwrap();
+    jobs.transition(&fresh.reference(), &claim(), START).await.unwrap();
+    let done = jobs.transition(&fresh.reference(), &complete(1), START).await.unwrap();
+    let later = START.plus(LOG_KEPT);
+    assert_eq!(jobs.due(later, 100).await.unwrap(), [done.reference()]);
+    let due = webhooks.due_notices(later, 100).await.unwrap();
+    assert!(
+        matches!(due.as_slice(), [(_, Notice::Event(event))] if event.job == done.reference()),
+        "{due:?}"
+    );
+}
+
+#[tokio::test]
+async fn events_and_deliveries_are_told_to_expire() {
+    let place = Place::new().await;
+    let (jobs, webhooks) = (WebhookStoreHarness::jobs(&place), place.webhooks());
+    let address = NotifyAddress { url: "https://example.com/".into(), method: Method::Post };
+    let fresh = Job { notify: vec![address], ..job("acme") };
+    jobs.insert(&fresh, 10).await.unwrap();
+    jobs.transition(&fresh.reference(), &claim(), START).await.unwrap();
+    jobs.transition(&fresh.reference(), &complete(1), START).await.unwrap();
+    let event = willcall_core::webhook::EventRef { job: fresh.reference(), sequence: 1 };
+    let event = webhooks.event(&event).await.unwrap().unwrap();
+    let delivery = Delivery::new(&event, Target::Address(0), None, Method::Post, START);
+    assert!(webhooks.save_event(&event.after_telling(), &[delivery]).await.unwrap());
+    let items = place.raw_dynamodb.scan().table_name(&place.name).send().await.unwrap();
+    let told = items.items().iter().filter(|item| {
+        let key = item["sk"].as_s().unwrap();
+        key.starts_with("EVENT#") || key.starts_with("DELIVERY#")
+    });
+    let expected = START.plus(LOG_KEPT).as_seconds() + 7 * 86_400;
+    let ttls: Vec<&str> = told.map(|item| item["ttl"].as_n().unwrap().as_str()).collect();
+    assert_eq!(ttls, [expected.to_string(), expected.to_string()]);
+}
