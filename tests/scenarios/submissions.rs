@@ -96,7 +96,12 @@ async fn submits_of_a_minute_are_never_exceeded(on: On) -> Result<()> {
     let mut minutes: BTreeMap<String, u32> = BTreeMap::new();
     for answer in answers {
         let answer = answer?;
-        assert!(answer.header("ratelimit-policy").is_some_and(|policy| policy.contains("q=5;w=60")));
+        // API Gateway's own word, where more come at once than a function may have environments.
+        if (answer.status, answer.header("content-type")) == (503, Some("application/json")) {
+            continue;
+        }
+        let policy = answer.header("ratelimit-policy").unwrap_or_default();
+        assert!(policy.contains("q=5;w=60"), "{}: {}", answer.status, answer.text());
         match answer.status {
             202 => {
                 let created = answer.json()?["created"].as_str().context("created")?[..16].to_owned();
