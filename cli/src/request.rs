@@ -68,7 +68,7 @@ pub(crate) struct QueryArgs {
     /// A mark of your own on the job (repeatable)
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// Where the end of the job is told: https://example.com/hook
+    /// Where the end of the job is told: an https address
     #[arg(long, value_name = "URL")]
     notification_url: Option<String>,
     /// How it is told: POST or GET [default: POST]

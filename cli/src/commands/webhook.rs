@@ -60,7 +60,7 @@ pub(crate) enum WebhookCommand {
 /// Make a webhook.
 #[derive(Args)]
 pub(crate) struct CreateArgs {
-    /// Where messages are sent: https://example.com/hook
+    /// Where messages are sent: an https address
     url: String,
     /// Of what it is told: results.ready,job.failed,job.cancelled,job.expired [default: everything]
     #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
