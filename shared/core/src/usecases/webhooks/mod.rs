@@ -1,6 +1,6 @@
 //! Telling others of jobs: who is told, how, and what became of it.
 //!
-//! The end of a job writes an event, in the same atomic step. [`announce`] sends a notice of it; [`notify`] makes of the event
+//! The end of a job writes an event, in the same atomic step. `announce` sends a notice of it; [`notify`] makes of the event
 //! one delivery for each who is told, and tries each until its receiver has taken it. [`sweep_notices`] picks up what any of
 //! them dropped, and what waits for longer than the queue delays.
 
