@@ -6,8 +6,9 @@ use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format, OutputFormat},
     job::{
-        DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem, ProblemType, Progress,
-        ResultSummary, StoredRequest, Transition, UNSENT_DUE,
+        BATCH_IDLE, BatchCounts, DailyLimits, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Problem,
+        ProblemType, Progress, ResultSummary, StoredRequest, Transition, UNSENT_DUE, UPLOAD_DUE, Upload,
+        UploadFile, UploadedFile,
         kinds::{QueryWork, Work},
     },
 };
@@ -74,7 +75,46 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         events: 0,
         daily: DailyLimits::default(),
         dry_run: None,
+        container: None,
+        batches: None,
+        upload: None,
+        fed: None,
     }
+}
+
+/// A new container of that account, opened at `created`.
+pub fn container_at(name: &str, created: Timestamp) -> Job {
+    Job {
+        kind: JobKind::Append,
+        state: JobState::Open,
+        due_at: Some(created.plus(BATCH_IDLE)),
+        batches: Some(BatchCounts::default()),
+        ..job_at(name, created)
+    }
+}
+
+/// A new batch of the container with one file, which has not arrived, added at `created`.
+pub fn batch_at(container: &Job, created: Timestamp) -> Job {
+    let file =
+        UploadFile { name: "rows.csv".into(), media_type: "text/csv".into(), bytes: 100, arrived: None };
+    Job {
+        id: JobId::generate(),
+        version: 1,
+        name: None,
+        created,
+        events: 0,
+        due_at: Some(created.plus(UPLOAD_DUE)),
+        container: Some(container.id),
+        batches: None,
+        upload: Some(Upload { files: vec![file] }),
+        ..container.clone()
+    }
+}
+
+/// The arrival of the first file of a batch at `at`.
+pub fn uploaded(at: Timestamp) -> Transition {
+    let arrived = UploadedFile { etag: "abc".into(), bytes: 100, at };
+    Transition::Uploaded { file: 0, arrived }
 }
 
 /// Work that asks for all of `flights`.
@@ -113,6 +153,7 @@ pub fn complete(attempt: u32) -> Transition {
         result: Box::new(result),
         records_found: Some(10),
         records_requested: Some(10),
+        counts: None,
     }
 }
 

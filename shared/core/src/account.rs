@@ -121,6 +121,9 @@ pub struct Plan {
     pub retention_days: u32,
     /// The data sets that it may read; `None` for all.
     pub datasets: Option<BTreeSet<String>>,
+    /// The upstreams that it may call; `None` for all.
+    #[serde(default)]
+    pub upstreams: Option<BTreeSet<String>>,
     /// Whether `sql` is allowed.
     pub sql: bool,
     /// The formats that it may ask for; `None` for all.
@@ -139,6 +142,7 @@ impl Plan {
             max_bytes_per_day: None,
             retention_days: 7,
             datasets: None,
+            upstreams: None,
             sql: false,
             formats: None,
         }
@@ -147,6 +151,11 @@ impl Plan {
     /// Whether the plan may read the data set.
     pub fn allows_dataset(&self, name: &str) -> bool {
         self.datasets.as_ref().is_none_or(|names| names.contains(name))
+    }
+
+    /// Whether the plan may call the upstream.
+    pub fn allows_upstream(&self, name: &str) -> bool {
+        self.upstreams.as_ref().is_none_or(|names| names.contains(name))
     }
 
     /// What the plan allows in a day.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod format;
 pub mod id;
 pub mod idempotency;
+pub mod input;
 pub mod job;
 pub mod ports;
 pub mod query;

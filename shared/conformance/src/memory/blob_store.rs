@@ -18,7 +18,7 @@ use willcall_core::{
     error::Source,
     ports::{
         BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
-        SignedLink,
+        SignPut, SignedLink, SignedUpload,
     },
 };
 
@@ -46,11 +46,20 @@ impl Blob {
 
 type Blobs = Arc<Mutex<BTreeMap<String, Blob>>>;
 
+/// What a link for an upload takes.
+#[derive(Debug, Clone)]
+struct Expected {
+    key: String,
+    bytes: u64,
+    expires: Timestamp,
+}
+
 /// A blob store in memory. Clones are one and the same.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBlobStore {
     blobs: Blobs,
     links: Arc<Mutex<BTreeMap<String, (String, Timestamp)>>>,
+    uploads: Arc<Mutex<BTreeMap<String, Expected>>>,
     full: Arc<AtomicBool>,
 }
 
@@ -96,6 +105,17 @@ impl MemoryBlobStore {
         let links = lock(&self.links);
         let (key, _) = links.get(url).filter(|(_, expires)| now < *expires)?;
         lock(&self.blobs).get(key).map(|blob| blob.bytes.clone())
+    }
+
+    /// Does what a PUT to a link does at `now`: whether it was taken.
+    pub fn upload(&self, url: &str, bytes: impl Into<Bytes>, now: Timestamp) -> bool {
+        let bytes = bytes.into();
+        let uploads = lock(&self.uploads);
+        let fits = |expected: &&Expected| now < expected.expires && bytes.len() as u64 == expected.bytes;
+        uploads.get(url).filter(fits).is_some_and(|expected| {
+            lock(&self.blobs).insert(expected.key.clone(), Blob::new(bytes.clone()));
+            true
+        })
     }
 
     fn room(&self) -> Result<(), BlobError> {
@@ -170,6 +190,15 @@ impl BlobStore for MemoryBlobStore {
         let url = format!("{}/v1/files/{key}?expires={}", sign.base_url, expires.as_millis());
         lock(&self.links).insert(url.clone(), (key.to_string(), expires));
         Ok(SignedLink { url, expires })
+    }
+
+    async fn sign_put(&self, key: &BlobKey, sign: &SignPut) -> Result<SignedUpload, BlobError> {
+        let expires = sign.now.plus(sign.lifetime);
+        let url = format!("{}/v1/files/{key}?expires={}&put", sign.base_url, expires.as_millis());
+        let expected = Expected { key: key.to_string(), bytes: sign.bytes, expires };
+        lock(&self.uploads).insert(url.clone(), expected);
+        let headers = vec![("content-type".into(), sign.media_type.clone())];
+        Ok(SignedUpload { url, headers, expires })
     }
 }
 

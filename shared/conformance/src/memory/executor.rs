@@ -10,8 +10,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use willcall_core::{
     error::Source,
-    job::{ManifestFile, Problem, ProblemType, Stage, Truncation, TruncationReason, kinds::Work},
-    ports::{BlobError, BlobKey, Delivered, ExecuteError, Executor, Task},
+    job::{Counts, ManifestFile, Problem, ProblemType, Stage, Truncation, TruncationReason, kinds::Work},
+    ports::{BlobError, BlobKey, DatasetRead, Delivered, ExecuteError, Executor, Task},
 };
 
 use super::lock;
@@ -82,10 +82,15 @@ impl Executor for FakeExecutor {
 }
 
 async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteError> {
-    let Work::Query(work) = &*task.work;
+    let (work, output) = (&*task.work, task.work.output());
+    let may_cut = match work {
+        Work::Query(work) => work.plan_may_cut(),
+        Work::Append(_) | Work::Call(_) => true,
+    };
     let found = lines.len() as u64;
-    let cut = work.plan_may_cut() && found > work.max_records;
-    let kept = usize::try_from(work.max_records).unwrap_or(usize::MAX).min(lines.len());
+    let most = work.max_records();
+    let cut = may_cut && found > most;
+    let kept = usize::try_from(most).unwrap_or(usize::MAX).min(lines.len());
     let lines = &lines[..kept];
     let mut bytes = Vec::new();
     for line in lines {
@@ -99,8 +104,9 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
     let mut index = 0_u64.to_le_bytes().to_vec();
     index.extend_from_slice(&size.to_le_bytes());
     let file = ManifestFile {
-        name: format!("result.{}", work.output.format.extension()),
-        media_type: work.output.format.media_type().into(),
+        batch: None,
+        name: format!("result.{}", output.format.extension()),
+        media_type: output.format.media_type().into(),
         records,
         bytes: size,
         sha256: hex::encode(Sha256::digest(&bytes)),
@@ -112,19 +118,39 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
     writer.finish().await.map_err(unwritten)?;
     let key = BlobKey::PageIndex { job: task.job.clone(), attempt: task.attempt };
     task.blobs.put(&key, "application/octet-stream", Bytes::from(index)).await.map_err(unwritten)?;
-    let columns = work.fields.iter().filter_map(|field| task.dataset.column(field)).cloned().collect();
+    let dataset = task.subject.dataset();
+    let (fields, counts) = match work {
+        Work::Query(work) => (&work.fields[..], None),
+        Work::Append(work) => (&work.fields[..], Some(matched(records))),
+        Work::Call(_) => (&[][..], Some(succeeded(records))),
+    };
+    if let Some(counts) = counts {
+        task.control.set_counts(counts);
+    }
+    let columns = fields.iter().filter_map(|field| dataset?.column(field)).cloned().collect();
     Ok(Delivered {
         records,
         files: vec![file],
-        pages: work.output.format.is_text().then_some(1),
+        pages: output.format.is_text().then_some(1),
         schema: columns,
         records_found: Some(found),
-        truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: work.max_records }),
+        truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: most }),
         non_finite_as_null: 0,
-        dataset_version: task.dataset.facts.version.clone(),
-        dataset_files: task.dataset.facts.files,
+        dataset: dataset.map(|dataset| DatasetRead {
+            version: dataset.facts.version.clone(),
+            files: dataset.facts.files,
+        }),
+        counts,
         writer: "fake/1".into(),
     })
+}
+
+fn matched(rows: u64) -> Counts {
+    Counts::Append { rows, matched: rows, unmatched: 0, ambiguous: 0, malformed: 0 }
+}
+
+fn succeeded(items: u64) -> Counts {
+    Counts::Call { total: Some(items), pending: 0, succeeded: items, failed: 0, unknown: 0, malformed: 0 }
 }
 
 fn unwritten(error: BlobError) -> ExecuteError {

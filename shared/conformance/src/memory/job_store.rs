@@ -11,9 +11,9 @@ use willcall_core::{
     idempotency::{KeyHash, KeyRecord},
     job::{Identity, Job, JobState, Transition},
     ports::{
-        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+        AddBatchError, BatchAdded, Consumed, InsertError, JobFilter, JobPage, JobStore, NewBatch, NewJob,
+        StoreError, Submitted, TransitionError,
     },
-    webhook::Event,
 };
 
 use super::{MemorySignals, MemoryWebhookStore, lock};
@@ -67,7 +67,8 @@ impl MemoryJobStore {
 }
 
 fn count_open(jobs: &BTreeMap<JobRef, Job>, account: &AccountId) -> u32 {
-    let open = jobs.values().filter(|job| job.account == *account && !job.state.is_terminal()).count();
+    let own = jobs.values().filter(|job| job.account == *account && job.container.is_none());
+    let open = own.filter(|job| !job.state.is_terminal()).count();
     u32::try_from(open).unwrap_or(u32::MAX)
 }
 
@@ -136,6 +137,56 @@ impl JobStore for MemoryJobStore {
         Ok(lock(&self.jobs).get(job).cloned())
     }
 
+    async fn add_batch(&self, new: &NewBatch) -> Result<BatchAdded, AddBatchError> {
+        self.check()?;
+        let (batch, now) = (&new.batch, new.batch.created);
+        let reference = batch.container().ok_or(AddBatchError::NotFound)?;
+        let container = {
+            let (mut jobs, mut beside) = (lock(&self.jobs), lock(&self.beside));
+            let own = |key: &KeyHash| (batch.account.clone(), key.clone());
+            if let Some(key) = &new.key
+                && let Some(record) = beside.keys.get(&own(&key.key)).filter(|record| record.is_live(now))
+            {
+                return Ok(BatchAdded::Known(record.clone()));
+            }
+            let container = jobs.get(&reference).ok_or(AddBatchError::NotFound)?;
+            let container = container.apply(&Transition::AddBatch(batch.phase()), now)?;
+            if let Some(name) = &batch.name {
+                let mut others = jobs.values().filter(|job| job.container() == Some(reference.clone()));
+                if let Some(other) = others.find(|other| other.holds_name(name)) {
+                    return Err(AddBatchError::NameTaken(other.id));
+                }
+            }
+            if jobs.contains_key(&batch.reference()) {
+                return Err(AddBatchError::Exists);
+            }
+            if let Some(key) = &new.key {
+                beside.keys.insert(own(&key.key), key.record(batch.id, false, now));
+            }
+            jobs.insert(batch.reference(), batch.clone());
+            jobs.insert(reference.clone(), container.clone());
+            container
+        };
+        self.signals.tell(&reference);
+        Ok(BatchAdded::Added(Box::new(container)))
+    }
+
+    async fn batches(
+        &self,
+        container: &JobRef,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        self.check()?;
+        let jobs = lock(&self.jobs);
+        let mut fitting = jobs.values().filter(|job| {
+            job.container().as_ref() == Some(container) && after.is_none_or(|after| job.id > after)
+        });
+        let page: Vec<Job> = fitting.by_ref().take(limit as usize).cloned().collect();
+        let next = fitting.next().and(page.last()).map(|job| job.id);
+        Ok(JobPage { jobs: page, next })
+    }
+
     async fn list(
         &self,
         account: &AccountId,
@@ -160,14 +211,16 @@ impl JobStore for MemoryJobStore {
         now: Timestamp,
     ) -> Result<Job, TransitionError> {
         self.check()?;
+        let mut told = vec![job.clone()];
         let after = {
             let mut jobs = lock(&self.jobs);
-            let found = jobs.get_mut(job).ok_or(TransitionError::NotFound)?;
-            let mut after = found.apply(transition, now)?;
-            let listening = self.webhooks.is_listening(&job.account);
-            if let Some(event) = Event::caused(found, &mut after, listening, now) {
+            let found = jobs.get(job).ok_or(TransitionError::NotFound)?;
+            let container = found.container().and_then(|container| jobs.get(&container));
+            let mut change = found.change(container, transition, now)?;
+            if let Some(event) = change.event(self.webhooks.is_listening(&job.account), now) {
                 self.webhooks.add(event);
             }
+            let after = change.job;
             if let Some(result) = after.newly_delivered(found) {
                 let mut beside = lock(&self.beside);
                 let (records, bytes) =
@@ -175,10 +228,14 @@ impl JobStore for MemoryJobStore {
                 *records += result.records;
                 *bytes += result.bytes;
             }
-            *found = after;
-            found.clone()
+            if let Some(container) = change.container {
+                told.push(container.reference());
+                jobs.insert(container.reference(), container);
+            }
+            jobs.insert(job.clone(), after.clone());
+            after
         };
-        self.signals.tell(job);
+        told.iter().for_each(|job| self.signals.tell(job));
         Ok(after)
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Dataset};
+use super::{Catalog, Dataset, Upstream};
 use crate::{Timestamp, account::Plan, id::is_name};
 
 /// The version of the document's form. It goes up when a reader that does not know the new form would allow or tell
@@ -60,6 +60,8 @@ struct Document {
     default_plan: String,
     plans: BTreeMap<String, Plan>,
     datasets: BTreeMap<String, Arc<Dataset>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    upstreams: BTreeMap<String, Arc<Upstream>>,
 }
 
 impl BuiltCatalog {
@@ -73,6 +75,7 @@ impl BuiltCatalog {
             default_plan: catalog.default_plan,
             plans: catalog.plans,
             datasets: catalog.datasets,
+            upstreams: catalog.upstreams,
         })
     }
 
@@ -84,8 +87,8 @@ impl BuiltCatalog {
             return Err(BuiltCatalogError::Newer { found: schema });
         }
         let document: Document = serde_json::from_slice(bytes).map_err(BuiltCatalogError::Form)?;
-        let Document { built, hash, default_plan, plans, datasets, .. } = document;
-        let catalog = Catalog { hash, datasets, plans, default_plan };
+        let Document { built, hash, default_plan, plans, datasets, upstreams, .. } = document;
+        let catalog = Catalog { hash, datasets, upstreams, plans, default_plan };
         catalog.check()?;
         Ok(Self { catalog, built })
     }

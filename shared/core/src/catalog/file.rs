@@ -238,6 +238,7 @@ impl PlanEntry {
             retention_days: positive("retention_days", self.retention_days)?
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
+            upstreams: default.upstreams,
             sql: default.sql,
             formats,
             name: default.name,

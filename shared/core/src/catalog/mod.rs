@@ -4,6 +4,7 @@ mod built;
 mod column;
 mod file;
 mod location;
+mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,7 @@ pub use self::{
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
     location::Place,
+    upstream::Upstream,
 };
 use crate::{Timestamp, account::Plan};
 
@@ -27,6 +29,8 @@ pub struct Catalog {
     pub hash: String,
     /// The data sets by name.
     pub datasets: BTreeMap<String, Arc<Dataset>>,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// The plans by name.
     pub plans: BTreeMap<String, Plan>,
     /// The plan of new accounts.
@@ -34,18 +38,24 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The plan of that name. Where the catalog has it no more, one that allows no data set: an account must not get
+    /// The plan of that name. Where the catalog has it no more, one that allows nothing: an account must not get
     /// more than it had because its plan was renamed.
     pub fn plan(&self, name: &str) -> Plan {
         self.plans.get(name).cloned().unwrap_or_else(|| {
             tracing::warn!(plan = name, "an account has a plan that is not in the catalog");
-            Plan { datasets: Some(BTreeSet::new()), ..Plan::default_named(name) }
+            let none = Some(BTreeSet::new());
+            Plan { datasets: none.clone(), upstreams: none, ..Plan::default_named(name) }
         })
     }
 
     /// The data set, where it exists and the plan may read it: a client cannot tell one from the other.
     pub fn dataset(&self, name: &str, plan: &Plan) -> Option<Arc<Dataset>> {
         self.datasets.get(name).filter(|_| plan.allows_dataset(name)).cloned()
+    }
+
+    /// The upstream, by the same rule.
+    pub fn upstream(&self, name: &str, plan: &Plan) -> Option<Arc<Upstream>> {
+        self.upstreams.get(name).filter(|_| plan.allows_upstream(name)).cloned()
     }
 }
 

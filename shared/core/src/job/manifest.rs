@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Truncation;
+use super::{BatchPhase, Counts, Truncation};
 use crate::{AccountId, JobId, Timestamp, catalog::Column, format::OutputFormat};
 
 /// What a completed job delivered, and from what. Its presence commits the result.
@@ -36,8 +36,17 @@ pub struct Manifest {
     pub truncated: Option<Truncation>,
     /// NaN and infinite numbers that were written as null, because JSON has no words for them.
     pub non_finite_as_null: u64,
-    /// Where the records came from.
-    pub source: ManifestSource,
+    /// The data set that was read; `None` where none was.
+    pub source: Option<ManifestSource>,
+    /// The upstream that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// What became of the rows, where the job takes rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// The batches, where the job has batches: the files are theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Vec<ManifestBatch>>,
     /// The version of the code that decides the bytes.
     pub writer: String,
 }
@@ -50,6 +59,9 @@ pub const MANIFEST_SCHEMA: u32 = 1;
 pub struct ManifestFile {
     /// Its name, the last segment of its key.
     pub name: String,
+    /// The batch whose result it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<JobId>,
     /// The media type.
     pub media_type: String,
     /// Records in it.
@@ -60,6 +72,21 @@ pub struct ManifestFile {
     pub sha256: String,
     /// CRC-32 of the stored bytes in lower-case hexadecimal, as zip files use it.
     pub crc32: String,
+}
+
+/// What became of one batch of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestBatch {
+    /// The batch.
+    pub batch_id: JobId,
+    /// What the client calls it.
+    pub name: Option<String>,
+    /// How it ended.
+    pub state: BatchPhase,
+    /// What became of its rows.
+    pub counts: Option<Counts>,
+    /// Why it failed.
+    pub error: Option<String>,
 }
 
 /// Where the records came from.

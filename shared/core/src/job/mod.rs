@@ -1,5 +1,8 @@
 //! Jobs: the record, its states, and the one function that changes it.
 
+mod batch;
+mod change;
+mod counts;
 mod dry_run;
 pub mod kinds;
 mod manifest;
@@ -15,13 +18,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    batch::{BATCH_IDLE, BatchCounts, BatchPhase, MAX_BATCHES, MAX_FILES, Upload, UploadFile, UploadedFile},
+    change::Change,
+    counts::Counts,
     dry_run::{DryRun, Estimate, SAMPLE},
-    manifest::{MANIFEST_SCHEMA, Manifest, ManifestFile, ManifestSource},
+    manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
     reuse::{Identity, Reuse},
     state::JobState,
-    transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE},
+    transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
 };
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
@@ -41,16 +47,22 @@ pub const MAX_ATTEMPTS: u32 = 3;
 pub enum JobKind {
     /// Records of a data set.
     Query,
+    /// The client's own rows, each with what a data set knows of it.
+    Append,
+    /// Many calls of somebody's API.
+    Call,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Query];
+    pub const ALL: [Self; 3] = [Self::Query, Self::Append, Self::Call];
 
     /// The kind as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
+            Self::Append => "append",
+            Self::Call => "call",
         }
     }
 }
@@ -130,6 +142,19 @@ pub struct Job {
     /// What it estimates, where it does nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<DryRun>,
+    /// The job that this is a batch of. A batch is a job of its own with its own lease, attempts and result; it is no
+    /// entry of the account's list and takes no place among its open jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<JobId>,
+    /// What became of its batches, where it has batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<BatchCounts>,
+    /// The files that feed it, where it is a batch that is fed by files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+    /// When a container or batch that is open was last fed; `None` since its insert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fed: Option<Timestamp>,
 }
 
 /// What an account may consume in a day (UTC); `None` for no limit.
@@ -154,9 +179,26 @@ impl Job {
         JobRef { account: self.account.clone(), job: self.id }
     }
 
-    /// What the job delivered, where the change from `before` to this was what delivered it. A sample is no delivery.
+    /// What the job delivered, where the change from `before` to this was what delivered it. A sample is no delivery,
+    /// and what a container has, its batches delivered.
     pub fn newly_delivered(&self, before: &Self) -> Option<&ResultSummary> {
-        self.result.as_ref().filter(|_| before.result.is_none() && self.dry_run.is_none())
+        let own = before.result.is_none() && self.dry_run.is_none() && self.batches.is_none();
+        self.result.as_ref().filter(|_| own)
+    }
+
+    /// When it was last fed.
+    pub fn fed_at(&self) -> Timestamp {
+        self.fed.unwrap_or(self.created)
+    }
+
+    /// Where its container lives, where it is a batch.
+    pub fn container(&self) -> Option<JobRef> {
+        self.container.map(|job| JobRef { account: self.account.clone(), job })
+    }
+
+    /// The job whose request and list of data files this one shares: its container, or itself.
+    pub fn origin(&self) -> JobRef {
+        self.container().unwrap_or_else(|| self.reference())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Counts;
 use crate::Timestamp;
 
 /// What the worker is doing.
@@ -12,6 +13,10 @@ pub enum Stage {
     Queued,
     /// Listing files and planning.
     Planning,
+    /// Reading what the client uploaded.
+    Reading,
+    /// Calling the upstream.
+    Calling,
     /// Sorting, before the first record can be written.
     Sorting,
     /// Writing records.
@@ -28,6 +33,8 @@ impl Stage {
         match self {
             Self::Queued => "queued",
             Self::Planning => "planning",
+            Self::Reading => "reading",
+            Self::Calling => "calling",
             Self::Sorting => "sorting",
             Self::Writing => "writing",
             Self::Committing => "committing",
@@ -53,6 +60,9 @@ pub struct Progress {
     pub percent: f64,
     /// When the job may be done, by its speed so far.
     pub estimated_finish: Option<Timestamp>,
+    /// What became of the rows so far, where the job takes rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
 }
 
 impl Progress {
@@ -66,6 +76,7 @@ impl Progress {
             bytes_written: 0,
             percent: 0.0,
             estimated_finish: None,
+            counts: None,
         }
     }
 }

@@ -87,7 +87,7 @@ impl Reuse {
                 let whole = truncated.is_none_or(|cut| cut.reason != TruncationReason::DailyLimit);
                 there && young && whole
             }
-            JobState::Failed | JobState::Cancelled | JobState::Expired => false,
+            JobState::Open | JobState::Failed | JobState::Cancelled | JobState::Expired => false,
         }
     }
 }

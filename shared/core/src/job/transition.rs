@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::{Job, JobState, MAX_ATTEMPTS, Problem, Progress, ResultSummary, Stage};
+use super::{
+    BATCH_IDLE, BatchPhase, Counts, Job, JobState, MAX_ATTEMPTS, MAX_BATCHES, Problem, Progress,
+    ResultSummary, Stage, UploadedFile,
+};
 use crate::Timestamp;
 
 /// How long after its insert the sweeper looks at a job whose message may never have been sent.
@@ -14,6 +17,9 @@ pub const SENT_DUE: Duration = Duration::from_secs(6 * 3600);
 pub const RECORD_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long after a job ended without a result its files are swept once more, for writers that came late.
 pub const SWEEP_AFTER_END: Duration = Duration::from_secs(60);
+
+/// How long after it was added the sweeper looks for files of a batch whose arrival nobody told.
+pub const UPLOAD_DUE: Duration = Duration::from_secs(300);
 
 const DAY: u64 = 86_400;
 
@@ -67,6 +73,8 @@ pub enum Transition {
         records_found: Option<u64>,
         /// What was asked for, where known.
         records_requested: Option<u64>,
+        /// What became of the rows, where the job takes rows.
+        counts: Option<Counts>,
     },
     /// The job has failed for good.
     Fail {
@@ -90,6 +98,26 @@ pub enum Transition {
     Expire,
     /// What a job without a result left behind is gone.
     Purged,
+    /// A file of a batch has arrived. The last one sends the batch to the queue.
+    Uploaded {
+        /// Its place among the batch's files.
+        file: usize,
+        /// The file as it arrived.
+        arrived: UploadedFile,
+    },
+    /// A container gets a batch in that phase.
+    AddBatch(BatchPhase),
+    /// A batch of a container goes from one phase to another.
+    MoveBatch {
+        /// The phase that it was in.
+        from: BatchPhase,
+        /// The phase that it is in now.
+        to: BatchPhase,
+    },
+    /// A container takes no more batches.
+    Close,
+    /// The sweeper gives up what nobody has fed for [`BATCH_IDLE`], unless somebody has just now.
+    Abandon,
 }
 
 /// Why a transition was not made.
@@ -110,6 +138,21 @@ pub enum Refused {
     /// No attempts are left: the job must be failed.
     #[error("no attempts are left")]
     Exhausted,
+    /// The job is no container.
+    #[error("the job takes no batches")]
+    NoContainer,
+    /// The container takes no more batches.
+    #[error("the job is closed: it takes no more batches")]
+    Closed,
+    /// The container has as many batches as it may.
+    #[error("the job has {MAX_BATCHES} batches, and more are not allowed")]
+    TooManyBatches,
+    /// The container's batches have not all ended.
+    #[error("{0} of the job's batches have not ended")]
+    BatchesPending(u32),
+    /// It is not due.
+    #[error("not due before {0}")]
+    NotDue(Timestamp),
 }
 
 impl Job {
@@ -126,13 +169,19 @@ impl Job {
                 job.resends = self.resends.saturating_add(1);
                 job.due_at = Some(now.plus(SENT_DUE.saturating_mul(1 << job.resends.min(6))));
             }
+            Transition::Postpone if self.state == JobState::Open => {
+                // Ever less often, and once more when it has had its day.
+                let waited = now.since(self.fed_at()).max(UPLOAD_DUE);
+                job.due_at = Some(now.plus(waited).min(self.fed_at().plus(BATCH_IDLE).max(now)));
+            }
             Transition::Postpone => {
                 self.must_be(JobState::Processing)?;
-                let lease = self.leased_until.unwrap_or(now);
-                if self.due_at == Some(lease) {
+                // Without a lease it is a container whose batches are looked after one by one.
+                let due = self.leased_until.unwrap_or(now.plus(SENT_DUE));
+                if self.due_at == Some(due) {
                     return Err(Refused::Unchanged);
                 }
-                job.due_at = Some(lease);
+                job.due_at = Some(due);
             }
             Transition::Claim { lease, max_lost } => job.claim(*lease, *max_lost, now)?,
             Transition::Renew { attempt, progress, lease } => {
@@ -159,7 +208,7 @@ impl Job {
                     job.back_to_queue(now);
                 }
             }
-            Transition::Complete { attempt, result, records_found, records_requested } => {
+            Transition::Complete { attempt, result, records_found, records_requested, counts } => {
                 self.must_hold(*attempt)?;
                 job.end(JobState::Completed, now)?;
                 job.due_at = job.expires;
@@ -171,6 +220,7 @@ impl Job {
                     bytes_written: result.bytes,
                     percent: 100.0,
                     estimated_finish: None,
+                    counts: *counts,
                 };
                 job.result = Some((**result).clone());
             }
@@ -212,7 +262,43 @@ impl Job {
                 if !matches!(self.state, JobState::Failed | JobState::Cancelled) {
                     return Err(Refused::State(self.state));
                 }
-                job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
+                job.due_at = self.container.is_none().then(|| self.expires.unwrap_or(now).plus(RECORD_KEPT));
+            }
+            Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
+            Transition::AddBatch(phase) => {
+                let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
+                if self.state.is_terminal() {
+                    return Err(Refused::State(self.state));
+                }
+                if batches.closed {
+                    return Err(Refused::Closed);
+                }
+                if batches.total() >= MAX_BATCHES {
+                    return Err(Refused::TooManyBatches);
+                }
+                batches.add(*phase);
+                job.fed = Some(now);
+                job.due_at = Some(now.plus(BATCH_IDLE));
+            }
+            Transition::MoveBatch { from, to } => job.move_batch(*from, *to, now)?,
+            Transition::Close => {
+                let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
+                if batches.closed {
+                    return Err(Refused::Unchanged);
+                }
+                batches.closed = true;
+                let ready = batches.is_ready();
+                job.move_to(JobState::Processing)?;
+                job.started = self.started.or(Some(now));
+                job.due_at = Some(now.plus(if ready { UNSENT_DUE } else { SENT_DUE }));
+            }
+            Transition::Abandon => {
+                self.must_be(JobState::Open)?;
+                let due = self.fed_at().plus(BATCH_IDLE);
+                if now < due {
+                    return Err(Refused::NotDue(due));
+                }
+                job.end(JobState::Cancelled, now)?;
             }
         }
         job.version += 1;
@@ -220,11 +306,19 @@ impl Job {
     }
 
     fn claim(&mut self, lease: Duration, max_lost: u32, now: Timestamp) -> Result<(), Refused> {
+        if let Some(batches) = self.batches
+            && !self.state.is_terminal()
+            && !batches.is_ready()
+        {
+            return Err(Refused::BatchesPending(batches.pending()));
+        }
         if self.state == JobState::Processing {
-            if let Some(until) = self.leased_until.filter(|until| now < *until) {
-                return Err(Refused::Leased(until));
+            match self.leased_until {
+                Some(until) if now < until => return Err(Refused::Leased(until)),
+                Some(_) => self.lost += 1,
+                // A container that was closed: nobody has had it yet.
+                None => {}
             }
-            self.lost += 1;
         }
         if self.lost > max_lost || self.failures >= MAX_ATTEMPTS {
             return Err(Refused::Exhausted);
@@ -236,6 +330,39 @@ impl Job {
         self.leased_until = Some(until);
         self.due_at = Some(until);
         self.progress = Progress { stage: Stage::Planning, ..Progress::queued() };
+        Ok(())
+    }
+
+    fn uploaded(&mut self, file: usize, arrived: &UploadedFile, now: Timestamp) -> Result<(), Refused> {
+        self.must_be(JobState::Open)?;
+        let upload = self.upload.as_mut().ok_or(Refused::NoContainer)?;
+        let slot = upload.files.get_mut(file).ok_or(Refused::NoContainer)?;
+        if slot.arrived.as_ref().is_some_and(|before| before.etag == arrived.etag) {
+            return Err(Refused::Unchanged);
+        }
+        slot.arrived = Some(arrived.clone());
+        if upload.is_complete() {
+            self.move_to(JobState::Accepted)?;
+            self.due_at = Some(now.plus(UNSENT_DUE));
+        } else {
+            self.fed = Some(now);
+            self.due_at = Some(now.plus(UPLOAD_DUE));
+        }
+        Ok(())
+    }
+
+    fn move_batch(&mut self, from: BatchPhase, to: BatchPhase, now: Timestamp) -> Result<(), Refused> {
+        if self.state.is_terminal() {
+            return Err(Refused::State(self.state));
+        }
+        let batches = self.batches.as_mut().ok_or(Refused::NoContainer)?;
+        batches.move_one(from, to);
+        self.fed = Some(now);
+        self.due_at = Some(match *batches {
+            counts if counts.is_ready() => now.plus(UNSENT_DUE),
+            counts if counts.closed => now.plus(SENT_DUE),
+            _ => now.plus(BATCH_IDLE),
+        });
         Ok(())
     }
 
@@ -251,7 +378,11 @@ impl Job {
         self.finished = Some(now);
         self.leased_until = None;
         self.progress.estimated_finish = None;
-        self.expires = Some(now.plus(Duration::from_secs(u64::from(self.retention_days) * DAY)));
+        // What a batch delivered goes with its container.
+        self.expires = self
+            .container
+            .is_none()
+            .then(|| now.plus(Duration::from_secs(u64::from(self.retention_days) * DAY)));
         self.due_at = Some(now.plus(SWEEP_AFTER_END));
         Ok(())
     }

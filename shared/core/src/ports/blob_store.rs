@@ -34,6 +34,10 @@ pub trait BlobStore: Send + Sync {
 
     /// A link by which anyone can read the blob until it expires.
     async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError>;
+
+    /// A link by which anyone can write the blob with one PUT, of exactly the length and media type that are signed,
+    /// until it expires. What is written in part is never seen; what is written again takes the place of the first.
+    async fn sign_put(&self, key: &BlobKey, sign: &SignPut) -> Result<SignedUpload, BlobError>;
 }
 
 /// Receives a blob's bytes in order. Dropped unfinished, it leaves nothing that can be seen.
@@ -103,6 +107,39 @@ impl fmt::Debug for SignedLink {
     }
 }
 
+/// What a signed link for an upload demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignPut {
+    /// The base of the link where the store is served by this very host; unused where it has its own address.
+    pub base_url: String,
+    /// The media type, to be sent as `Content-Type`.
+    pub media_type: String,
+    /// How many bytes, to be sent as `Content-Length`.
+    pub bytes: u64,
+    /// Now.
+    pub now: Timestamp,
+    /// How long the link works.
+    pub lifetime: Duration,
+}
+
+/// A link for an upload, that works until it expires.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedUpload {
+    /// Where to PUT the file.
+    pub url: String,
+    /// The headers that the PUT must have beside its length.
+    pub headers: Vec<(String, String)>,
+    /// Until when it works.
+    pub expires: Timestamp,
+}
+
+impl fmt::Debug for SignedUpload {
+    /// Leaves the link out: whoever has it can write the blob.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedUpload").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
 /// The name of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BlobKey {
@@ -118,6 +155,22 @@ pub enum BlobKey {
         attempt: u32,
         /// Its name: letters, digits, `.`, `-` and `_`.
         file: String,
+    },
+    /// A file that a client uploads for a batch.
+    Upload {
+        /// The batch.
+        job: JobRef,
+        /// Its place among the batch's files.
+        file: usize,
+    },
+    /// A part of the journal of a job that calls an upstream: which items were sent, and what came back.
+    Journal {
+        /// The job.
+        job: JobRef,
+        /// The attempt that wrote it.
+        attempt: u32,
+        /// Its number among the parts of that attempt, from 0.
+        part: u32,
     },
     /// Where the pages of the result begin: 16 bytes a page.
     PageIndex {
@@ -141,9 +194,22 @@ impl fmt::Display for BlobKey {
             Self::Request(job) => write!(f, "requests/{job}.json"),
             Self::Snapshot(job) => write!(f, "results/{job}/snapshot.json"),
             Self::Result { job, attempt, file } => write!(f, "results/{job}/{attempt}/{file}"),
+            Self::Upload { job, file } => write!(f, "uploads/{job}/{file}"),
+            Self::Journal { job, attempt, part } => write!(f, "results/{job}/journal/{attempt}-{part}.jsonl"),
             Self::PageIndex { job, attempt } => write!(f, "results/{job}/{attempt}/pages.idx"),
             Self::Manifest { job, attempt } => write!(f, "results/{job}/{attempt}/manifest.json"),
         }
+    }
+}
+
+impl BlobKey {
+    /// The batch and the place of the file that a key names, where it is a key of an upload as [`BlobKey::Upload`] prints it.
+    pub fn upload(key: &str) -> Option<(JobRef, usize)> {
+        let mut parts = key.strip_prefix("uploads/")?.split('/');
+        let job = JobRef { account: parts.next()?.parse().ok()?, job: parts.next()?.parse().ok()? };
+        let file = parts.next()?;
+        let place: usize = file.parse().ok()?;
+        (parts.next().is_none() && place.to_string() == file).then_some((job, place))
     }
 }
 
@@ -161,6 +227,8 @@ pub enum BlobPrefix {
     },
     /// The job's request.
     Request(JobRef),
+    /// Everything that was uploaded for a batch.
+    Uploads(JobRef),
     /// Everything of an account.
     Account(AccountId),
 }
@@ -172,6 +240,7 @@ impl fmt::Display for BlobPrefix {
             Self::Results(job) => write!(f, "results/{job}/"),
             Self::Attempt { job, attempt } => write!(f, "results/{job}/{attempt}/"),
             Self::Request(job) => write!(f, "requests/{job}.json"),
+            Self::Uploads(job) => write!(f, "uploads/{job}/"),
             Self::Account(account) => write!(f, "results/{account}/"),
         }
     }

@@ -8,12 +8,12 @@ use std::sync::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::BlobStore;
+use super::{BlobKey, BlobStore};
 use crate::{
     JobRef,
-    catalog::{Column, Dataset},
+    catalog::{Column, Dataset, Upstream},
     error::Source,
-    job::{ManifestFile, Problem, Stage, Truncation, kinds::Work},
+    job::{Counts, ManifestFile, Problem, Stage, Truncation, kinds::Work},
 };
 
 /// Runs the work of one attempt of a job.
@@ -22,6 +22,25 @@ pub trait Executor: Send + Sync {
     /// Does the work and writes the result's files and page index, all but the manifest. Stops soon after
     /// `task.control` is cancelled. The bytes depend on the work and the data alone, not on the attempt.
     async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError>;
+}
+
+/// Hands each kind of work to what carries it out.
+#[derive(Clone)]
+pub struct ExecutorByKind {
+    /// Reads data sets: queries and appends.
+    pub engine: Arc<dyn Executor>,
+    /// Calls upstreams.
+    pub caller: Arc<dyn Executor>,
+}
+
+#[async_trait]
+impl Executor for ExecutorByKind {
+    async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError> {
+        match &*task.work {
+            Work::Query(_) | Work::Append(_) => self.engine.execute(task).await,
+            Work::Call(_) => self.caller.execute(task).await,
+        }
+    }
 }
 
 /// One attempt of a job.
@@ -33,14 +52,70 @@ pub struct Task {
     pub attempt: u32,
     /// What to do.
     pub work: Arc<Work>,
-    /// The data set that it reads.
-    pub dataset: Arc<Dataset>,
+    /// What it works with.
+    pub subject: Subject,
+    /// The job whose list of data files it reads by: of a batch its container, so that all its batches read the same.
+    pub snapshot: JobRef,
+    /// The rows that it takes, where its kind takes rows.
+    pub input: Input,
     /// How many bytes may be delivered before the result ends, with the piece that reaches them; `None` for all.
     pub max_bytes: Option<u64>,
     /// Where the files go.
     pub blobs: Arc<dyn BlobStore>,
     /// How to tell progress, and whether to stop.
     pub control: Arc<Control>,
+}
+
+/// What a job works with.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A data set.
+    Dataset(Arc<Dataset>),
+    /// An upstream.
+    Upstream(Arc<Upstream>),
+}
+
+impl Subject {
+    /// The data set, where it is one.
+    pub fn dataset(&self) -> Option<&Arc<Dataset>> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset),
+            Self::Upstream(_) => None,
+        }
+    }
+
+    /// The upstream, where it is one.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match self {
+            Self::Dataset(_) => None,
+            Self::Upstream(upstream) => Some(upstream),
+        }
+    }
+}
+
+/// The rows that a job takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Those of its work: [`Work::items`]. None where its kind takes none.
+    Work,
+    /// Those of uploaded files, in this order.
+    Files(Vec<InputFile>),
+}
+
+/// A file that a client uploaded, pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// Where it lies.
+    pub key: BlobKey,
+    /// What the client calls it.
+    pub name: String,
+    /// The media type that it is said to have.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The ETag of what arrived. What differs is not read: the attempt fails with
+    /// [`ProblemType::Conflict`](crate::job::ProblemType::Conflict).
+    pub etag: String,
 }
 
 /// What one attempt delivered.
@@ -60,12 +135,21 @@ pub struct Delivered {
     pub truncated: Option<Truncation>,
     /// NaN and infinite numbers written as null.
     pub non_finite_as_null: u64,
-    /// The version of the data set that was read.
-    pub dataset_version: String,
-    /// Files of the data set.
-    pub dataset_files: u64,
+    /// The version of the data set that was read, and how many files it has; `None` where none was read.
+    pub dataset: Option<DatasetRead>,
+    /// What became of the rows, where the job takes rows.
+    pub counts: Option<Counts>,
     /// The version of the code that decides the bytes.
     pub writer: String,
+}
+
+/// A data set as an attempt read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetRead {
+    /// Its version.
+    pub version: String,
+    /// Its files.
+    pub files: u64,
 }
 
 /// Why an attempt delivered nothing.
@@ -107,6 +191,7 @@ pub struct Control {
     bytes: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
+    counts: Mutex<Option<Counts>>,
     cancel: CancellationToken,
 }
 
@@ -120,6 +205,7 @@ impl Default for Control {
             bytes: AtomicU64::new(0),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
+            counts: Mutex::new(None),
             cancel: CancellationToken::new(),
         }
     }
@@ -178,6 +264,16 @@ impl Control {
     pub fn part_done(&self) -> f64 {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
         if total == 0 { 0.0 } else { (done as f64 / total as f64).clamp(0.0, 1.0) }
+    }
+
+    /// Tells what became of the rows so far.
+    pub fn set_counts(&self, counts: Counts) {
+        *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(counts);
+    }
+
+    /// What became of the rows so far, where the job takes rows.
+    pub fn counts(&self) -> Option<Counts> {
+        *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Tells the work to stop.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Consumed, NewJob, Submitted};
+use super::{BatchAdded, Consumed, NewBatch, NewJob, Submitted};
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
     error::Source,
@@ -41,7 +41,21 @@ pub trait JobStore: Send + Sync {
     /// The job; `None` where there is none of that id in that account.
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError>;
 
-    /// The account's jobs that fit `filter`, newest first, those older than `before` only. May answer fewer than
+    /// Keeps a batch of a container, and changes the container by [`Transition::AddBatch`] with the batch's phase, in one
+    /// atomic step, unless the key is known. Of two batches of one name one is kept, unless the other has failed or was
+    /// cancelled. Survives a crash of the machine once answered.
+    async fn add_batch(&self, new: &NewBatch) -> Result<BatchAdded, AddBatchError>;
+
+    /// The batches of a container, oldest first, those younger than `after` only. May answer fewer than `limit` and
+    /// still name a `next`, to go on with as `after`.
+    async fn batches(
+        &self,
+        container: &JobRef,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError>;
+
+    /// The account's jobs that fit `filter`, no batches, newest first, those older than `before` only. May answer fewer than
     /// `limit` and still name a `next`: a call's work is bounded.
     async fn list(
         &self,
@@ -51,11 +65,11 @@ pub trait JobStore: Send + Sync {
         limit: u32,
     ) -> Result<JobPage, StoreError>;
 
-    /// Applies [`Job::apply`] in one atomic step, and answers the job as it is afterwards. Races are resolved by
-    /// reading anew: the transition is judged on the record that it then replaces. The insert's open-job place is
-    /// freed in the same step when the job ends, what a completed job delivered is added to what its account consumed
-    /// on the day of `now`, once, and the event that the transition causes is written, as
-    /// [`Event::caused`](crate::webhook::Event::caused) says.
+    /// Makes [`Job::change`] in one atomic step, with the container of a batch, and answers the job as it is afterwards.
+    /// Races are resolved by reading anew: the transition is judged on the records that it then replaces. The insert's
+    /// open-job place is freed in the same step when the job ends, what a completed job delivered is added to what its
+    /// account consumed on the day of `now`, once, and the event that the change causes is written, as
+    /// [`Change::event`](crate::job::Change::event) says.
     ///
     /// Durable like an insert where the job ends; others may be lost by a crash of the machine, never by one of
     /// the process.
@@ -72,7 +86,7 @@ pub trait JobStore: Send + Sync {
     /// Removes the record for good, open or not; `false` where there was none.
     async fn delete(&self, job: &JobRef) -> Result<bool, StoreError>;
 
-    /// How many of the account's jobs have not ended.
+    /// How many of the account's jobs have not ended, batches not counted.
     async fn open_jobs(&self, account: &AccountId) -> Result<u32, StoreError>;
 
     /// What the account has used up in the minute and on the day of `now`.
@@ -107,7 +121,8 @@ impl JobFilter {
         fn fits<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
             wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
         }
-        fits(&self.state, Some(&job.state))
+        job.container.is_none()
+            && fits(&self.state, Some(&job.state))
             && fits(&self.kind, Some(&job.kind))
             && fits(&self.dataset, job.dataset.as_ref())
             && fits(&self.name, job.name.as_ref())
@@ -153,6 +168,29 @@ pub enum InsertError {
     #[error("the id is taken")]
     Exists,
     /// The store failed; whether the job is there is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A batch was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddBatchError {
+    /// There is no such container.
+    #[error("no such job")]
+    NotFound,
+    /// The container does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A batch of that name is there, and has not failed.
+    #[error("there is a batch of that name")]
+    NameTaken(JobId),
+    /// Others with the same key are being inserted at the same time, and this one came to no end among them.
+    #[error("the key is in use by others at this moment")]
+    KeyInUse,
+    /// There is a job of that id.
+    #[error("the id is taken")]
+    Exists,
+    /// The store failed; whether the batch is there is not known.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

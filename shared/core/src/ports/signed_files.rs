@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 
-use super::{BlobHead, BlobStream};
+use super::{BlobHead, BlobKey, BlobStream};
 use crate::{Timestamp, error::Source};
 
 /// Opens what a link of [`BlobStore::sign_get`](super::BlobStore::sign_get) leads to. A link is
@@ -14,6 +14,29 @@ pub trait SignedFiles: Send + Sync {
     /// Opens the file of a link: `key` is what follows `/v1/files/` in the request's path and `query` what follows
     /// its `?`, both exactly as they came, still percent-encoded. No file is touched before the signature is right.
     async fn open(&self, key: &str, query: &str, now: Timestamp) -> Result<SignedFile, SignedFileError>;
+
+    /// Takes the file of a link of [`BlobStore::sign_put`](super::BlobStore::sign_put), by the same rules: one of the
+    /// signed media type whose body has the signed length. Nothing is seen of one that breaks off.
+    async fn receive(
+        &self,
+        upload: Received<'_>,
+        body: BlobStream,
+    ) -> Result<(BlobKey, BlobHead), SignedFileError>;
+}
+
+/// A PUT as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// What follows `/v1/files/` in the request's path.
+    pub key: &'a str,
+    /// What follows its `?`.
+    pub query: &'a str,
+    /// `Content-Type`, if it has one.
+    pub media_type: Option<&'a str>,
+    /// `Content-Length`, if it has one.
+    pub length: Option<u64>,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// A file that a valid link led to, held open: what is read from it is what `head` speaks of, even if the file is
@@ -50,6 +73,9 @@ pub enum SignedFileError {
     /// It worked once. Another can be had from the job.
     #[error("the link has expired")]
     Expired,
+    /// The file is not what the link is for. The words are for the client.
+    #[error("{0}")]
+    Unfit(String),
     /// It is right, but the file is gone.
     #[error("the file is gone")]
     Missing,

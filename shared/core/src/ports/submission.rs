@@ -55,6 +55,24 @@ impl Submitted {
     }
 }
 
+/// A batch to be kept, and what goes with it. `batch.created` is the moment of it.
+#[derive(Debug, Clone)]
+pub struct NewBatch {
+    /// The batch: a job that names its container.
+    pub batch: Job,
+    /// The idempotency key of the request.
+    pub key: Option<NewKey>,
+}
+
+/// What became of a [`NewBatch`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum BatchAdded {
+    /// It was added; its container is as it is afterwards.
+    Added(Box<Job>),
+    /// Its key was used before, and is still known: nothing was written.
+    Known(KeyRecord),
+}
+
 /// What an account has used up so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Consumed {

@@ -1,6 +1,6 @@
 //! Ends jobs whose messages the queue has given up.
 
-use super::{App, webhooks::announce};
+use super::{App, batches::wake_container, webhooks::announce};
 use crate::{
     Error, JobRef,
     job::{Problem, ProblemType, Transition},
@@ -28,6 +28,7 @@ pub async fn dead_letter(app: &App, job: &JobRef) -> Result<DeadLetter, Error> {
         Ok(failed) => {
             telemetry::ended(&failed);
             announce(&app.notifier, &failed).await;
+            wake_container(app, &failed).await;
             tracing::error!(job.id = %job.job, attempts = failed.attempt, "job failed by its dead letter");
             Ok(DeadLetter::Failed)
         }

@@ -1,8 +1,179 @@
-//! A query as a client writes it, before anything in it is known to make sense.
+//! Work as a client writes it, before anything in it is known to make sense.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::job::JobKind;
+
+/// Any kind of work before validation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Draft {
+    /// Records of a data set.
+    Query(Box<QueryDraft>),
+    /// The client's own rows, each with what a data set knows of it.
+    Append(Box<AppendDraft>),
+    /// Many calls of somebody's API.
+    Call(Box<CallDraft>),
+}
+
+impl From<QueryDraft> for Draft {
+    fn from(draft: QueryDraft) -> Self {
+        Self::Query(Box::new(draft))
+    }
+}
+
+/// What every kind of work has beside itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) notification_url: Option<&'a str>,
+    pub(super) notification_method: Option<&'a str>,
+}
+
+/// How the result is to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OutputDraft<'a> {
+    pub(super) format: Option<&'a str>,
+    pub(super) compression: Option<&'a str>,
+    pub(super) csv: Option<&'a CsvDraft>,
+    pub(super) parquet: Option<&'a ParquetDraft>,
+}
+
+impl Draft {
+    /// The kind of job.
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Self::Query(_) => JobKind::Query,
+            Self::Append(_) => JobKind::Append,
+            Self::Call(_) => JobKind::Call,
+        }
+    }
+
+    /// The view through which a data set is asked.
+    pub(super) fn view(&self) -> Option<&str> {
+        match self {
+            Self::Query(draft) => draft.view.as_deref(),
+            Self::Append(draft) => draft.view.as_deref(),
+            Self::Call(_) => None,
+        }
+    }
+
+    pub(super) fn about(&self) -> About<'_> {
+        match self {
+            Self::Query(draft) => About {
+                name: draft.name.as_deref(),
+                labels: &draft.labels,
+                notification_url: draft.notification_url.as_deref(),
+                notification_method: draft.notification_method.as_deref(),
+            },
+            Self::Append(draft) => draft.about.about(),
+            Self::Call(draft) => draft.about.about(),
+        }
+    }
+}
+
+impl QueryDraft {
+    pub(super) fn output(&self) -> OutputDraft<'_> {
+        OutputDraft {
+            format: self.format.as_deref(),
+            compression: self.compression.as_deref(),
+            csv: self.csv.as_ref(),
+            parquet: self.parquet.as_ref(),
+        }
+    }
+}
+
+/// What work that takes rows has beside itself, and how its result is to be written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct AboutDraft {
+    /// What the client calls the job.
+    pub name: Option<String>,
+    /// The client's marks.
+    pub labels: BTreeMap<String, String>,
+    /// Where the end of the job is told.
+    pub notification_url: Option<String>,
+    /// How: POST or GET.
+    pub notification_method: Option<String>,
+    /// The format.
+    pub format: Option<String>,
+    /// The compression of the file.
+    pub compression: Option<String>,
+    /// Options of CSV.
+    pub csv: Option<CsvDraft>,
+    /// Options of Parquet.
+    pub parquet: Option<ParquetDraft>,
+    /// The most records in a page.
+    pub page_size: Option<u64>,
+}
+
+impl AboutDraft {
+    fn about(&self) -> About<'_> {
+        About {
+            name: self.name.as_deref(),
+            labels: &self.labels,
+            notification_url: self.notification_url.as_deref(),
+            notification_method: self.notification_method.as_deref(),
+        }
+    }
+
+    pub(super) fn output(&self) -> OutputDraft<'_> {
+        OutputDraft {
+            format: self.format.as_deref(),
+            compression: self.compression.as_deref(),
+            csv: self.csv.as_ref(),
+            parquet: self.parquet.as_ref(),
+        }
+    }
+}
+
+/// An append before validation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct AppendDraft {
+    /// The data set.
+    pub dataset: String,
+    /// What a row and a record must have in common: the rows' column, and what it is compared with.
+    pub on: Vec<(String, MatchDraft)>,
+    /// How values are compared where a key does not say: exact, text, email or phone.
+    pub compare: Option<String>,
+    /// What becomes of a row that several records match: first, all or error.
+    pub on_multiple: Option<String>,
+    /// The columns of the data set to add.
+    pub fields: Option<Vec<String>>,
+    /// A named set of columns to add.
+    pub view: Option<String>,
+    /// The rows, where they come with the request; else they come in batches.
+    pub items: Option<Vec<Value>>,
+    /// Everything beside.
+    pub about: AboutDraft,
+}
+
+/// One key of a match before validation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MatchDraft {
+    /// The data set's column.
+    pub column: String,
+    /// How values are compared.
+    pub compare: Option<String>,
+}
+
+/// A call before validation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CallDraft {
+    /// The upstream.
+    pub upstream: String,
+    /// The member of an item that names it.
+    pub id: Option<String>,
+    /// After how many failed items no more are sent.
+    pub max_errors: Option<u64>,
+    /// The items, where they come with the request; else they come in batches.
+    pub items: Option<Vec<Value>>,
+    /// Everything beside.
+    pub about: AboutDraft,
+}
 
 /// A query before validation. Each member is as the client wrote it; `None` and empty mean that it did not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

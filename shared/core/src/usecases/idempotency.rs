@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::{App, QueryDraft, view::find, view::view};
+use super::{App, Draft, batches::BatchDraft, view::find, view::view};
 use crate::{
     Error,
     account::Caller,
     idempotency::{IdempotencyKey, KeyRecord, NewKey, RequestHash},
+    job::Job,
     usecases::JobView,
 };
 
@@ -24,18 +25,44 @@ pub struct Keyed {
 /// What a request asks for.
 #[derive(Serialize)]
 struct Asked<'a> {
-    draft: &'a QueryDraft,
+    draft: &'a Draft,
     dry_run: Option<bool>,
 }
 
 impl Keyed {
     /// The key as the store takes it, with the hash of what is asked for.
-    pub(super) fn of(&self, draft: &QueryDraft, dry_run: bool) -> Result<NewKey, Error> {
+    pub(super) fn of(&self, draft: &Draft, dry_run: bool) -> Result<NewKey, Error> {
         let asked = Asked { draft, dry_run: dry_run.then_some(true) };
         let request =
             RequestHash::of(&self.target, &asked).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(NewKey { key: self.key.hash(), request, status: self.status })
     }
+}
+
+/// The same of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedBatch(pub Keyed);
+
+impl KeyedBatch {
+    pub(super) fn of(&self, draft: &BatchDraft) -> Result<NewKey, Error> {
+        let Keyed { key, target, status } = &self.0;
+        let request = RequestHash::of(target, draft).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(NewKey { key: key.hash(), request, status: *status })
+    }
+}
+
+/// The batch of a request that is repeated, as it is now.
+pub(super) async fn replayed_batch(
+    app: &App,
+    caller: &Caller,
+    key: &NewKey,
+    known: &KeyRecord,
+) -> Result<Job, Error> {
+    if known.request != key.request {
+        return Err(Error::KeyMismatch);
+    }
+    let found = app.jobs.get(&caller.job(known.job)).await?;
+    found.ok_or(Error::NotFound("batch any more: the one of this key was removed"))
 }
 
 /// What is known of the key, if it is.

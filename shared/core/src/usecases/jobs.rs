@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{
-    App, JobView,
+    App, JobView, batches,
     limits::{MAX_LIST, MAX_LIST_BYTES},
     submit::{check_labels, check_name},
     view::{find, request_of, unless_gone, view},
@@ -111,6 +111,10 @@ pub async fn original(app: &App, caller: &Caller, id: JobId) -> Result<Value, Er
     caller.require(Scope::Submit)?;
     let job = caller.job(id);
     let found = find(app, &job).await?;
+    if found.batches.is_some() {
+        let detail = "the job was fed by batches, which are not kept: submit it again and upload them anew";
+        return Err(Error::Conflict(detail.into()));
+    }
     match request_of(app, &found).await {
         Ok(request) => Ok(request.original),
         Err(error) => Err(unless_gone(app, &job, error).await),
@@ -125,6 +129,9 @@ pub async fn cancel(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Er
     match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
         Ok(cancelled) => {
             announce(&app.notifier, &cancelled).await;
+            if cancelled.batches.is_some() {
+                batches::end_all(app, &job).await?;
+            }
             app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
             tracing::info!(job.id = %job.job, account = %job.account, "cancelled job");
         }
@@ -163,6 +170,7 @@ pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> 
 /// Removes everything of a job: its results while the record still tells of them, and its request only when no record
 /// needs it any more.
 pub(super) async fn remove(app: &App, job: &JobRef) -> Result<(), Error> {
+    batches::remove_all(app, job).await?;
     app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
     app.jobs.delete(job).await?;
     app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await?;

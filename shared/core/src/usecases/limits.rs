@@ -34,3 +34,9 @@ pub const DEFAULT_PAGE_SIZE: u32 = 1000;
 pub const MAX_ENDPOINTS: usize = 10;
 /// The most characters of an endpoint's description.
 pub const MAX_DESCRIPTION: usize = 200;
+/// The most bytes of one file that is uploaded: what S3 takes in one PUT.
+pub const MAX_UPLOAD: u64 = 5 << 30;
+/// The most items that come with a request.
+pub const MAX_ITEMS: usize = 10_000;
+/// The most keys of a match.
+pub const MAX_MATCH_KEYS: usize = 8;

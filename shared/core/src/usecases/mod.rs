@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod authenticate;
+pub mod batches;
 pub mod datasets;
 pub mod dead_letter;
 mod draft;
@@ -20,7 +21,7 @@ pub mod work;
 
 use std::{sync::Arc, time::Duration};
 
-pub use draft::{CsvDraft, ParquetDraft, QueryDraft};
+pub use draft::{AboutDraft, AppendDraft, CallDraft, CsvDraft, Draft, MatchDraft, ParquetDraft, QueryDraft};
 pub use view::JobView;
 pub use webhooks::Notifier;
 

@@ -6,7 +6,7 @@ use super::App;
 use crate::{
     Error, Timestamp,
     account::Caller,
-    job::{Job, TruncationReason, kinds::QueryWork},
+    job::{Job, TruncationReason, kinds::Work},
     ports::{Delivered, StoreError},
 };
 
@@ -96,16 +96,18 @@ impl Allowance {
     }
 
     /// The work with no more records than are left.
-    pub(super) fn cap(&self, mut work: QueryWork) -> QueryWork {
-        work.max_records = self.records.map_or(work.max_records, |left| work.max_records.min(left));
-        work
+    pub(super) fn cap(&self, work: Work) -> Work {
+        match self.records {
+            Some(left) => work.capped(left),
+            None => work,
+        }
     }
 
     /// Says of a result that was cut why: by the day where it had less left than the plan delivers.
-    pub(super) fn explain(&self, work: &QueryWork, mut delivered: Delivered) -> Delivered {
+    pub(super) fn explain(&self, work: &Work, mut delivered: Delivered) -> Delivered {
         // What the executor cut by bytes says so itself.
         if let Some(truncated) = &mut delivered.truncated
-            && self.records.is_some_and(|left| left < work.max_records)
+            && self.records.is_some_and(|left| left < work.max_records())
         {
             truncated.reason = TruncationReason::DailyLimit;
         }

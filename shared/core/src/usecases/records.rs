@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    App, jobs,
+    App, Draft, jobs,
     limits::{DEFAULT_SYNC_LIMIT, MAX_SYNC_DEPTH},
     submit::{Receipt, Submission, submit},
 };
@@ -20,7 +20,9 @@ pub async fn records(
     wait: Duration,
 ) -> Result<Receipt, Error> {
     let Submission { draft, original, .. } = &mut submission;
-    if !wait.is_zero() {
+    if let Draft::Query(draft) = draft
+        && !wait.is_zero()
+    {
         let place = if draft.limit.is_none() { "offset" } else { "limit" };
         if draft.limit.is_none() {
             draft.limit = Some(DEFAULT_SYNC_LIMIT);

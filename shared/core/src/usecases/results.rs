@@ -65,7 +65,7 @@ pub async fn page(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<
 }
 
 async fn page_now(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<PageBody, Error> {
-    let (job, result) = completed(app, caller, id).await?;
+    let (job, result) = with_file(app, caller, id).await?;
     let pages = result.pages.ok_or(Error::NoPages(job.format))?;
     if number >= pages {
         return Err(Error::NoSuchPage { page: number, pages });
@@ -76,8 +76,15 @@ async fn page_now(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<
     let range = pages::page_range(&entry).filter(|range| range.end <= result.bytes);
     let range = range.ok_or_else(|| Error::Internal(format!("page {number} has a broken entry").into()))?;
     let stored = app.blobs.read(&file_key(&view, &result), range).await?;
-    let Work::Query(query) = &view.request.work;
-    let document = pages::page_document(&query.output, &query.fields, &stored)
+    let fields = match &view.request.work {
+        Work::Query(query) => query.fields.clone(),
+        // Their columns are known to the rows alone.
+        Work::Append(_) | Work::Call(_) => {
+            let manifest = read_manifest(app, &view.job, &result).await?;
+            manifest.schema.into_iter().map(|column| column.name).collect()
+        }
+    };
+    let document = pages::page_document(view.output(), &fields, &stored)
         .map_err(|error| Error::Internal(Box::new(error)))?;
     let media_type = view.job.format.media_type();
     Ok(PageBody { view, bytes: document.into(), media_type, number, pages })
@@ -96,7 +103,7 @@ async fn manifest_now(app: &App, caller: &Caller, id: JobId) -> Result<Manifest,
     read_manifest(app, &job, &result).await
 }
 
-async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<Manifest, Error> {
+pub(super) async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<Manifest, Error> {
     let key = BlobKey::Manifest { job: job.reference(), attempt: result.attempt };
     let head = app.blobs.head(&key).await?.ok_or_else(|| gone(job, "manifest"))?;
     let bytes = app.blobs.read(&key, 0..head.size).await?;
@@ -112,7 +119,7 @@ pub async fn download(app: &App, caller: &Caller, id: JobId) -> Result<Download,
 }
 
 async fn download_now(app: &App, caller: &Caller, id: JobId) -> Result<Download, Error> {
-    let (job, result) = completed(app, caller, id).await?;
+    let (job, result) = with_file(app, caller, id).await?;
     download_of(app, job, result).await
 }
 
@@ -132,13 +139,24 @@ pub async fn result(app: &App, caller: &Caller, id: JobId) -> Result<ResultBody,
 }
 
 async fn result_now(app: &App, caller: &Caller, id: JobId) -> Result<ResultBody, Error> {
-    let (job, result) = completed(app, caller, id).await?;
+    let (job, result) = with_file(app, caller, id).await?;
     if app.settings.inline_limit.is_some_and(|limit| result.bytes > limit) {
         return Ok(ResultBody::Elsewhere(Box::new(download_of(app, job, result).await?)));
     }
     let view = view(app, job).await?;
     let stream = app.blobs.stream(&file_key(&view, &result), None).await?;
     Ok(ResultBody::Inline { view: Box::new(view), result, stream })
+}
+
+/// The same of a job that has one file: what a container has, its batches have.
+async fn with_file(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
+    let (job, result) = completed(app, caller, id).await?;
+    if job.batches.is_some() {
+        let detail =
+            "the job was fed by batches, and each has a file of its own: see its batches or its manifest";
+        return Err(Error::Conflict(detail.into()));
+    }
+    Ok((job, result))
 }
 
 /// The job, if it has a result that can be collected.

@@ -2,10 +2,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, jobs::remove, webhooks::announce, work::chain};
+use super::{App, batches, jobs::remove, webhooks::announce, work::chain};
 use crate::{
     Error, JobRef, Timestamp,
-    job::{JobState, RECORD_KEPT, Transition},
+    job::{BATCH_IDLE, Job, JobState, RECORD_KEPT, Transition},
     ports::{BlobPrefix, TransitionError},
 };
 
@@ -21,6 +21,8 @@ pub struct Swept {
     pub resent: u32,
     /// Jobs found in order.
     pub postponed: u32,
+    /// Jobs and batches given up because nobody fed them.
+    pub abandoned: u32,
     /// Results expired.
     pub expired: u32,
     /// Left-overs of jobs without a result removed.
@@ -69,8 +71,39 @@ pub async fn sweep_until(app: &App, until: Option<Timestamp>) -> Result<Swept, E
 async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Error> {
     let Some(found) = app.jobs.get(job).await? else { return Ok(()) };
     let now = app.clock.now();
-    let record_due = |expires: Option<Timestamp>| expires.is_none_or(|e| now >= e.plus(RECORD_KEPT));
+    // A batch's record goes with its container.
+    let record_due = |expires: Option<Timestamp>| {
+        found.container.is_none() && expires.is_none_or(|e| now >= e.plus(RECORD_KEPT))
+    };
+    // A batch whose container has ended without it.
+    if let Some(container) = found.container().filter(|_| !found.state.is_terminal()) {
+        let live = app.jobs.get(&container).await?.is_some_and(|container| !container.state.is_terminal());
+        if !live {
+            settle(app, job, &Transition::Cancel, now).await?;
+            swept.abandoned += 1;
+            return Ok(());
+        }
+    }
     match found.state {
+        // Fed since it was listed as due.
+        JobState::Open if found.due_at.is_some_and(|due| now < due) => {}
+        JobState::Open => {
+            if found.upload.is_some() && batches::look_for_files(app, &found).await? {
+                swept.resent += 1;
+            } else if now >= found.fed_at().plus(BATCH_IDLE) {
+                settle(app, job, &Transition::Abandon, now).await?;
+                batches::wake_container(app, &Job { state: JobState::Cancelled, ..found }).await;
+                batches::end_all(app, job).await?;
+                swept.abandoned += 1;
+            } else {
+                settle(app, job, &Transition::Postpone, now).await?;
+                swept.postponed += 1;
+            }
+        }
+        JobState::Processing if found.batches.is_some_and(|batches| batches.pending() > 0) => {
+            settle(app, job, &Transition::Postpone, now).await?;
+            swept.postponed += 1;
+        }
         JobState::Processing if found.leased_until.is_some_and(|until| now < until) => {
             settle(app, job, &Transition::Postpone, now).await?;
             swept.postponed += 1;
@@ -84,12 +117,18 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
         // Extended since it was listed as due.
         JobState::Completed if found.expires.is_some_and(|expires| now < expires) => {}
         JobState::Completed => {
+            if found.batches.is_some() {
+                batches::end_all(app, job).await?;
+            }
             app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
             settle(app, job, &Transition::Expire, now).await?;
             swept.expired += 1;
         }
         JobState::Failed | JobState::Cancelled if !record_due(found.expires) => {
-            app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
+            if found.batches.is_some() {
+                batches::end_all(app, job).await?;
+            }
+            batches::remove_files(app, job).await?;
             settle(app, job, &Transition::Purged, now).await?;
             swept.purged += 1;
         }
@@ -104,7 +143,7 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
 /// Makes the transition; a job that has moved on meanwhile needs none.
 async fn settle(app: &App, job: &JobRef, transition: &Transition, now: Timestamp) -> Result<(), Error> {
     match app.jobs.transition(job, transition, now).await {
-        Ok(after) if *transition == Transition::Expire => {
+        Ok(after) if matches!(transition, Transition::Expire | Transition::Abandon) => {
             announce(&app.notifier, &after).await;
             Ok(())
         }

@@ -8,7 +8,7 @@ use super::App;
 use crate::{
     Error, JobRef, Timestamp,
     format::OutputFormat,
-    job::{Job, JobRequest, JobState, RECORD_KEPT, StoredRequest, kinds::Work},
+    job::{Job, JobRequest, JobState, RECORD_KEPT, StoredRequest},
     ports::{BlobKey, SignGet, SignedLink},
 };
 
@@ -57,8 +57,7 @@ impl JobView {
 
     /// How the result is written.
     pub fn output(&self) -> &OutputFormat {
-        let Work::Query(query) = &self.request.work;
-        &query.output
+        self.request.work.output()
     }
 }
 
@@ -83,9 +82,9 @@ impl Job {
     }
 }
 
-/// The job of that reference, as the clock has it.
+/// The job of that reference, as the clock has it. A batch is no job to those who ask for jobs.
 pub(super) async fn find(app: &App, job: &JobRef) -> Result<Job, Error> {
-    let found = app.jobs.get(job).await?;
+    let found = app.jobs.get(job).await?.filter(|job| job.container.is_none());
     found.and_then(|job| job.seen_at(app.clock.now())).ok_or(Error::NotFound("job"))
 }
 
@@ -103,7 +102,7 @@ pub(super) async fn request_of(app: &App, job: &Job) -> Result<JobRequest, Error
         StoredRequest::Inline(request) => return Ok((**request).clone()),
         StoredRequest::Blob { sha256 } => sha256,
     };
-    let key = BlobKey::Request(job.reference());
+    let key = BlobKey::Request(job.origin());
     let head = app.blobs.head(&key).await?.ok_or_else(|| {
         Error::Internal(format!("the request of job {} is not in the blob store", job.id).into())
     })?;
@@ -125,7 +124,7 @@ pub(super) async fn view(app: &App, mut job: Job) -> Result<JobView, Error> {
         _ => None,
     };
     let mut view = JobView { job, request, queue_position, download: None, now, reused: false };
-    if view.job.state == JobState::Completed {
+    if view.job.state == JobState::Completed && view.job.batches.is_none() {
         view.download = Some(sign(app, &view).await?);
     }
     Ok(view)

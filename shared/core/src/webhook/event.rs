@@ -35,11 +35,24 @@ pub enum EventKind {
     /// The job's result has expired.
     #[serde(rename = "job.expired")]
     JobExpired,
+    /// A batch of the job has completed.
+    #[serde(rename = "batch.completed")]
+    BatchCompleted,
+    /// A batch of the job has failed.
+    #[serde(rename = "batch.failed")]
+    BatchFailed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::ResultsReady, Self::JobFailed, Self::JobCancelled, Self::JobExpired];
+    pub const ALL: [Self; 6] = [
+        Self::ResultsReady,
+        Self::JobFailed,
+        Self::JobCancelled,
+        Self::JobExpired,
+        Self::BatchCompleted,
+        Self::BatchFailed,
+    ];
 
     /// The kind as it is written.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +61,8 @@ impl EventKind {
             Self::JobFailed => "job.failed",
             Self::JobCancelled => "job.cancelled",
             Self::JobExpired => "job.expired",
+            Self::BatchCompleted => "batch.completed",
+            Self::BatchFailed => "batch.failed",
         }
     }
 
@@ -61,7 +76,16 @@ impl EventKind {
             JobState::Failed => Some(Self::JobFailed),
             JobState::Cancelled => Some(Self::JobCancelled),
             JobState::Expired => Some(Self::JobExpired),
-            JobState::Accepted | JobState::Processing => None,
+            JobState::Open | JobState::Accepted | JobState::Processing => None,
+        }
+    }
+
+    /// The same of a batch. One that was given up tells nothing: whoever gave it up knows.
+    pub fn of_batch(before: JobState, after: JobState) -> Option<Self> {
+        match after {
+            JobState::Completed if before != after => Some(Self::BatchCompleted),
+            JobState::Failed if before != after => Some(Self::BatchFailed),
+            _ => None,
         }
     }
 }
@@ -131,29 +155,56 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that the change from `before` to `after` causes, if it causes one and there is somebody to tell: an
-    /// address of the job, or, as `listening` says, an endpoint of its account. Counts it in `after`. Stores call this
-    /// within the step that writes `after`, and write the event with it.
-    pub fn caused(before: &Job, after: &mut Job, listening: bool, now: Timestamp) -> Option<Self> {
-        let kind = EventKind::between(before.state, after.state)?;
+    /// The event that a change of `job` causes, if there is somebody to tell: an address of the job, or, as `listening`
+    /// says, an endpoint of its account. Counts it in the job.
+    pub(crate) fn of_job(kind: EventKind, job: &mut Job, listening: bool, now: Timestamp) -> Option<Self> {
         // A dry run has no result that anybody waits for.
-        if after.dry_run.is_some() || (after.notify.is_empty() && !listening) {
+        if job.dry_run.is_some() || (job.notify.is_empty() && !listening) {
             return None;
         }
-        after.events = before.events + 1;
-        Some(Self {
+        job.events += 1;
+        let data = payload::job_data(job);
+        Some(Self::new(kind, job, data, now))
+    }
+
+    /// The same of a change of a batch: an event of its container, counted there. The batch keeps the number of its last
+    /// event.
+    pub(crate) fn of_batch(
+        kind: EventKind,
+        batch: &mut Job,
+        container: &mut Job,
+        listening: bool,
+        now: Timestamp,
+    ) -> Option<Self> {
+        if container.notify.is_empty() && !listening {
+            return None;
+        }
+        container.events += 1;
+        batch.events = container.events;
+        let mut data = payload::job_data(container);
+        data.insert("batch".into(), payload::batch_data(batch));
+        Some(Self::new(kind, container, data, now))
+    }
+
+    fn new(kind: EventKind, job: &Job, data: Map<String, Value>, now: Timestamp) -> Self {
+        Self {
             schema: WEBHOOK_SCHEMA,
             version: 1,
-            account: after.account.clone(),
-            job: after.id,
-            sequence: after.events,
+            account: job.account.clone(),
+            job: job.id,
+            sequence: job.events,
             kind,
             occurred: now,
-            data: payload::job_data(after),
-            addresses: after.notify.clone(),
+            data,
+            addresses: job.notify.clone(),
             told: false,
             due_at: Some(now.plus(UNTOLD_DUE)),
-        })
+        }
+    }
+
+    /// What names the event that the last change of `job` caused, if any did: of a batch, one of its container.
+    pub fn last_of(job: &Job) -> Option<EventRef> {
+        (job.events > 0).then(|| EventRef { job: job.origin(), sequence: job.events })
     }
 
     /// What names it.

@@ -42,6 +42,7 @@ pub(super) fn job_data(job: &Job) -> Map<String, Value> {
             "percent": progress.percent,
             "estimated_finish": progress.estimated_finish,
             "queue_position": null,
+            "counts": progress.counts,
         },
         "result": job.result.as_ref().map(|result| json!({
             "records": result.records,
@@ -54,7 +55,7 @@ pub(super) fn job_data(job: &Job) -> Map<String, Value> {
                 "limit": truncated.limit,
             })),
         })),
-        "batches": null,
+        "batches": job.batches,
         "attempts": job.attempt,
         "error": job.error.as_ref().map(|problem| json!({
             "type": format!("{}/problems/{}", job.public_url, problem.kind.slug()),
@@ -66,6 +67,25 @@ pub(super) fn job_data(job: &Job) -> Map<String, Value> {
         Value::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+/// A batch as its container's events show it.
+pub(super) fn batch_data(batch: &Job) -> Value {
+    json!({
+        "batch_id": batch.id,
+        "name": batch.name,
+        "state": batch.phase().as_str(),
+        "created": batch.created,
+        "finished": batch.finished,
+        "counts": batch.progress.counts,
+        "records": batch.result.as_ref().map(|result| result.records),
+        "bytes": batch.result.as_ref().map(|result| result.bytes),
+        "error": batch.error.as_ref().map(|problem| json!({
+            "type": format!("{}/problems/{}", batch.public_url, problem.kind.slug()),
+            "title": problem.kind.title(),
+            "detail": problem.detail,
+        })),
+    })
 }
 
 pub(super) fn body(event: &Event) -> String {

@@ -1,10 +1,19 @@
 //! The kinds of work, each with its validated request.
 
+mod append;
+mod call;
 mod query;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-pub use query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey};
+pub use self::{
+    append::{AppendWork, Compare, MatchKey, OnMultiple},
+    call::CallWork,
+    query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
+};
+use super::JobKind;
+use crate::format::OutputFormat;
 
 /// The validated request of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,4 +21,75 @@ pub use query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey};
 pub enum Work {
     /// Records of a data set.
     Query(Box<QueryWork>),
+    /// The client's own rows, each with what a data set knows of it.
+    Append(Box<AppendWork>),
+    /// Many calls of somebody's API.
+    Call(Box<CallWork>),
+}
+
+impl Work {
+    /// Its kind.
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Self::Query(_) => JobKind::Query,
+            Self::Append(_) => JobKind::Append,
+            Self::Call(_) => JobKind::Call,
+        }
+    }
+
+    /// How the result is written.
+    pub fn output(&self) -> &OutputFormat {
+        match self {
+            Self::Query(work) => &work.output,
+            Self::Append(work) => &work.output,
+            Self::Call(work) => &work.output,
+        }
+    }
+
+    /// The most records in a page.
+    pub fn page_size(&self) -> u32 {
+        match self {
+            Self::Query(work) => work.page_size,
+            Self::Append(work) => work.page_size,
+            Self::Call(work) => work.page_size,
+        }
+    }
+
+    /// The data set that it reads.
+    pub fn dataset(&self) -> Option<&str> {
+        match self {
+            Self::Query(work) => Some(&work.dataset),
+            Self::Append(work) => Some(&work.dataset),
+            Self::Call(_) => None,
+        }
+    }
+
+    /// The rows that came with the request.
+    pub fn items(&self) -> Option<&[Map<String, Value>]> {
+        match self {
+            Self::Query(_) => None,
+            Self::Append(work) => work.items.as_deref(),
+            Self::Call(work) => work.items.as_deref(),
+        }
+    }
+
+    /// The work with no more records than `most`.
+    pub fn capped(mut self, most: u64) -> Self {
+        let max_records = match &mut self {
+            Self::Query(work) => &mut work.max_records,
+            Self::Append(work) => &mut work.max_records,
+            Self::Call(work) => &mut work.max_records,
+        };
+        *max_records = most.min(*max_records);
+        self
+    }
+
+    /// The most records that the plan delivers.
+    pub fn max_records(&self) -> u64 {
+        match self {
+            Self::Query(work) => work.max_records,
+            Self::Append(work) => work.max_records,
+            Self::Call(work) => work.max_records,
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Submitting a job: validate, store, send.
 
+mod output;
+mod rows;
 mod validate;
 
 use std::time::Duration;
@@ -10,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::{
-    App, JobView, QueryDraft,
+    App, Draft, JobView,
     idempotency::{self, Keyed},
     limits::MAX_INLINE_REQUEST,
     quota::{self, RateLimit},
@@ -22,24 +24,24 @@ use crate::{
     account::{Caller, Scope},
     idempotency::NewKey,
     job::{
-        DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress, Reuse, StoredRequest,
-        Transition, UNSENT_DUE,
-        kinds::{QueryWork, Work},
+        BATCH_IDLE, BatchCounts, DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress,
+        Reuse, StoredRequest, Transition, UNSENT_DUE, kinds::Work,
     },
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
     telemetry::{self, step},
 };
 
+pub use rows::{ERROR_COLUMN, MATCH_COLUMN};
 pub(super) use validate::{check_labels, check_name};
 
 /// When those who were refused for a moment only are asked to come again.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A query to be submitted.
+/// Work to be submitted.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// The query.
-    pub draft: QueryDraft,
+    /// The work.
+    pub draft: Draft,
     /// The request in the client's own words, to be shown back.
     pub original: Value,
     /// The key by which the request may be repeated.
@@ -49,9 +51,9 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A query without a key.
-    pub fn new(draft: QueryDraft, original: Value) -> Self {
-        Self { draft, original, key: None, dry_run: false }
+    /// Work without a key.
+    pub fn new(draft: impl Into<Draft>, original: Value) -> Self {
+        Self { draft: draft.into(), original, key: None, dry_run: false }
     }
 }
 
@@ -66,7 +68,7 @@ pub struct Receipt {
     pub rate: Option<RateLimit>,
 }
 
-/// Checks the query against the catalog, stores a job for it and wakes a worker. Once this has answered, the job ends,
+/// Checks the work against the catalog, stores a job for it and wakes a worker. Once this has answered, the job ends,
 /// whatever breaks. A submission that was made before with the same key makes nothing, and one that an identical job
 /// may serve makes nothing either: both answer the job that there is.
 pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Result<Receipt, Error> {
@@ -96,7 +98,8 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
             let rate = new.submits_per_minute.zip(submits);
             let rate = rate.map(|(most, used)| RateLimit::submits(most, used, now));
             let step = step!("send", job.id);
-            let job = send(app, job).instrument(step).await;
+            // An open one waits for its batches.
+            let job = if job.state == JobState::Open { job } else { send(app, job).instrument(step).await };
             Ok(Receipt { view: view(app, job).await?, replayed: false, rate })
         }
         Submitted::Known(known) => {
@@ -117,44 +120,66 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
 async fn prepare(
     app: &App,
     caller: &Caller,
-    draft: &QueryDraft,
+    draft: &Draft,
     original: Value,
     key: Option<NewKey>,
     dry_run: bool,
 ) -> Result<NewJob, Error> {
     let catalog = app.catalog.catalog().await?;
-    let (work, notify) =
-        all_of(validate::validate(&catalog, &caller.plan, draft), addresses(&app.notifier, draft))?;
+    let addresses = addresses(&app.notifier, draft.about());
+    let plan = &caller.plan;
+    let (work, notify) = match draft {
+        Draft::Query(draft) => {
+            let work = validate::validate(&catalog, plan, draft);
+            all_of(work.map(|work| Work::Query(Box::new(work))), addresses)
+        }
+        Draft::Append(draft) => {
+            let work = rows::append(&catalog, plan, draft);
+            all_of(work.map(|work| Work::Append(Box::new(work))), addresses)
+        }
+        Draft::Call(draft) => {
+            let work = rows::call(&catalog, plan, draft);
+            all_of(work.map(|work| Work::Call(Box::new(work))), addresses)
+        }
+    }?;
     quota::check_day(app, caller).await?;
-    let facts = catalog.datasets.get(&work.dataset).map(|dataset| &dataset.facts);
-    if dry_run {
-        // A sample serves nobody who asks for the whole, and nothing else is an estimate.
-        let (estimated, work) = DryRun::of(&work, facts.map_or(0, |facts| facts.bytes));
-        let job =
-            Job { dry_run: Some(estimated), ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
-        let request = JobRequest { original, work: Work::Query(Box::new(work)) };
-        let job = store_request(app, job, request).await?;
-        let submits_per_minute = caller.plan.submits_per_minute;
-        return Ok(NewJob { submits_per_minute, key, ..NewJob::plain(job, caller.plan.max_open_jobs) });
-    }
-    let version = facts.map_or("", |facts| facts.version.as_str());
-    let identity =
-        Identity::of(&caller.account.id, version, &work).map_err(|error| Error::Internal(Box::new(error)))?;
-    let job = Job { notify, ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
-    let request = JobRequest { original, work: Work::Query(Box::new(work)) };
+    let facts = work.dataset().and_then(|name| catalog.datasets.get(name)).map(|dataset| &dataset.facts);
+    let (mut estimated, mut identity, mut reused) = (None, None, None);
+    let work = match (work, draft) {
+        (Work::Query(work), _) if dry_run => {
+            // A sample serves nobody who asks for the whole, and nothing else is an estimate.
+            let (dry_run, sample) = DryRun::of(&work, facts.map_or(0, |facts| facts.bytes));
+            estimated = Some(dry_run);
+            Work::Query(Box::new(sample))
+        }
+        (_, Draft::Append(_) | Draft::Call(_)) if dry_run => {
+            return Err(Error::invalid("dry_run", "is for jobs of kind query"));
+        }
+        (Work::Query(work), Draft::Query(draft)) => {
+            let version = facts.map_or("", |facts| facts.version.as_str());
+            let own = Identity::of(&caller.account.id, version, &work);
+            identity = Some(own.map_err(|error| Error::Internal(Box::new(error)))?);
+            reused = reuse(draft);
+            Work::Query(work)
+        }
+        (work, _) => work,
+    };
+    let notify = if estimated.is_some() { Vec::new() } else { notify };
+    let job = new_job(app, caller, draft, &work, catalog.hash.clone());
+    let job = Job { notify, dry_run: estimated, ..job };
     Ok(NewJob {
-        job: store_request(app, job, request).await?,
-        max_open_jobs: caller.plan.max_open_jobs,
-        submits_per_minute: caller.plan.submits_per_minute,
+        job: store_request(app, job, JobRequest { original, work }).await?,
+        max_open_jobs: plan.max_open_jobs,
+        submits_per_minute: plan.submits_per_minute,
         key,
-        identity: Some(identity),
-        reuse: reuse(draft),
+        identity,
+        reuse: reused,
     })
 }
 
 /// Whether an identical job may serve: where it is asked for, or an age is. Not where its end is to be told to an address:
 /// the job that there is tells its own, and may have ended.
-fn reuse(draft: &QueryDraft) -> Option<Reuse> {
+fn reuse(draft: &super::QueryDraft) -> Option<Reuse> {
     let wanted = draft.reuse.unwrap_or(draft.max_age.is_some()) && draft.notification_url.is_none();
     wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
 }
@@ -201,26 +226,30 @@ async fn send(app: &App, job: Job) -> Job {
     }
 }
 
-fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, catalog: String) -> Job {
+fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: String) -> Job {
     let now = app.clock.now();
+    let about = draft.about();
+    // Rows that did not come with the request come in batches.
+    let fed = work.kind() != JobKind::Query && work.items().is_none();
+    let (state, due) = if fed { (JobState::Open, BATCH_IDLE) } else { (JobState::Accepted, UNSENT_DUE) };
     Job {
         schema: JOB_SCHEMA,
         version: 1,
         id: JobId::generate(),
         account: caller.account.id.clone(),
         plan: caller.plan.name.clone(),
-        kind: JobKind::Query,
-        name: draft.name.clone(),
-        labels: draft.labels.clone(),
-        dataset: Some(work.dataset.clone()),
-        view: draft.view.clone(),
-        format: work.output.format,
-        compression: work.output.compression,
+        kind: work.kind(),
+        name: about.name.map(str::to_owned),
+        labels: about.labels.clone(),
+        dataset: work.dataset().map(str::to_owned),
+        view: draft.view().map(str::to_owned),
+        format: work.output().format,
+        compression: work.output().compression,
         request: StoredRequest::Blob { sha256: String::new() },
         catalog,
         public_url: app.settings.public_url.clone(),
         retention_days: caller.plan.retention_days,
-        state: JobState::Accepted,
+        state,
         created: now,
         started: None,
         finished: None,
@@ -232,12 +261,16 @@ fn new_job(app: &App, caller: &Caller, draft: &QueryDraft, work: &QueryWork, cat
         failures: 0,
         lost: 0,
         leased_until: None,
-        due_at: Some(now.plus(UNSENT_DUE)),
+        due_at: Some(now.plus(due)),
         resends: 0,
         daily: caller.plan.daily(),
         notify: Vec::new(),
         events: 0,
         dry_run: None,
+        container: None,
+        batches: fed.then(BatchCounts::default),
+        upload: None,
+        fed: None,
     }
 }
 

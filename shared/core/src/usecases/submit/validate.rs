@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::output::{output, page_size};
 use crate::{
     Error, FieldError,
     account::Plan,
     catalog::{Catalog, ColumnType, Dataset},
-    format::{Compression, CsvOptions, Format, OutputFormat, ParquetCodec, ParquetOptions},
-    job::kinds::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
+    format::Format,
+    job::kinds::{QueryWork, SortKey},
     query::{self, Filter, SyntaxError},
     usecases::{
-        CsvDraft, ParquetDraft, QueryDraft,
+        QueryDraft,
         limits::{
-            DEFAULT_PAGE_SIZE, MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME,
-            MAX_SHEET_COLUMNS, MAX_SORT,
+            MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, MAX_SHEET_COLUMNS, MAX_SORT,
         },
     },
 };
@@ -32,25 +32,15 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
         errors.push(FieldError::at("max_age", "is for jobs that may be reused: leave it out, or reuse"));
     }
     let filter = filter(&dataset, draft, &mut errors);
-    let fields = fields(&dataset, draft, &mut errors);
+    let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);
-    let output = output(plan, draft, &mut errors);
+    let output = output(plan, draft.output(), Format::Json, &mut errors);
     if output.format == Format::Xlsx && fields.len() > MAX_SHEET_COLUMNS {
         let detail =
             format!("are {} columns, and a sheet of xlsx has at most {MAX_SHEET_COLUMNS}", fields.len());
         errors.push(FieldError::at("fields", detail));
     }
-    let page_size = match draft.page_size {
-        None => DEFAULT_PAGE_SIZE,
-        Some(size) => u32::try_from(size)
-            .ok()
-            .filter(|size| (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(size))
-            .unwrap_or_else(|| {
-                let detail = format!("must be {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}, not {size}");
-                errors.push(FieldError::at("page_size", detail));
-                DEFAULT_PAGE_SIZE
-            }),
-    };
+    let page_size = page_size(draft.page_size, &mut errors);
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
@@ -67,13 +57,17 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
     })
 }
 
-fn unknown_dataset(catalog: &Catalog, plan: &Plan, name: &str) -> FieldError {
+pub(super) fn unknown_dataset(catalog: &Catalog, plan: &Plan, name: &str) -> FieldError {
     let allowed = catalog.datasets.keys().map(String::as_str).filter(|name| plan.allows_dataset(name));
     FieldError::at("dataset", with_nearest(format!("there is no data set {name:?}"), name, allowed))
 }
 
 /// The sentence, and the nearest name where one is near.
-fn with_nearest<'a>(sentence: String, wanted: &str, among: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn with_nearest<'a>(
+    sentence: String,
+    wanted: &str,
+    among: impl IntoIterator<Item = &'a str>,
+) -> String {
     match query::nearest(wanted, among) {
         Some(near) => format!("{sentence}; did you mean {near:?}?"),
         None => sentence,
@@ -107,14 +101,19 @@ fn filter(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -
     Some(filter)
 }
 
-fn fields(dataset: &Dataset, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> Vec<String> {
+pub(super) fn fields(
+    dataset: &Dataset,
+    fields: Option<&[String]>,
+    view: Option<&str>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<String> {
     let names = || dataset.facts.columns.iter().map(|column| column.name.as_str());
-    let fields = match (&draft.fields, &draft.view) {
+    let fields = match (fields, view) {
         (Some(_), Some(_)) => {
             errors.push(FieldError::at("view", "give either fields or view, not both"));
             return Vec::new();
         }
-        (Some(fields), None) => fields.clone(),
+        (Some(fields), None) => fields.to_vec(),
         (None, Some(name)) => match dataset.views.get(name) {
             Some(view) => return view.fields.clone(),
             None => {
@@ -190,104 +189,6 @@ fn is_sortable(data_type: &ColumnType) -> bool {
         Time { .. } | Timestamp { .. } => true,
         List(_) | Struct(_) | Map(..) | Other(_) => false,
     }
-}
-
-fn output(plan: &Plan, draft: &QueryDraft, errors: &mut Vec<FieldError>) -> OutputFormat {
-    let format = match draft.format.as_deref().unwrap_or(Format::Json.as_str()).parse::<Format>() {
-        Ok(format) => {
-            if !plan.allows_format(format) {
-                let detail = format!("the plan {:?} does not allow the format {format}", plan.name);
-                errors.push(FieldError::at("format", detail));
-            }
-            format
-        }
-        Err(detail) => {
-            errors.push(FieldError::at("format", detail));
-            return OutputFormat::plain(Format::Json);
-        }
-    };
-    let compression = match draft.compression.as_deref().unwrap_or("none").parse::<Compression>() {
-        Ok(compression) => compression,
-        Err(detail) => {
-            errors.push(FieldError::at("compression", detail));
-            Compression::None
-        }
-    };
-    if compression != Compression::None && !format.is_text() {
-        let detail = match format {
-            Format::Parquet => {
-                "parquet is compressed inside: leave compression out, and choose with parquet.compression"
-                    .into()
-            }
-            Format::Xlsx => "xlsx is compressed inside: leave compression out".into(),
-            _ => format!("is for text, and {format} is none: leave compression out"),
-        };
-        errors.push(FieldError::at("compression", detail));
-    }
-    if draft.csv.is_some() && format != Format::Csv {
-        errors.push(FieldError::at("csv", format!("is for the format csv, and the format is {format}")));
-    }
-    if draft.parquet.is_some() && format != Format::Parquet {
-        let detail = format!("is for the format parquet, and the format is {format}");
-        errors.push(FieldError::at("parquet", detail));
-    }
-    OutputFormat {
-        format,
-        compression,
-        csv: (format == Format::Csv).then(|| csv(draft.csv.as_ref(), errors)),
-        parquet: (format == Format::Parquet).then(|| parquet(draft.parquet.as_ref(), errors)),
-    }
-}
-
-fn csv(draft: Option<&CsvDraft>, errors: &mut Vec<FieldError>) -> CsvOptions {
-    let mut options = CsvOptions::default();
-    let Some(draft) = draft else { return options };
-    if let Some(text) = &draft.delimiter {
-        let mut chars = text.chars();
-        match (chars.next(), chars.next()) {
-            (Some(c), None) if c.is_ascii() && (c == '\t' || !c.is_ascii_control()) && c != '"' => {
-                options.delimiter = c;
-            }
-            _ => errors.push(FieldError::at(
-                "csv/delimiter",
-                "must be one ASCII character, neither a quote nor a line break",
-            )),
-        }
-    }
-    if let Some(null) = &draft.null {
-        let allowed = null.len() <= 64 && !null.contains(['"', '\r', '\n', options.delimiter]);
-        if allowed {
-            options.null.clone_from(null);
-        } else {
-            let detail = "must have at most 64 bytes, and no quote, line break or delimiter";
-            errors.push(FieldError::at("csv/null", detail));
-        }
-    }
-    options.header = draft.header.unwrap_or(options.header);
-    options.spreadsheet_safe = draft.spreadsheet_safe.unwrap_or(options.spreadsheet_safe);
-    options
-}
-
-fn parquet(draft: Option<&ParquetDraft>, errors: &mut Vec<FieldError>) -> ParquetOptions {
-    let mut options = ParquetOptions::default();
-    let Some(draft) = draft else { return options };
-    match draft.compression.as_deref() {
-        None => {}
-        Some("none") => options.codec = ParquetCodec::None,
-        Some("snappy") => options.codec = ParquetCodec::Snappy,
-        Some("zstd") => options.codec = ParquetCodec::Zstd,
-        Some(other) => {
-            let detail = format!("{other:?} is not one of none, snappy and zstd");
-            errors.push(FieldError::at("parquet/compression", detail));
-        }
-    }
-    if let Some(size) = draft.row_group_size {
-        match u32::try_from(size).ok().filter(|size| (1_000..=1_048_576).contains(size)) {
-            Some(size) => options.row_group_size = size,
-            None => errors.push(FieldError::at("parquet/row_group_size", "must be 1000 to 1048576")),
-        }
-    }
-    options
 }
 
 pub(in crate::usecases) fn check_name(name: &str, errors: &mut Vec<FieldError>) {

@@ -28,7 +28,7 @@ use crate::{
     AccountId, Error,
     job::Job,
     ports::{Clock, Notice, NoticeQueue, Sender, Vault, WebhookStore},
-    webhook::{EventRef, Subscriptions},
+    webhook::{Event, Subscriptions},
 };
 
 /// What telling others needs.
@@ -49,11 +49,9 @@ pub struct Notifier {
 /// Sends a notice of the event that a job's last change caused, if it caused one. One that cannot be sent is no error: the
 /// event is stored, and the sweeper finds it.
 pub(super) async fn announce(notifier: &Notifier, job: &Job) {
-    if job.events == 0 {
-        return;
+    if let Some(event) = Event::last_of(job) {
+        send(notifier, &Notice::Event(event), Duration::ZERO).await;
     }
-    let event = EventRef { job: job.reference(), sequence: job.events };
-    send(notifier, &Notice::Event(event), Duration::ZERO).await;
 }
 
 /// Sends a notice; one that cannot be sent is left to the sweeper.

@@ -201,6 +201,7 @@ impl Keeping {
             bytes_written,
             percent: (part * 1000.0).round() / 10.0,
             estimated_finish: left.map(|left| now.plus(left)),
+            counts: self.control.counts(),
         }
     }
 }

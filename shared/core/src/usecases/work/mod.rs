@@ -1,5 +1,6 @@
 //! Doing a job's work: claim, execute, commit.
 
+mod container;
 mod lease;
 
 use std::{
@@ -12,18 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::lease::{LeaseKeeper, Stop};
-use super::{App, quota::Allowance, view::request_of, webhooks::announce};
+use super::{App, batches::wake_container, quota::Allowance, view::request_of, webhooks::announce};
 use crate::{
     Error, JobRef,
-    catalog::Dataset,
+    catalog::Catalog,
     job::{
-        Job, JobState, MANIFEST_SCHEMA, Manifest, ManifestSource, Problem, ProblemType, Refused,
-        ResultSummary, Stage, Transition,
-        kinds::{QueryWork, Work},
+        Counts, Job, JobRequest, JobState, MANIFEST_SCHEMA, Manifest, ManifestSource, Problem, ProblemType,
+        Refused, ResultSummary, Stage, Transition, kinds::Work,
     },
     ports::{
-        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, QueueError, Task,
-        TransitionError,
+        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, Input, InputFile,
+        QueueError, Subject, Task, TransitionError,
     },
     telemetry::{self, step},
 };
@@ -144,6 +144,7 @@ async fn give_up(app: &App, job: &JobRef) -> Disposition {
             telemetry::ended(&failed);
             tracing::error!(job.id = %job.job, "job lost too many workers");
             announce(&app.notifier, &failed).await;
+            wake_container(app, &failed).await;
             Disposition::Done
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
@@ -164,6 +165,7 @@ struct Finished {
     result: ResultSummary,
     records_found: Option<u64>,
     records_requested: Option<u64>,
+    counts: Option<Counts>,
 }
 
 async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Disposition {
@@ -203,15 +205,19 @@ async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Dis
 /// Executes the work and writes the manifest; the files are whole once it returns.
 async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finished, ExecuteError> {
     let app = &worker.app;
-    let request = request_of(app, job).await.map_err(transient)?;
-    let Work::Query(query) = &request.work;
+    if job.batches.is_some() {
+        return container::finish(app, job, control).await;
+    }
+    let JobRequest { work, .. } = request_of(app, job).await.map_err(transient)?;
     let allowance =
         Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     let task = Task {
         job: job.reference(),
         attempt: job.attempt,
-        work: Arc::new(Work::Query(Box::new(allowance.cap((**query).clone())))),
-        dataset: dataset_of(app, query).await?,
+        subject: subject_of(app, &work).await?,
+        snapshot: job.origin(),
+        input: input_of(job)?,
+        work: Arc::new(allowance.cap(work.clone())),
         max_bytes: allowance.bytes,
         blobs: Arc::clone(&app.blobs),
         control: Arc::clone(control),
@@ -232,14 +238,24 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     if control.is_cancelled() {
         return Err(ExecuteError::Cancelled);
     }
-    let delivered = allowance.explain(query, delivered);
-    let result = commit(app, job, query, &delivered).instrument(step!("commit", job.id)).await?;
-    let left = |found: u64| found.saturating_sub(query.offset);
+    let delivered = allowance.explain(&work, delivered);
+    let result = commit(app, job, &work, &delivered).instrument(step!("commit", job.id)).await?;
     Ok(Finished {
         result,
         records_found: delivered.records_found,
-        records_requested: query.limit.or(delivered.records_found.map(left)),
+        records_requested: requested(&work, &delivered),
+        counts: delivered.counts,
     })
+}
+
+/// How many records were asked for: of a query its limit, or all that were found after its offset.
+fn requested(work: &Work, delivered: &Delivered) -> Option<u64> {
+    match work {
+        Work::Query(query) => {
+            query.limit.or(delivered.records_found.map(|found| found.saturating_sub(query.offset)))
+        }
+        Work::Append(_) | Work::Call(_) => delivered.records_found,
+    }
 }
 
 /// Resolves some time after the work was told to stop and has not: its future is then dropped.
@@ -248,25 +264,59 @@ async fn unresponsive(control: &Control) {
     tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
-async fn dataset_of(app: &App, query: &QueryWork) -> Result<Arc<Dataset>, ExecuteError> {
+async fn subject_of(app: &App, work: &Work) -> Result<Subject, ExecuteError> {
     let catalog = app.catalog.catalog().await.map_err(|error| transient(error.into()))?;
-    catalog.datasets.get(&query.dataset).cloned().ok_or_else(|| ExecuteError::Fatal {
-        problem: Problem::new(
-            ProblemType::Conflict,
-            format!("the data set {:?} is not there any more", query.dataset),
+    let (found, gone) = match work {
+        Work::Query(work) => dataset_in(&catalog, &work.dataset),
+        Work::Append(work) => dataset_in(&catalog, &work.dataset),
+        Work::Call(work) => (
+            catalog.upstreams.get(&work.upstream).cloned().map(Subject::Upstream),
+            format!("the upstream {:?} is not there any more", work.upstream),
         ),
+    };
+    found.ok_or_else(|| ExecuteError::Fatal {
+        problem: Problem::new(ProblemType::Conflict, gone),
         source: None,
     })
+}
+
+fn dataset_in(catalog: &Catalog, name: &str) -> (Option<Subject>, String) {
+    let found = catalog.datasets.get(name).cloned().map(Subject::Dataset);
+    (found, format!("the data set {name:?} is not there any more"))
+}
+
+/// The rows that the job takes: the files of a batch as they were pinned, or what came with the request.
+fn input_of(job: &Job) -> Result<Input, ExecuteError> {
+    let Some(upload) = &job.upload else { return Ok(Input::Work) };
+    let files = upload.files.iter().enumerate().map(|(place, file)| {
+        let arrived = file.arrived.as_ref()?;
+        Some(InputFile {
+            key: BlobKey::Upload { job: job.reference(), file: place },
+            name: file.name.clone(),
+            media_type: file.media_type.clone(),
+            bytes: arrived.bytes,
+            etag: arrived.etag.clone(),
+        })
+    });
+    let files = files.collect::<Option<Vec<InputFile>>>();
+    files
+        .map(Input::Files)
+        .ok_or_else(|| transient(Error::Internal("a batch was queued before its files".into())))
 }
 
 /// Writes the manifest, last of all files.
 async fn commit(
     app: &App,
     job: &Job,
-    query: &QueryWork,
+    work: &Work,
     delivered: &Delivered,
 ) -> Result<ResultSummary, ExecuteError> {
     let bytes = delivered.files.iter().map(|file| file.bytes).sum();
+    let source = work.dataset().zip(delivered.dataset.as_ref()).map(|(dataset, read)| ManifestSource {
+        dataset: dataset.to_owned(),
+        version: read.version.clone(),
+        files: read.files,
+    });
     let manifest = Manifest {
         schema_version: MANIFEST_SCHEMA,
         job_id: job.id,
@@ -277,25 +327,21 @@ async fn commit(
         bytes,
         files: delivered.files.clone(),
         pages: delivered.pages,
-        page_size: query.page_size,
+        page_size: work.page_size(),
         schema: delivered.schema.clone(),
-        output: query.output.clone(),
+        output: work.output().clone(),
         truncated: delivered.truncated.clone(),
         non_finite_as_null: delivered.non_finite_as_null,
-        source: ManifestSource {
-            dataset: query.dataset.clone(),
-            version: delivered.dataset_version.clone(),
-            files: delivered.dataset_files,
+        source,
+        upstream: match work {
+            Work::Call(call) => Some(call.upstream.clone()),
+            Work::Query(_) | Work::Append(_) => None,
         },
+        counts: delivered.counts,
+        batches: None,
         writer: delivered.writer.clone(),
     };
-    let json =
-        serde_json::to_vec_pretty(&manifest).map_err(|error| transient(Error::Internal(Box::new(error))))?;
-    let key = BlobKey::Manifest { job: job.reference(), attempt: job.attempt };
-    app.blobs
-        .put(&key, "application/json", Bytes::from(json))
-        .await
-        .map_err(|error| transient(error.into()))?;
+    write_manifest(app, job, &manifest).await?;
     Ok(ResultSummary {
         attempt: job.attempt,
         records: delivered.records,
@@ -307,13 +353,22 @@ async fn commit(
     })
 }
 
+async fn write_manifest(app: &App, job: &Job, manifest: &Manifest) -> Result<(), ExecuteError> {
+    let json =
+        serde_json::to_vec_pretty(manifest).map_err(|error| transient(Error::Internal(Box::new(error))))?;
+    let key = BlobKey::Manifest { job: job.reference(), attempt: job.attempt };
+    let written = app.blobs.put(&key, "application/json", Bytes::from(json)).await;
+    written.map_err(|error| transient(error.into()))
+}
+
 /// Writes the outcome down. Files that no manifest will ever name are removed: those of an attempt that delivered
 /// nothing, or that another attempt or the client overtook.
 async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
     let attempt = job.attempt;
     let transition = match outcome {
-        Outcome::Finished(Finished { result, records_found, records_requested }) => {
-            Transition::Complete { attempt, result: Box::new(result), records_found, records_requested }
+        Outcome::Finished(Finished { result, records_found, records_requested, counts }) => {
+            let result = Box::new(result);
+            Transition::Complete { attempt, result, records_found, records_requested, counts }
         }
         Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
         Outcome::Stopped(Stop::Lost) => {
@@ -339,6 +394,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
         Ok(after) => {
             telemetry::ended(&after);
             announce(&app.notifier, &after).await;
+            wake_container(app, &after).await;
             if delivered {
                 for earlier in 1..attempt {
                     remove_attempt(app, job, earlier).await;

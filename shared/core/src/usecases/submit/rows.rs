@@ -1,0 +1,207 @@
+//! Checks work that takes rows: appends and calls.
+
+use serde_json::{Map, Value};
+
+use super::{
+    output::{output, page_size},
+    validate::{check_labels, check_name, fields, unknown_dataset, with_nearest},
+};
+use crate::{
+    Error, FieldError,
+    account::Plan,
+    catalog::{Catalog, ColumnType, Dataset},
+    format::Format,
+    job::kinds::{AppendWork, CallWork, Compare, MatchKey, OnMultiple},
+    usecases::{
+        AppendDraft, CallDraft,
+        limits::{MAX_ITEMS, MAX_MATCH_KEYS},
+    },
+};
+
+/// What the columns that tell of the match are called; rows must not have them already.
+pub const MATCH_COLUMN: &str = "_match";
+/// The column that says what is wrong with a row.
+pub const ERROR_COLUMN: &str = "_error";
+
+/// The append as work to be done, or everything that is wrong with it.
+pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Result<AppendWork, Error> {
+    let mut errors = Vec::new();
+    let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
+        return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
+    };
+    check_about(draft.about.name.as_deref(), &draft.about.labels, &mut errors);
+    let on = keys(&dataset, draft, &mut errors);
+    let on_multiple = one_of(
+        "on_multiple",
+        draft.on_multiple.as_deref(),
+        OnMultiple::ALL.map(|way| (way.as_str(), way)),
+        &mut errors,
+    );
+    let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
+    let output = output(plan, draft.about.output(), Format::Csv, &mut errors);
+    let page_size = page_size(draft.about.page_size, &mut errors);
+    let items = items(draft.items.as_deref(), &mut errors);
+    if let Some(items) = &items {
+        check_columns(items, &on, &mut errors);
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let max_records = plan.max_records;
+    let dataset = dataset.name.clone();
+    Ok(AppendWork { dataset, on, on_multiple, fields, max_records, output, page_size, items })
+}
+
+/// The call as work to be done, or everything that is wrong with it.
+pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<CallWork, Error> {
+    let mut errors = Vec::new();
+    let Some(upstream) = catalog.upstream(&draft.upstream, plan) else {
+        let allowed = catalog.upstreams.keys().map(String::as_str).filter(|name| plan.allows_upstream(name));
+        let sentence = format!("there is no upstream {:?}", draft.upstream);
+        return Err(Error::invalid("upstream", with_nearest(sentence, &draft.upstream, allowed)));
+    };
+    check_about(draft.about.name.as_deref(), &draft.about.labels, &mut errors);
+    let id = draft.id.clone().unwrap_or_else(|| "id".into());
+    if id.is_empty() || id.len() > 200 {
+        errors.push(FieldError::at("id", "must have 1 to 200 characters"));
+    }
+    if draft.max_errors == Some(0) {
+        errors.push(FieldError::at("max_errors", "must be at least 1, or be left out"));
+    }
+    let output = output(plan, draft.about.output(), Format::Jsonl, &mut errors);
+    let page_size = page_size(draft.about.page_size, &mut errors);
+    let items = items(draft.items.as_deref(), &mut errors);
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let (upstream, max_records, max_errors) = (upstream.name.clone(), plan.max_records, draft.max_errors);
+    Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items })
+}
+
+fn check_about(
+    name: Option<&str>,
+    labels: &std::collections::BTreeMap<String, String>,
+    errors: &mut Vec<FieldError>,
+) {
+    if let Some(name) = name {
+        check_name(name, errors);
+    }
+    check_labels(labels, errors);
+}
+
+/// The value of that name, the default where none is given.
+fn one_of<T: Default, const N: usize>(
+    place: &str,
+    wanted: Option<&str>,
+    among: [(&str, T); N],
+    errors: &mut Vec<FieldError>,
+) -> T {
+    let Some(wanted) = wanted else { return T::default() };
+    let names = among.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    match among.into_iter().find(|(name, _)| *name == wanted) {
+        Some((_, value)) => value,
+        None => {
+            errors.push(FieldError::at(place, format!("{wanted:?} is not one of {names}")));
+            T::default()
+        }
+    }
+}
+
+fn keys(dataset: &Dataset, draft: &AppendDraft, errors: &mut Vec<FieldError>) -> Vec<MatchKey> {
+    let ways = || Compare::ALL.map(|way| (way.as_str(), way));
+    let default = one_of("compare", draft.compare.as_deref(), ways(), errors);
+    if draft.on.is_empty() || draft.on.len() > MAX_MATCH_KEYS {
+        let detail =
+            format!("must name 1 to {MAX_MATCH_KEYS} columns of the rows, each with one of the data set");
+        errors.push(FieldError::at("on", detail));
+    }
+    let mut keys: Vec<MatchKey> = Vec::with_capacity(draft.on.len());
+    for (input, key) in &draft.on {
+        let place = format!("on/{}", input.replace('~', "~0").replace('/', "~1"));
+        let compare = match &key.compare {
+            Some(wanted) => one_of(&format!("{place}/compare"), Some(wanted), ways(), errors),
+            None => default,
+        };
+        let names = dataset.facts.columns.iter().map(|column| column.name.as_str());
+        match dataset.column(&key.column) {
+            None => {
+                let sentence = format!("unknown column {:?}", key.column);
+                errors.push(FieldError::at(&place, with_nearest(sentence, &key.column, names)));
+            }
+            Some(column) if !is_comparable(&column.data_type) => {
+                let detail = format!("column {:?} is {}: it cannot be matched", key.column, column.data_type);
+                errors.push(FieldError::at(&place, detail));
+            }
+            Some(column) if compare != Compare::Exact && column.data_type != ColumnType::Text => {
+                let detail = format!(
+                    "column {:?} is {}: only text can be compared as {}",
+                    key.column,
+                    column.data_type,
+                    compare.as_str()
+                );
+                errors.push(FieldError::at(&place, detail));
+            }
+            Some(_) => keys.push(MatchKey { input: input.clone(), column: key.column.clone(), compare }),
+        }
+    }
+    keys
+}
+
+fn is_comparable(data_type: &ColumnType) -> bool {
+    match data_type {
+        ColumnType::Boolean
+        | ColumnType::Int { .. }
+        | ColumnType::Decimal { .. }
+        | ColumnType::Text
+        | ColumnType::Date
+        | ColumnType::Timestamp { .. } => true,
+        // Two floats that print alike need not be equal, and nobody means equality by them.
+        ColumnType::Float { .. }
+        | ColumnType::Binary
+        | ColumnType::Time { .. }
+        | ColumnType::List(_)
+        | ColumnType::Struct(_)
+        | ColumnType::Map(..)
+        | ColumnType::Other(_) => false,
+    }
+}
+
+/// The items as objects, in order.
+fn items(items: Option<&[Value]>, errors: &mut Vec<FieldError>) -> Option<Vec<Map<String, Value>>> {
+    let items = items?;
+    if items.is_empty() {
+        errors.push(FieldError::at("items", "is empty: leave it out to add batches"));
+    }
+    if items.len() > MAX_ITEMS {
+        let detail =
+            format!("has {} entries: at most {MAX_ITEMS} come with a request, upload more", items.len());
+        errors.push(FieldError::at("items", detail));
+        return None;
+    }
+    let mut objects = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        match item {
+            Value::Object(object) => objects.push(object.clone()),
+            _ => errors.push(FieldError::at(&format!("items/{place}"), "must be an object")),
+        }
+    }
+    Some(objects)
+}
+
+/// Whether the rows have the columns that are matched, and none that the result adds.
+fn check_columns(items: &[Map<String, Value>], on: &[MatchKey], errors: &mut Vec<FieldError>) {
+    for key in on {
+        if !items.iter().any(|item| item.contains_key(&key.input)) {
+            let place = format!("on/{}", key.input.replace('~', "~0").replace('/', "~1"));
+            errors.push(FieldError::at(&place, format!("no item has a member {:?}", key.input)));
+        }
+    }
+    for (place, item) in items.iter().enumerate() {
+        for reserved in [MATCH_COLUMN, ERROR_COLUMN] {
+            if item.contains_key(reserved) {
+                let detail = format!("has a member {reserved:?}, which the result uses itself");
+                errors.push(FieldError::at(&format!("items/{place}"), detail));
+            }
+        }
+    }
+}
