@@ -77,11 +77,16 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
 /// Tells of a submission what its answer alone does not: that it was made before, and how far limits are used up.
 pub(crate) fn tell(response: &mut Response, receipt: &Receipt) {
     if receipt.replayed {
-        set(response, IDEMPOTENT_REPLAYED, "true");
+        replayed(response);
     }
     if let Some(rate) = &receipt.rate {
         rate_limit::tell(response.headers_mut(), rate);
     }
+}
+
+/// Tells that the request was done before.
+pub(crate) fn replayed(response: &mut Response) {
+    set(response, IDEMPOTENT_REPLAYED, "true");
 }
 
 #[cfg(test)]

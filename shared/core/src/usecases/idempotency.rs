@@ -41,9 +41,14 @@ impl Keyed {
 
 /// The same of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyedBatch(pub Keyed);
+pub struct KeyedBatch(Keyed);
 
 impl KeyedBatch {
+    /// The key of a request that adds a batch, which is answered with 201.
+    pub fn created(key: Keyed) -> Self {
+        Self(Keyed { status: 201, ..key })
+    }
+
     pub(super) fn of(&self, draft: &BatchDraft) -> Result<NewKey, Error> {
         let Keyed { key, target, status } = &self.0;
         let request = RequestHash::of(target, draft).map_err(|error| Error::Internal(Box::new(error)))?;

@@ -38,6 +38,7 @@ use crate::{
         members::Members,
         params::Params,
         query::{self, Endpoint},
+        rows,
     },
 };
 
@@ -72,7 +73,10 @@ async fn submit_job(
     let headers = request.headers().clone();
     let body = read_object(request).await?;
     let dry_run = params.flag("dry_run").unwrap_or_default();
-    let query = query::read(body, params, Endpoint::Jobs)?;
+    let query = match rows::kind(&body) {
+        Some(kind) => rows::read(body, params, kind)?,
+        None => query::read(body, params, Endpoint::Jobs)?.into(),
+    };
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     if dry_run {
         let wait = waited(&api, None, &headers);
@@ -88,7 +92,7 @@ fn estimated(receipt: &Receipt) -> Result<Response, Failure> {
     let view = &receipt.view;
     let mut response = match (view.job.estimate(), view.job.state) {
         (Some(estimate), _) => json(StatusCode::OK, &EstimateResource::from(estimate))?,
-        (None, JobState::Accepted | JobState::Processing) => {
+        (None, JobState::Open | JobState::Accepted | JobState::Processing) => {
             let mut response = accepted(view)?;
             set(&mut response, PREFERENCE_APPLIED, "respond-async");
             response
