@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use willcall_core::{
+    idempotency::Made,
     job::Job,
     ports::{InsertError, NewJob, StoreError, Submitted},
 };
@@ -103,7 +104,8 @@ fn writes(
     let unwritable = |error: serde_json::Error| StoreError::Corrupt(Box::new(error));
     let mut all = vec![(Part::Job, Write::Put(stored.to_item().map_err(unwritable)?, If::New))];
     if let Some(key) = &new.key {
-        let item = beside::key_item(&job.account, key, job.id, false, now, write).map_err(unwritable)?;
+        let record = key.record(Made::Job(job.id), false, now);
+        let item = beside::key_item(&job.account, &key.key, &record, write).map_err(unwritable)?;
         all.push((Part::Key, Write::Put(item, beside::unknown_at(now))));
     }
     if let (Some(identity), Some(_)) = (&new.identity, new.reuse) {
@@ -153,7 +155,10 @@ async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submit
     }
     if found.write == write && found.record.reused {
         // It is this very submit's: the answer to its writing was lost.
-        let other = super::read(table, &job.account, found.record.job).await?;
+        let other = match found.record.made {
+            Made::Job(id) => super::read(table, &job.account, id).await?,
+            Made::Webhook(_) | Made::DefaultSecret(_) => None,
+        };
         if let Some(other) = other {
             return Ok(Some(Submitted::Joined(Box::new(other.job))));
         }
@@ -172,7 +177,8 @@ async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Op
 async fn join(table: &Table, new: &NewJob, other: &Job, write: &str) -> Result<bool, StoreError> {
     let Some(key) = &new.key else { return Ok(true) };
     let now = new.job.created;
-    let item = beside::key_item(&other.account, key, other.id, true, now, write)
+    let record = key.record(Made::Job(other.id), true, now);
+    let item = beside::key_item(&other.account, &key.key, &record, write)
         .map_err(|error| StoreError::Corrupt(Box::new(error)))?;
     let put = Write::Put(item, beside::unknown_at(now));
     Ok(table.write(vec![put]).await.map_err(unavailable)? == Answer::Written)

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    idempotency::{KeyHash, KeyRecord},
+    idempotency::{KeyHash, KeyRecord, Made},
     job::{Identity, Job, JobState, Transition},
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
@@ -31,7 +31,6 @@ pub struct MemoryJobStore {
 /// What is kept beside the jobs. It is locked after them.
 #[derive(Debug, Default)]
 struct Beside {
-    keys: BTreeMap<(AccountId, KeyHash), KeyRecord>,
     identities: BTreeMap<(AccountId, Identity), JobId>,
     submits: BTreeMap<(AccountId, i64), u32>,
     delivered: BTreeMap<(AccountId, i64), (u64, u64)>,
@@ -76,10 +75,11 @@ impl JobStore for MemoryJobStore {
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
         self.check()?;
         let (mut jobs, mut beside) = (lock(&self.jobs), lock(&self.beside));
+        let mut keys = lock(&self.webhooks.1);
         let (job, now) = (&new.job, new.job.created);
         let own = |key: &KeyHash| (job.account.clone(), key.clone());
         if let Some(key) = &new.key
-            && let Some(record) = beside.keys.get(&own(&key.key)).filter(|record| record.is_live(now))
+            && let Some(record) = keys.get(&own(&key.key)).filter(|record| record.is_live(now))
         {
             return Ok(Submitted::Known(record.clone()));
         }
@@ -90,7 +90,7 @@ impl JobStore for MemoryJobStore {
             && reuse.serves(other, now)
         {
             if let Some(key) = &new.key {
-                beside.keys.insert(own(&key.key), key.record(other.id, true, now));
+                keys.insert(own(&key.key), key.record(Made::Job(other.id), true, now));
             }
             return Ok(Submitted::Joined(Box::new(other.clone())));
         }
@@ -110,7 +110,7 @@ impl JobStore for MemoryJobStore {
             submits = Some(*count);
         }
         if let Some(key) = &new.key {
-            beside.keys.insert(own(&key.key), key.record(job.id, false, now));
+            keys.insert(own(&key.key), key.record(Made::Job(job.id), false, now));
         }
         if let Some(identity) = identity {
             beside.identities.insert(identity, job.id);
@@ -126,8 +126,8 @@ impl JobStore for MemoryJobStore {
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
         self.check()?;
-        let beside = lock(&self.beside);
-        let found = beside.keys.get(&(account.clone(), key.clone()));
+        let keys = lock(&self.webhooks.1);
+        let found = keys.get(&(account.clone(), key.clone()));
         Ok(found.filter(|record| record.is_live(now)).cloned())
     }
 

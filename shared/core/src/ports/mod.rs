@@ -30,7 +30,7 @@ pub use self::{
     signed_files::{SignedFile, SignedFileBody, SignedFileError, SignedFiles},
     submission::{Consumed, NewJob, Submitted},
     webhooks::{
-        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault, VaultError,
-        VaultKey, WebhookStore,
+        Message, Notice, NoticeQueue, Reply, SavedOnce, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault,
+        VaultError, VaultKey, WebhookStore,
     },
 };

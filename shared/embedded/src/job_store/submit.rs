@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use willcall_core::{
     AccountId, JobRef, Timestamp,
-    idempotency::{KeyHash, KeyRecord},
+    idempotency::{KeyHash, KeyRecord, Made},
     job::{Identity, Job, ResultSummary, Reuse},
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
@@ -25,7 +25,9 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
         return Ok(Submitted::Known(record));
     }
     let keep_key = |job: &Job, reused| match &new.key {
-        Some(key) => write_key(connection, &job.account, &key.key, &key.record(job.id, reused, now), now),
+        Some(key) => {
+            write_key(connection, &job.account, &key.key, &key.record(Made::Job(job.id), reused, now), now)
+        }
         None => Ok(()),
     };
     if let (Some(identity), Some(reuse)) = (&new.identity, new.reuse)
@@ -56,7 +58,7 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
 }
 
 /// The key's record, if it is still known.
-pub(super) fn read_key<E>(
+pub(crate) fn read_key<E>(
     connection: &Connection,
     account: &AccountId,
     key: &KeyHash,
@@ -70,7 +72,8 @@ pub(super) fn read_key<E>(
     Ok(record.filter(|record| record.is_live(now)))
 }
 
-fn write_key<E>(
+/// Keeps the record of a key, and forgets some that are not known any more.
+pub(crate) fn write_key<E>(
     connection: &Connection,
     account: &AccountId,
     key: &KeyHash,

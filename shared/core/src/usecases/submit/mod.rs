@@ -33,7 +33,7 @@ use crate::{
 pub(super) use validate::{check_labels, check_name};
 
 /// When those who were refused for a moment only are asked to come again.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// A query to be submitted.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ mod address;
 mod deliver;
 mod endpoints;
 mod log;
+mod once;
 mod secrets;
 mod sweep;
 
@@ -21,6 +22,7 @@ pub use self::{
         test_endpoint, update_endpoint,
     },
     log::{notifications, resend},
+    once::{Once, create_endpoint_once, rotate_default_secret_once, rotate_endpoint_secret_once},
     secrets::{default_secrets, rotate_default_secret, rotate_endpoint_secret},
     sweep::{SweptNotices, sweep_notices, take_up},
 };
