@@ -86,11 +86,15 @@ impl JobStore for MemoryJobStore {
         let identity = new.identity.clone().map(|identity| (job.account.clone(), identity));
         if let (Some(identity), Some(reuse)) = (&identity, new.reuse)
             && let Some(id) = beside.identities.get(identity)
-            && let Some(other) = jobs.get(&JobRef { account: job.account.clone(), job: *id })
-            && reuse.serves(other, now)
+            && let Some(other) = jobs.get_mut(&JobRef { account: job.account.clone(), job: *id })
+            && reuse.serves(other, &job.notify, now)
         {
             if let Some(key) = &new.key {
                 keys.insert(own(&key.key), key.record(Made::Job(other.id), true, now));
+            }
+            if let Some((joined, event)) = other.joined(&job.notify, now) {
+                *other = joined;
+                event.into_iter().for_each(|event| self.webhooks.add(event));
             }
             return Ok(Submitted::Joined(Box::new(other.clone())));
         }

@@ -122,8 +122,11 @@ pub struct Event {
     pub occurred: Timestamp,
     /// The job as it was then, as receivers see it.
     pub data: Map<String, Value>,
-    /// The job's own addresses.
+    /// The job's own addresses; of those who joined it after its end, theirs.
     pub addresses: Vec<NotifyAddress>,
+    /// Whether it is for those alone: the account's endpoints were told before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// Whether its deliveries have been made.
     pub told: bool,
     /// When the sweeper must look at it.
@@ -140,20 +143,30 @@ impl Event {
         if after.dry_run.is_some() || (after.notify.is_empty() && !listening) {
             return None;
         }
-        after.events = before.events + 1;
-        Some(Self {
+        Some(Self::next(after, kind, after.notify.clone(), now))
+    }
+
+    /// The event that tells the addresses of a request of the completed job by which it is served. Counts it in `job`.
+    pub(crate) fn of_joined(job: &mut Job, addresses: &[NotifyAddress], now: Timestamp) -> Self {
+        Self { joined: true, ..Self::next(job, EventKind::ResultsReady, addresses.to_vec(), now) }
+    }
+
+    fn next(job: &mut Job, kind: EventKind, addresses: Vec<NotifyAddress>, now: Timestamp) -> Self {
+        job.events += 1;
+        Self {
             schema: WEBHOOK_SCHEMA,
             version: 1,
-            account: after.account.clone(),
-            job: after.id,
-            sequence: after.events,
+            account: job.account.clone(),
+            job: job.id,
+            sequence: job.events,
             kind,
             occurred: now,
-            data: payload::job_data(after),
-            addresses: after.notify.clone(),
+            data: payload::job_data(job),
+            addresses,
+            joined: false,
             told: false,
             due_at: Some(now.plus(UNTOLD_DUE)),
-        })
+        }
     }
 
     /// What names it.

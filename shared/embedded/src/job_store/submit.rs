@@ -8,8 +8,8 @@ use willcall_core::{
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
 
-use super::row::{insert_job, open_jobs, read_job};
-use crate::database::Failed;
+use super::row::{insert_job, open_jobs, read_job, update_job};
+use crate::{database::Failed, webhooks::put_event};
 
 /// Expired keys that one submit forgets: more than the one that it may add.
 const FORGOTTEN: u32 = 8;
@@ -31,10 +31,17 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
         None => Ok(()),
     };
     if let (Some(identity), Some(reuse)) = (&new.identity, new.reuse)
-        && let Some(other) = serving(connection, &job.account, identity, reuse, now)?
+        && let Some(other) = serving(connection, job, identity, reuse)?
     {
         keep_key(&other, true)?;
-        return Ok(Submitted::Joined(Box::new(other)));
+        let Some((joined, event)) = other.joined(&job.notify, now) else {
+            return Ok(Submitted::Joined(Box::new(other)));
+        };
+        update_job(connection, &other, &joined)?;
+        if let Some(event) = event {
+            put_event(connection, &event)?;
+        }
+        return Ok(Submitted::Joined(Box::new(joined)));
     }
     if !job.state.is_terminal() && open_jobs(connection, &job.account)? >= new.max_open_jobs {
         return Err(Failed::By(InsertError::TooManyOpenJobs));
@@ -100,21 +107,21 @@ pub(crate) fn write_key<E>(
     Ok(())
 }
 
-/// The latest job of the identity, if it serves. One that cannot be read does not, and stands in nobody's way.
+/// The latest job of the identity, if it serves in place of the new one. One that cannot be read does not, and stands in nobody's way.
 fn serving<E>(
     connection: &Connection,
-    account: &AccountId,
+    new: &Job,
     identity: &Identity,
     reuse: Reuse,
-    now: Timestamp,
 ) -> Result<Option<Job>, Failed<E>> {
+    let account = &new.account;
     let id: Option<String> = connection
         .prepare_cached("SELECT job FROM identities WHERE account = ?1 AND identity = ?2")?
         .query_row(params![account.as_str(), identity.as_str()], |row| row.get(0))
         .optional()?;
     let Some(id) = id.and_then(|id| id.parse().ok()) else { return Ok(None) };
     match read_job::<E>(connection, &JobRef { account: account.clone(), job: id }) {
-        Ok(found) => Ok(found.filter(|job| reuse.serves(job, now))),
+        Ok(found) => Ok(found.filter(|job| reuse.serves(job, &new.notify, new.created))),
         Err(Failed::Unreadable(error)) => {
             tracing::warn!(job.id = %id, error = %error, "a job cannot be read and is not reused");
             Ok(None)

@@ -254,6 +254,37 @@ async fn a_job_tells_its_own_address_and_the_log_says_so() {
 }
 
 #[tokio::test]
+async fn whoever_is_served_by_an_identical_job_is_told_too() {
+    let world = World::new().await;
+    world.webhook().await;
+    let ask = async |address: &str| {
+        let body =
+            json!({ "kind": "query", "dataset": "flights", "reuse": true, "notification_url": address });
+        world.post("/v1/jobs", &body.to_string()).await.expect(202).json()
+    };
+    let urls = async |id: &str| {
+        let told = world.told(id).await;
+        told.iter().map(|one| one["url"].as_str().unwrap_or("all").to_owned()).collect::<Vec<_>>()
+    };
+    let first = ask("https://example.com/0").await;
+    let id = first["job_id"].as_str().unwrap().to_owned();
+    let joined = ask("https://example.com/1").await;
+    assert_eq!((joined["job_id"].as_str(), &joined["reused"]), (Some(id.as_str()), &json!(true)));
+    world.work().await;
+    world.notify().await;
+    assert_eq!(urls(&id).await, ["https://example.com/0", "https://example.com/1", "all"]);
+    let late = ask("https://example.com/2").await;
+    assert_eq!((&late["job_id"], &late["state"]), (&json!(id), &json!("completed")));
+    world.notify().await;
+    let told = urls(&id).await;
+    assert_eq!(told[3..], ["https://example.com/2"], "it alone, and at once");
+    let last = world.told.sender.sent().pop().unwrap();
+    let body: Value = serde_json::from_str(&last.content).unwrap();
+    assert_eq!((&body["type"], &body["data"]["sequence"]), (&json!("results.ready"), &json!(2)));
+    assert_eq!(world.told(&id).await[3]["state"], "delivered");
+}
+
+#[tokio::test]
 async fn what_is_sent_is_the_resource_without_request_and_links() {
     let world = World::new().await;
     world.webhook().await;

@@ -15,7 +15,7 @@ use super::{
     limits::MAX_INLINE_REQUEST,
     quota::{self, RateLimit},
     view::view,
-    webhooks::addresses,
+    webhooks::{addresses, announce},
 };
 use crate::{
     Error, JobId,
@@ -106,6 +106,9 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
         }
         Submitted::Joined(job) => {
             tracing::info!(job.id = %job.id, account = %job.account, "joined an identical job");
+            if !new.job.notify.is_empty() {
+                announce(&app.notifier, &job).await;
+            }
             let mut view = view(app, *job).await?;
             view.reused = true;
             Ok(Receipt { view, replayed: false, rate: None })
@@ -152,10 +155,9 @@ async fn prepare(
     })
 }
 
-/// Whether an identical job may serve: where it is asked for, or an age is. Not where its end is to be told to an address:
-/// the job that there is tells its own, and may have ended.
+/// Whether an identical job may serve: where it is asked for, or an age is.
 fn reuse(draft: &QueryDraft) -> Option<Reuse> {
-    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some()) && draft.notification_url.is_none();
+    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some());
     wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
 }
 

@@ -1,20 +1,23 @@
 //! What every [`WebhookStore`] does, and what the [`JobStore`] beside it writes into it.
 
+mod joins;
+mod keys;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use willcall_core::{
     Timestamp,
-    idempotency::{IdempotencyKey, KEY_KEPT, KeyRecord, Made, NewKey, RequestHash},
     job::{Job, Transition},
-    ports::{JobStore, NewJob, Notice, SavedOnce, Submitted, WebhookStore},
+    ports::{JobStore, Notice, WebhookStore},
     webhook::{
         Attempt, Delivery, DeliveryId, DeliveryRef, Disabled, Endpoint, EndpointId, Event, EventKind,
         EventRef, LOG_KEPT, Method, NotifyAddress, Outcome, SealedSecret, Subscriptions, Target, UNTOLD_DUE,
     },
 };
 
+use self::{joins::*, keys::*};
 use crate::samples::{START, account, claim, complete, job, problem};
 
 /// Makes the adapter that is put to the test.
@@ -37,6 +40,11 @@ crate::suite! {
         a_key_is_kept_with_what_it_makes_or_not_at_all,
         of_many_with_one_key_one_saves,
         keys_of_jobs_and_of_webhooks_are_the_same,
+        a_job_under_way_tells_those_who_joined_it_too,
+        a_completed_job_tells_who_joins_it_at_once,
+        a_job_that_can_tell_no_more_serves_no_more,
+        those_who_join_as_the_job_ends_are_all_told,
+        a_key_and_an_address_are_kept_in_one_step,
         every_end_of_a_job_with_an_address_writes_its_event,
         an_end_that_nobody_listens_to_writes_none,
         an_endpoint_that_listens_makes_every_job_write_events,
@@ -121,81 +129,6 @@ async fn of_many_savers_of_subscriptions_one_wins(harness: &impl WebhookStoreHar
     assert_eq!(found.as_ref(), saved.first());
 }
 
-fn key(text: &str) -> NewKey {
-    let request = RequestHash::of("/v1/webhooks", &text).unwrap();
-    NewKey { key: text.parse::<IdempotencyKey>().unwrap().hash(), request, status: 201 }
-}
-
-/// What is kept of the key that made the newest endpoint.
-fn record_of(key: &NewKey, subscriptions: &Subscriptions, now: Timestamp) -> KeyRecord {
-    key.record(Made::Webhook(subscriptions.endpoints.last().unwrap().id), false, now)
-}
-
-async fn a_key_is_kept_with_what_it_makes_or_not_at_all(harness: &impl WebhookStoreHarness) {
-    let (store, jobs, acme) = (harness.webhooks(), harness.jobs(), account("acme"));
-    let (first, key) = (subscribed(vec![endpoint()]), key("k"));
-    let record = record_of(&key, &first, START);
-    let wrong = Subscriptions { version: 2, ..first.clone() };
-    let overtaken = store.save_subscriptions_once(&wrong, &key.key, &record, START).await.unwrap();
-    assert_eq!(overtaken, SavedOnce::Overtaken);
-    assert_eq!(jobs.key(&acme, &key.key, START).await.unwrap(), None, "the key goes with it");
-    let saved = store.save_subscriptions_once(&first, &key.key, &record, START).await.unwrap();
-    assert_eq!(saved, SavedOnce::Saved);
-    assert_eq!(store.subscriptions(&acme).await.unwrap(), Some(first.clone()));
-    assert_eq!(jobs.key(&acme, &key.key, START).await.unwrap(), Some(record.clone()));
-
-    let second = Subscriptions { version: 2, endpoints: vec![endpoint()], ..first.clone() };
-    let later = START.plus(KEY_KEPT).minus(Duration::from_millis(1));
-    let again = record_of(&key, &second, later);
-    for newest in [&first, &second] {
-        let known = store.save_subscriptions_once(newest, &key.key, &again, later).await.unwrap();
-        assert_eq!(known, SavedOnce::Known(record.clone()));
-    }
-    assert_eq!(store.subscriptions(&acme).await.unwrap(), Some(first.clone()), "nothing is written");
-    let forgotten = START.plus(KEY_KEPT);
-    let again = record_of(&key, &second, forgotten);
-    let saved = store.save_subscriptions_once(&second, &key.key, &again, forgotten).await.unwrap();
-    assert_eq!(saved, SavedOnce::Saved);
-    assert_eq!(jobs.key(&acme, &key.key, forgotten).await.unwrap(), Some(again));
-    assert!(harness.webhooks().save_subscriptions(&Subscriptions { version: 3, ..first }).await.unwrap());
-}
-
-async fn of_many_with_one_key_one_saves(harness: &impl WebhookStoreHarness) {
-    let saves = (0..16).map(|_| {
-        let (store, mine) = (harness.webhooks(), subscribed(vec![endpoint()]));
-        tokio::spawn(async move {
-            let (key, id) = (key("k"), mine.endpoints[0].id);
-            let record = record_of(&key, &mine, START);
-            (id, store.save_subscriptions_once(&mine, &key.key, &record, START).await.unwrap())
-        })
-    });
-    let (mut saved, mut known) = (Vec::new(), Vec::new());
-    for outcome in join_all(saves).await {
-        match outcome.unwrap() {
-            (id, SavedOnce::Saved) => saved.push(Made::Webhook(id)),
-            (_, SavedOnce::Known(record)) => known.push(record.made),
-            (_, SavedOnce::Overtaken) => panic!("whoever is overtaken is so by the key"),
-        }
-    }
-    assert_eq!((saved.len(), known.len()), (1, 15));
-    assert!(known.iter().all(|made| *made == saved[0]));
-    let found = harness.webhooks().subscriptions(&account("acme")).await.unwrap().unwrap();
-    assert_eq!(Made::Webhook(found.endpoints[0].id), saved[0]);
-}
-
-async fn keys_of_jobs_and_of_webhooks_are_the_same(harness: &impl WebhookStoreHarness) {
-    let (store, jobs, key) = (harness.webhooks(), harness.jobs(), key("k"));
-    let new = NewJob { key: Some(key.clone()), ..NewJob::plain(job("acme"), 1000) };
-    assert!(matches!(jobs.submit(&new).await.unwrap(), Submitted::Inserted { .. }));
-    let mine = subscribed(vec![endpoint()]);
-    let record = record_of(&key, &mine, START);
-    let known = store.save_subscriptions_once(&mine, &key.key, &record, START).await.unwrap();
-    assert!(matches!(known, SavedOnce::Known(record) if record.made == Made::Job(new.job.id)));
-    let others = Subscriptions { version: 1, ..Subscriptions::none(account("other")) };
-    let saved = store.save_subscriptions_once(&others, &key.key, &record, START).await.unwrap();
-    assert_eq!(saved, SavedOnce::Saved, "another account's key is another");
-}
-
 async fn every_end_of_a_job_with_an_address_writes_its_event(harness: &impl WebhookStoreHarness) {
     let fail = Transition::Fail { attempt: Some(1), problem: problem() };
     let ends = [
@@ -244,7 +177,8 @@ async fn a_refused_change_writes_no_event(harness: &impl WebhookStoreHarness) {
     let refused = harness.jobs().transition(&done.reference(), &Transition::Cancel, START).await;
     assert!(refused.is_err());
     assert_eq!(harness.webhooks().event(&event_of(&done, 2)).await.unwrap(), None);
-    let amend = Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None };
+    let amend =
+        Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None };
     let amended = harness.jobs().transition(&done.reference(), &amend, START).await.unwrap();
     assert_eq!(amended.events, 1);
 }
