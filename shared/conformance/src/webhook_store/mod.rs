@@ -178,7 +178,7 @@ async fn a_refused_change_writes_no_event(harness: &impl WebhookStoreHarness) {
     assert!(refused.is_err());
     assert_eq!(harness.webhooks().event(&event_of(&done, 2)).await.unwrap(), None);
     let amend =
-        Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None };
+        Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None, version: None };
     let amended = harness.jobs().transition(&done.reference(), &amend, START).await.unwrap();
     assert_eq!(amended.events, 1);
 }

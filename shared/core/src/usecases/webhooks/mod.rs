@@ -72,7 +72,7 @@ async fn subscriptions(notifier: &Notifier, account: &AccountId) -> Result<Subsc
 }
 
 /// How often a change is judged anew when others change the same at the same time.
-const RACES: u32 = 20;
+pub(super) const RACES: u32 = 20;
 
 fn too_busy() -> Error {
     Error::Unavailable("the record is being changed by too many at once".into())
