@@ -2,7 +2,6 @@
 
 mod beside;
 mod change;
-mod due;
 mod insert;
 mod item;
 mod list;
@@ -18,11 +17,11 @@ use willcall_core::{
 };
 
 pub(crate) use self::item::shard;
-use self::item::{SLOT, Stored, job_key, partition};
+use self::item::{SLOT, Stored, job_key, partition, reference};
 use crate::{
     Clients,
     backoff::Exhausted,
-    dynamo::{Table, Unreadable},
+    dynamo::{DUE_SHARDS, Table, Unreadable},
     failure::CallFailed,
 };
 
@@ -93,7 +92,8 @@ impl JobStore for DynamoJobStore {
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
-        due::due(&self.table, now, limit).await
+        let due = self.table.due(0..DUE_SHARDS, now, limit, reference).await.map_err(unavailable)?;
+        Ok(due.into_iter().map(|(_, job)| job).collect())
     }
 
     async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {
