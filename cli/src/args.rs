@@ -107,7 +107,6 @@ pub(crate) struct AwsWebhooks {
         value_delimiter = ',',
         help_heading = "AWS"
     )]
-    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "who has no table sends nothing"))]
     pub(crate) allow: Vec<String>,
 }
 
