@@ -149,6 +149,19 @@ async fn kills_at_any_moment_lose_no_event(_: On) -> Result<()> {
     Ok(())
 }
 
+async fn a_list_that_cannot_be_read_stops_those_alone_that_go_by_it(_: On) -> Result<()> {
+    let host = Aws::numbers(10, |options| {
+        options.parameters.insert("WebhooksAllow".into(), "10.0.0.0/99".into());
+    })
+    .await?;
+    let client = host.client();
+    assert_eq!(client.get("/v1/jobs").await?.status, 200);
+    let answer = client.post("/v1/jobs", &json!({"kind": "query", "dataset": "numbers"})).await?;
+    assert!(answer.status >= 500, "{}: {}", answer.status, answer.text());
+    assert!(host.log().contains("WILLCALL_WEBHOOKS_ALLOW: \\\"10.0.0.0/99\\\""), "{}", host.log());
+    Ok(())
+}
+
 async fn the_operators_command_works_on_the_table(_: On) -> Result<()> {
     let (host, receiver) = (Aws::with_receivers(1_000, unswept).await?, Receiver::start().await?);
     let client = host.client();
@@ -186,6 +199,7 @@ willcall_tests::scenarios! {
         a_notice_that_kills_its_senders_is_counted_and_told_in_its_time,
         a_receiver_that_is_down_for_hours_is_told_when_it_is_back,
         kills_at_any_moment_lose_no_event,
+        a_list_that_cannot_be_read_stops_those_alone_that_go_by_it,
         the_operators_command_works_on_the_table,
     ],
 }
