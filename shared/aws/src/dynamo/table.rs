@@ -140,26 +140,21 @@ impl Table {
         limit: u32,
         read: impl Fn(&Item) -> Result<T, Unreadable>,
     ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
-        let found = try_join_all(shards.map(|shard| self.due_in(shard, now, limit))).await?;
-        let read = |item: Item| {
-            let at = number(&item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
-            match at.and_then(|at| Ok((Timestamp::from_millis(at), read(&item)?))) {
-                Ok(due) => Some(due),
-                // One that cannot be read must not hide the others.
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "failed to read what is due");
-                    None
-                }
-            }
-        };
-        let mut due: Vec<_> = found.into_iter().flatten().filter_map(read).collect();
+        let found = try_join_all(shards.map(|shard| self.due_in(shard, now, limit, &read))).await?;
+        let mut due: Vec<_> = found.into_iter().flatten().collect();
         due.sort();
         due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(due)
     }
 
-    /// The items of a shard that have been due longest: `limit` of them, or a page more.
-    async fn due_in(&self, shard: u32, now: Timestamp, limit: u32) -> Result<Vec<Item>, CallFailed> {
+    /// What has been due longest in a shard: `limit`, or up to a page more.
+    async fn due_in<T>(
+        &self,
+        shard: u32,
+        now: Timestamp,
+        limit: u32,
+        read: &impl Fn(&Item) -> Result<T, Unreadable>,
+    ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
         let query = self
             .client
             .query()
@@ -175,8 +170,15 @@ impl Table {
         loop {
             let page = query.clone().set_exclusive_start_key(from).send().await;
             let page = page.map_err(|error| CallFailed::new("Query", error))?;
+            for item in page.items() {
+                let at = number(item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
+                match at.and_then(|at| Ok((Timestamp::from_millis(at), read(item)?))) {
+                    Ok(found) => due.push(found),
+                    // One that cannot be read must not hide the others.
+                    Err(error) => tracing::error!(error = chain(&error), "failed to read what is due"),
+                }
+            }
             from = page.last_evaluated_key;
-            due.extend(page.items.unwrap_or_default());
             if from.is_none() || due.len() >= limit as usize {
                 return Ok(due);
             }

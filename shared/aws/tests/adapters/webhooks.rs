@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures::future::join_all;
 use willcall_aws::{
-    DynamoJobStore, DynamoWebhookStore, S3VaultKey, SqsNoticeQueue, VAULT_KEY_OBJECT, parse_notice,
+    DUE_AT, DUE_SHARD, DUE_SHARDS, DynamoJobStore, DynamoWebhookStore, NOTICE_SHARDS_FROM, PARTITION_KEY,
+    S3VaultKey, SORT_KEY, SqsNoticeQueue, VAULT_KEY_OBJECT, parse_notice,
 };
 use willcall_aws_test::Emulator;
 use willcall_conformance::{
@@ -149,6 +151,30 @@ async fn due_jobs_and_due_notices_do_not_meet() {
         matches!(due.as_slice(), [(_, Notice::Event(event))] if event.job == done.reference()),
         "{due:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_due_and_cannot_be_read_hides_nothing() {
+    let place = Place::new().await;
+    let (jobs, webhooks) = (WebhookStoreHarness::jobs(&place), place.webhooks());
+    let address = NotifyAddress { url: "https://example.com/".into(), method: Method::Post };
+    let fresh = Job { notify: vec![address], ..job("acme") };
+    jobs.insert(&fresh, 10).await.unwrap();
+    jobs.transition(&fresh.reference(), &claim(), START).await.unwrap();
+    jobs.transition(&fresh.reference(), &complete(1), START).await.unwrap();
+    for shard in 0..NOTICE_SHARDS_FROM + DUE_SHARDS {
+        let number = |number: u32| AttributeValue::N(number.to_string());
+        let put = place.raw_dynamodb.put_item().table_name(&place.name);
+        let put = put.item(PARTITION_KEY, AttributeValue::S("ACCOUNT#acme".into()));
+        let put = put.item(SORT_KEY, AttributeValue::S(format!("STRANGE#{shard}")));
+        put.item(DUE_SHARD, number(shard)).item(DUE_AT, number(1)).send().await.unwrap();
+    }
+    let later = START.plus(LOG_KEPT);
+    // Nor do they use the limit up.
+    for limit in [1, 100] {
+        assert_eq!(jobs.due(later, limit).await.unwrap(), [fresh.reference()]);
+        assert_eq!(webhooks.due_notices(later, limit).await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]
