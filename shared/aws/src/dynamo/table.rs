@@ -1,6 +1,6 @@
 //! Calls of the table, with their failures sorted by what a store does next.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -8,10 +8,14 @@ use aws_sdk_dynamodb::{
     operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
     types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
-use willcall_core::error::Source;
+use futures::future::try_join_all;
+use willcall_core::{Timestamp, error::Source};
 
-use super::{Item, PARTITION_KEY, SORT_KEY, TTL};
-use crate::{Clients, failure::CallFailed};
+use super::{DUE_AT, DUE_INDEX, DUE_SHARD, Item, PARTITION_KEY, SORT_KEY, TTL, Unreadable, number};
+use crate::{
+    Clients,
+    failure::{CallFailed, chain},
+};
 
 /// How a conditional write came out.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,9 +131,58 @@ impl Table {
             .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
     }
 
-    /// A query of an index, which has no consistent reads.
-    pub(crate) fn index(&self, index: &str) -> QueryFluentBuilder {
-        self.client.query().table_name(&self.name).index_name(index)
+    /// What has been due longest at `now` in those shards of the index, at most `limit`, each read by `read` from its keys.
+    /// The shards are asked at once. An index has no consistent reads; it follows the table by some milliseconds.
+    pub(crate) async fn due<T: Ord>(
+        &self,
+        shards: Range<u32>,
+        now: Timestamp,
+        limit: u32,
+        read: impl Fn(&Item) -> Result<T, Unreadable>,
+    ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
+        let found = try_join_all(shards.map(|shard| self.due_in(shard, now, limit, &read))).await?;
+        let mut due: Vec<_> = found.into_iter().flatten().collect();
+        due.sort();
+        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(due)
+    }
+
+    /// What has been due longest in a shard: `limit`, or up to a page more.
+    async fn due_in<T>(
+        &self,
+        shard: u32,
+        now: Timestamp,
+        limit: u32,
+        read: &impl Fn(&Item) -> Result<T, Unreadable>,
+    ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#shard = :shard AND #due <= :now")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let (mut due, mut from) = (Vec::new(), None);
+        loop {
+            let page = query.clone().set_exclusive_start_key(from).send().await;
+            let page = page.map_err(|error| CallFailed::new("Query", error))?;
+            for item in page.items() {
+                let at = number(item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
+                match at.and_then(|at| Ok((Timestamp::from_millis(at), read(item)?))) {
+                    Ok(found) => due.push(found),
+                    // One that cannot be read must not hide the others.
+                    Err(error) => tracing::error!(error = chain(&error), "failed to read what is due"),
+                }
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() || due.len() >= limit as usize {
+                return Ok(due);
+            }
+        }
     }
 
     /// The sort keys of the partition that begin with `prefix`, less the prefix.
