@@ -113,6 +113,7 @@ pub fn complete(attempt: u32) -> Transition {
         result: Box::new(result),
         records_found: Some(10),
         records_requested: Some(10),
+        day: None,
     }
 }
 

@@ -313,6 +313,7 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
         records_requested: None,
     };
     assert!(world.jobs.transition(&job, &late, world.app.clock.now()).await.is_err());
+        day: None,
     assert_eq!(world.job(&job).await, done);
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord, Made},
-    job::{Identity, Job, JobState, Transition},
+    job::{Identity, Job, JobState, Refused, Transition},
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
     },
@@ -168,16 +168,20 @@ impl JobStore for MemoryJobStore {
             let mut jobs = lock(&self.jobs);
             let found = jobs.get_mut(job).ok_or(TransitionError::NotFound)?;
             let mut after = found.apply(transition, now)?;
+            let entry = after.day_entry(found, transition);
+            let mut beside = lock(&self.beside);
+            if let Some(entry) = &entry {
+                let day = beside.delivered.entry((after.account.clone(), now.day())).or_default();
+                let consumed = Consumed { submits: 0, records: day.0, bytes: day.1 };
+                if !entry.fits(&consumed) {
+                    return Err(Refused::DayUsedUp.into());
+                }
+                day.0 += entry.records;
+                day.1 += entry.bytes;
+            }
             let listening = self.webhooks.is_listening(&job.account);
             if let Some(event) = Event::caused(found, &mut after, listening, now) {
                 self.webhooks.add(event);
-            }
-            if let Some(result) = after.newly_delivered(found) {
-                let mut beside = lock(&self.beside);
-                let (records, bytes) =
-                    beside.delivered.entry((after.account.clone(), now.day())).or_default();
-                *records += result.records;
-                *bytes += result.bytes;
             }
             *found = after;
             found.clone()

@@ -1,5 +1,6 @@
 //! Jobs: the record, its states, and the one function that changes it.
 
+mod day;
 mod dry_run;
 pub mod kinds;
 mod manifest;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    day::{Before, DailyLimits, DayEntry},
     dry_run::{DryRun, Estimate, SAMPLE},
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
@@ -132,31 +134,10 @@ pub struct Job {
     pub dry_run: Option<DryRun>,
 }
 
-/// What an account may consume in a day (UTC); `None` for no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DailyLimits {
-    /// The most records.
-    pub records: Option<u64>,
-    /// The most bytes of results.
-    pub bytes: Option<u64>,
-}
-
-impl DailyLimits {
-    /// Whether nothing is limited.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Job {
     /// Where the job lives.
     pub fn reference(&self) -> JobRef {
         JobRef { account: self.account.clone(), job: self.id }
-    }
-
-    /// What the job delivered, where the change from `before` to this was what delivered it. A sample is no delivery.
-    pub fn newly_delivered(&self, before: &Self) -> Option<&ResultSummary> {
-        self.result.as_ref().filter(|_| before.result.is_none() && self.dry_run.is_none())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Job, JobState, MAX_ATTEMPTS, Problem, Progress, ResultSummary, Stage};
-use crate::Timestamp;
+use crate::{Timestamp, ports::Consumed};
 
 /// How long after its insert the sweeper looks at a job whose message may never have been sent.
 pub const UNSENT_DUE: Duration = Duration::from_secs(60);
@@ -68,6 +68,8 @@ pub enum Transition {
         /// What was asked for, where known.
         records_requested: Option<u64>,
     },
+        /// What its account's day had when the attempt was told how much is left of it; `None` where nothing is limited.
+        day: Option<Consumed>,
     /// The job has failed for good.
     Fail {
         /// The fencing token; `None` for a job that nobody holds.
@@ -113,6 +115,9 @@ pub enum Refused {
     #[error("the job has changed meanwhile")]
     Changed,
     /// No attempts are left: the job must be failed.
+    /// The day has not enough left for the result, as others completed meanwhile: it must be made anew, of what is left.
+    #[error("others have used up what was left of the day")]
+    DayUsedUp,
     #[error("no attempts are left")]
     Exhausted,
 }
@@ -164,7 +169,7 @@ impl Job {
                     job.back_to_queue(now);
                 }
             }
-            Transition::Complete { attempt, result, records_found, records_requested } => {
+            Transition::Complete { attempt, result, records_found, records_requested, day: _ } => {
                 self.must_hold(*attempt)?;
                 job.end(JobState::Completed, now)?;
                 job.due_at = job.expires;

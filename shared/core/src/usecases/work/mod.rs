@@ -22,8 +22,8 @@ use crate::{
         kinds::{QueryWork, Work},
     },
     ports::{
-        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, QueueError, Task,
-        TransitionError,
+        BlobError, BlobKey, BlobPrefix, Consumed, Control, Delivered, ExecuteError, Executor, QueueError,
+        Task, TransitionError,
     },
     telemetry::{self, step},
 };
@@ -164,6 +164,7 @@ struct Finished {
     result: ResultSummary,
     records_found: Option<u64>,
     records_requested: Option<u64>,
+    day: Option<Consumed>,
 }
 
 async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Disposition {
@@ -239,6 +240,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         result,
         records_found: delivered.records_found,
         records_requested: query.limit.or(delivered.records_found.map(left)),
+        day: allowance.day,
     })
 }
 
@@ -312,8 +314,8 @@ async fn commit(
 async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
     let attempt = job.attempt;
     let transition = match outcome {
-        Outcome::Finished(Finished { result, records_found, records_requested }) => {
-            Transition::Complete { attempt, result: Box::new(result), records_found, records_requested }
+        Outcome::Finished(Finished { result, records_found, records_requested, day }) => {
+            Transition::Complete { attempt, result: Box::new(result), records_found, records_requested, day }
         }
         Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
         Outcome::Stopped(Stop::Lost) => {
@@ -345,6 +347,10 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
                 }
             }
             Disposition::Done
+        }
+        Err(TransitionError::Refused(Refused::DayUsedUp)) => {
+            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the day, trying with what is left");
+            Box::pin(settle(app, job, Outcome::Stopped(Stop::Shutdown))).await
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => {
             tracing::info!(job.id = %job.id, job.attempt = attempt, "attempt came too late");
