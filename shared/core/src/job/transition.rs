@@ -12,7 +12,8 @@ pub const UNSENT_DUE: Duration = Duration::from_secs(60);
 pub const SENT_DUE: Duration = Duration::from_secs(6 * 3600);
 /// How long the record of an ended job stays after its result has expired.
 pub const RECORD_KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// How long after a job ended without a result its files are swept once more, for writers that came late.
+/// How long after a job ended the files of its attempts without a result are swept once more, for writers that came
+/// late.
 pub const SWEEP_AFTER_END: Duration = Duration::from_secs(60);
 
 const DAY: u64 = 86_400;
@@ -67,9 +68,9 @@ pub enum Transition {
         records_found: Option<u64>,
         /// What was asked for, where known.
         records_requested: Option<u64>,
-    },
         /// What its account's day had when the attempt was told how much is left of it; `None` where nothing is limited.
         day: Option<Consumed>,
+    },
     /// The job has failed for good.
     Fail {
         /// The fencing token; `None` for a job that nobody holds.
@@ -92,7 +93,7 @@ pub enum Transition {
     },
     /// The result has expired and its files are gone.
     Expire,
-    /// What a job without a result left behind is gone.
+    /// What a job left behind beside its result is gone.
     Purged,
 }
 
@@ -114,10 +115,10 @@ pub enum Refused {
     /// The record is not the one any more that the change was judged on: judge anew.
     #[error("the job has changed meanwhile")]
     Changed,
-    /// No attempts are left: the job must be failed.
     /// The day has not enough left for the result, as others completed meanwhile: it must be made anew, of what is left.
     #[error("others have used up what was left of the day")]
     DayUsedUp,
+    /// No attempts are left: the job must be failed.
     #[error("no attempts are left")]
     Exhausted,
 }
@@ -172,7 +173,11 @@ impl Job {
             Transition::Complete { attempt, result, records_found, records_requested, day: _ } => {
                 self.must_hold(*attempt)?;
                 job.end(JobState::Completed, now)?;
-                job.due_at = job.expires;
+                // Attempts before this one may have left files, or have a writer that comes late.
+                job.due_at = match self.attempt {
+                    1 => job.expires,
+                    _ => job.expires.min(Some(now.plus(SWEEP_AFTER_END))),
+                };
                 job.progress = Progress {
                     stage: Stage::Done,
                     records_found: *records_found,
@@ -222,10 +227,13 @@ impl Job {
                 job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
             }
             Transition::Purged => {
-                if !matches!(self.state, JobState::Failed | JobState::Cancelled) {
-                    return Err(Refused::State(self.state));
-                }
-                job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
+                job.due_at = match self.state {
+                    JobState::Completed => self.expires,
+                    JobState::Failed | JobState::Cancelled => {
+                        Some(self.expires.unwrap_or(now).plus(RECORD_KEPT))
+                    }
+                    state => return Err(Refused::State(state)),
+                };
             }
         }
         job.version += 1;
