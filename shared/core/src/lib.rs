@@ -11,6 +11,7 @@ pub mod id;
 pub mod idempotency;
 pub mod job;
 pub mod ports;
+pub mod prices;
 pub mod query;
 pub mod telemetry;
 pub mod time;

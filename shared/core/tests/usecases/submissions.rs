@@ -344,7 +344,7 @@ async fn a_joined_job_is_answered_again_by_the_key_of_who_joined() {
 async fn what_was_sampled_stands_for_the_rest() {
     let done = |found, cap, offset| {
         let mut job = willcall_conformance::samples::job("acme");
-        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7 });
+        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7, prices: None });
         job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
         job = job.apply(&willcall_conformance::samples::complete(1), START.plus(MINUTE)).unwrap();
         job.progress.records_found = Some(found);
@@ -360,6 +360,6 @@ async fn what_was_sampled_stands_for_the_rest() {
     assert_eq!(done(3, 500, 9).records, 0);
     let mut open = willcall_conformance::samples::job("acme");
     assert_eq!(open.estimate(), None);
-    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7 });
+    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7, prices: None });
     assert_eq!(open.estimate(), None, "not before it has completed");
 }

@@ -20,7 +20,7 @@ use crate::{
     wire::{
         account::{AccountResource, AccountUsage, PlanLimits},
         dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
-        estimate::{EstimateBasis, EstimateResource},
+        estimate::{CostResource, EstimateBasis, EstimateResource},
         job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
         manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
     },
@@ -33,6 +33,7 @@ pub(super) fn components() -> Components {
     }
     webhooks::schemas(components)
         .schema_from::<EstimateResource>()
+        .schema_from::<CostResource>()
         .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
         .schema_from::<JobResource>()

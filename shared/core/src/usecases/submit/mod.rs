@@ -132,7 +132,8 @@ async fn prepare(
     let facts = catalog.datasets.get(&work.dataset).map(|dataset| &dataset.facts);
     if dry_run {
         // A sample serves nobody who asks for the whole, and nothing else is an estimate.
-        let (estimated, work) = DryRun::of(&work, facts.map_or(0, |facts| facts.bytes));
+        let (estimated, work) =
+            DryRun::of(&work, facts.map_or(0, |facts| facts.bytes), caller.plan.prices.clone());
         let job =
             Job { dry_run: Some(estimated), ..new_job(app, caller, draft, &work, catalog.hash.clone()) };
         let request = JobRequest { original, work: Work::Query(Box::new(work)) };
