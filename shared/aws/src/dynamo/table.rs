@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
 use futures::future::try_join_all;
-use willcall_core::{Timestamp, error::Source};
+use willcall_core::{Timestamp, error::Source, job::Before};
 
 use super::{DUE_AT, DUE_INDEX, DUE_SHARD, Item, PARTITION_KEY, SORT_KEY, TTL, Unreadable, number};
 use crate::{
@@ -82,8 +82,8 @@ pub(crate) enum Write {
         key: Item,
         /// What is added to which attribute.
         amounts: Vec<(&'static str, u64)>,
-        /// An attribute that must be below a number before.
-        below: Option<(&'static str, u64)>,
+        /// What must hold of which attribute before. One that is not there has no number that could be too great.
+        before: Vec<(&'static str, Before)>,
         /// When DynamoDB removes the item by itself.
         ttl: i64,
     },
@@ -318,7 +318,7 @@ impl Table {
                     .set_expression_attribute_values(values);
                 item.delete(delete.build()?)
             }
-            Write::Add { key, amounts, below, ttl } => {
+            Write::Add { key, amounts, before, ttl } => {
                 let mut update = Update::builder()
                     .table_name(&self.name)
                     .set_key(Some(key))
@@ -334,12 +334,22 @@ impl Table {
                             AttributeValue::N(amount.to_string()),
                         );
                 }
-                if let Some((name, bound)) = below {
-                    update = update
-                        .condition_expression("attribute_not_exists(#below) OR #below < :below")
-                        .expression_attribute_names("#below", name)
-                        .expression_attribute_values(":below", AttributeValue::N(bound.to_string()));
+                let mut conditions = Vec::with_capacity(before.len());
+                for (at, (name, before)) in before.into_iter().enumerate() {
+                    update = update.expression_attribute_names(format!("#b{at}"), name);
+                    let mut allowed = vec![format!("attribute_not_exists(#b{at})")];
+                    for (sign, number) in [("<=", Some(before.at_most)), ("=", before.or)] {
+                        if let Some(number) = number {
+                            let value = format!(":b{at}_{}", allowed.len());
+                            allowed.push(format!("#b{at} {sign} {value}"));
+                            let number = AttributeValue::N(number.to_string());
+                            update = update.expression_attribute_values(value, number);
+                        }
+                    }
+                    conditions.push(format!("({})", allowed.join(" OR ")));
                 }
+                let conditions = (!conditions.is_empty()).then(|| conditions.join(" AND "));
+                update = update.set_condition_expression(conditions);
                 let update = update.update_expression(format!("SET #ttl = :ttl ADD {}", adds.join(", ")));
                 item.update(update.build()?)
             }
