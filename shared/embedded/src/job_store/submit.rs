@@ -70,7 +70,8 @@ pub(super) fn read_key<E>(
     Ok(record.filter(|record| record.is_live(now)))
 }
 
-fn write_key<E>(
+/// Keeps the key's record, and forgets some that have expired.
+pub(super) fn write_key<E>(
     connection: &Connection,
     account: &AccountId,
     key: &KeyHash,
