@@ -1,8 +1,9 @@
 //! Batches: added with their container's count, and listed by it.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use willcall_core::{
     JobId, JobRef,
+    idempotency::Made,
     job::{Job, Transition},
     ports::{AddBatchError, BatchAdded, JobPage, NewBatch},
 };
@@ -34,7 +35,7 @@ pub(super) fn add(connection: &Connection, new: &NewBatch) -> Result<BatchAdded,
     }
     update_job(connection, &before, &container)?;
     if let Some(key) = &new.key {
-        write_key(connection, &batch.account, &key.key, &key.record(batch.id, false, now), now)?;
+        write_key(connection, &batch.account, &key.key, &key.record(Made::Job(batch.id), false, now), now)?;
     }
     Ok(BatchAdded::Added(Box::new(container)))
 }
@@ -60,8 +61,7 @@ pub(super) fn list<E>(
     // Nothing is less than an empty text.
     let after = after.map_or_else(String::new, |id| id.to_string());
     let mut statement = connection.prepare_cached(BATCHES)?;
-    let mut rows =
-        statement.query(params![container.account.as_str(), container.job.to_string(), after])?;
+    let mut rows = statement.query(params![container.account.as_str(), container.job.to_string(), after])?;
     let (mut page, mut last) = (JobPage::default(), None);
     while let Some(row) = rows.next()? {
         if page.jobs.len() >= limit as usize {
@@ -91,6 +91,8 @@ fn read(row: &Row<'_>, last: &mut Option<JobId>) -> Result<Job, Failed<Never>> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::OptionalExtension;
+
     use super::*;
     use crate::database::MIGRATIONS;
 

@@ -30,7 +30,8 @@ pub(crate) fn change_job<E>(
     transition: &Transition,
     now: Timestamp,
 ) -> Result<Result<Changed, Refused>, Failed<E>> {
-    let container = before.container().map(|container| read_job(connection, &container)).transpose()?.flatten();
+    let container =
+        before.container().map(|container| read_job(connection, &container)).transpose()?.flatten();
     let mut change = match before.change(container.as_ref(), transition, now) {
         Ok(change) => change,
         Err(refused) => return Ok(Err(refused)),

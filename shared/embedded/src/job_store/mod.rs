@@ -24,6 +24,7 @@ use self::change::{Changed, durability};
 pub(crate) use self::{
     change::change_job,
     row::{read_job, reference},
+    submit::{read_key, write_key},
 };
 use crate::{
     InProcessSignals,
@@ -63,7 +64,7 @@ impl JobStore for SqliteJobStore {
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
         let (account, key) = (account.clone(), key.clone());
-        let found = self.database.read(move |connection| submit::read_key(connection, &account, &key, now));
+        let found = self.database.read(move |connection| read_key(connection, &account, &key, now));
         found.await.map_err(Failed::<Never>::store)
     }
 
