@@ -276,9 +276,11 @@ fn a_batch_of_an_ended_container_can_only_be_given_up() {
 
 #[test]
 fn a_job_that_is_no_batch_changes_alone() {
-    let change = claimed().change(None, &complete(1), at(5)).unwrap();
-    assert_eq!((change.job, change.container), (claimed().apply(&complete(1), at(5)).unwrap(), None));
-    assert_eq!(job().change(None, &complete(1), at(5)), Err(Refused::StaleAttempt));
+    let (waiting, work) = (job(), claimed());
+    let change = work.change(None, &complete(1), at(5)).unwrap();
+    assert_eq!((&change.job, &change.container), (&work.apply(&complete(1), at(5)).unwrap(), &None));
+    assert!(change.may_tell());
+    assert_eq!(waiting.change(None, &complete(1), at(5)), Err(Refused::StaleAttempt));
 }
 
 #[test]
