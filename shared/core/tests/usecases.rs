@@ -314,8 +314,8 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
         result: Box::new(done.result.clone().unwrap()),
         records_found: None,
         records_requested: None,
-        day: None,
         counts: None,
+        day: None,
     };
     assert!(world.jobs.transition(&job, &late, world.app.clock.now()).await.is_err());
     assert_eq!(world.job(&job).await, done);

@@ -36,12 +36,11 @@ pub(crate) fn change_job<E>(
         Ok(change) => change,
         Err(refused) => return Ok(Err(refused)),
     };
-    if let Some(entry) = change.job.day_entry(before, transition) {
-        // Before anything is written: a refusal undoes nothing.
-        if !entry.fits(&consumed(connection, &before.account, now)?) {
-            return Ok(Err(Refused::DayUsedUp));
-        }
-        add_delivered(connection, &before.account, &entry, now)?;
+    let entry = change.job.day_entry(before, transition);
+    if let Some(entry) = &entry
+        && !entry.fits(&consumed(connection, &before.account, now)?)
+    {
+        return Ok(Err(Refused::DayUsedUp));
     }
     let listening = change.may_tell() && is_listening(connection, &before.account)?;
     if let Some(event) = change.event(listening, now) {
@@ -50,6 +49,9 @@ pub(crate) fn change_job<E>(
     update_job(connection, before, &change.job)?;
     if let (Some(before), Some(after)) = (&container, &change.container) {
         update_job(connection, before, after)?;
+    }
+    if let Some(entry) = &entry {
+        add_delivered(connection, &before.account, entry, now)?;
     }
     let container = change.container.map(|container| container.reference());
     Ok(Ok(Changed { job: change.job, container }))
