@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -25,7 +26,7 @@ use crate::{
     WRITER_VERSION,
     attempt::{Attempt, StopOnDrop},
     failure::{Outcome, blob, defect, transient},
-    kinds::query::{Made, Query},
+    kinds::{Made, append::Append, query::Query},
     sink::{Piece, Sink},
     snapshot::Snapshot,
 };
@@ -161,23 +162,28 @@ impl Engine {
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let (done, made) = oneshot::channel();
         let sink = Sink::new(Arc::clone(attempt), sender, task.max_bytes);
-        let work = Arc::clone(&task.work);
+        let (work, watched) = (Arc::clone(&task.work), Arc::clone(attempt));
+        let attempt = Arc::clone(attempt);
         let (config, files) = (Arc::clone(&self.config), Arc::clone(&self.files));
-        let attempt_of = Arc::clone(attempt);
+        let (input, blobs, handle) = (task.input.clone(), Arc::clone(&task.blobs), Handle::current());
         let thread = move || {
-            let Work::Query(work) = &*work else {
-                let _ = done.send(Err(defect("work of another executor")));
-                return;
+            let made = match &*work {
+                Work::Query(work) => {
+                    Query { attempt, work, dataset: &dataset, files, snapshot, config: &config }.run(sink)
+                }
+                Work::Append(work) => {
+                    let (dataset, input, config) = (&*dataset, &input, &*config);
+                    Append { attempt, work, dataset, input, files, blobs, handle, snapshot, config }.run(sink)
+                }
+                Work::Call(_) => Err(defect("work of another executor")),
             };
-            let query =
-                Query { attempt: attempt_of, work, dataset: &dataset, files, snapshot, config: &config };
             // Nobody waits for it where the attempt was given up.
-            let _ = done.send(query.run(sink));
+            let _ = done.send(made);
         };
         Builder::new().name("willcall-job".into()).spawn(thread).map_err(defect)?;
         while let Some(piece) = pieces.recv().await {
             output.write(piece).await?;
-            attempt.beat();
+            watched.beat();
         }
         made.await.map_err(|_| defect("the job's thread panicked"))?
     }
@@ -220,7 +226,7 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
         dataset: Some(DatasetRead { version: made.version, files: made.files }),
-        counts: None,
+        counts: made.counts,
         writer: WRITER_VERSION.to_owned(),
     }
 }

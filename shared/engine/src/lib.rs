@@ -20,6 +20,8 @@ mod schema;
 mod sink;
 mod snapshot;
 mod sort;
+mod spill;
+mod store;
 
 pub use self::{
     engine::{Engine, EngineConfig},

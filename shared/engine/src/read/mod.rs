@@ -19,7 +19,7 @@ mod recognise;
 mod row;
 mod rows;
 mod text;
-mod value;
+pub(crate) mod value;
 
 #[cfg(test)]
 mod tests;

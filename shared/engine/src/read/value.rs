@@ -8,7 +8,7 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
 
 /// `true` or `false`, in capitals too.
-pub(super) fn boolean(text: &str) -> Option<bool> {
+pub(crate) fn boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)
     } else if text.eq_ignore_ascii_case("false") {
@@ -19,14 +19,14 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 }
 
 /// A whole number of digits alone, perhaps with a minus.
-pub(super) fn int<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(crate) fn int<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// A number of digits, with a point and an exponent perhaps; or `NaN`, `Infinity`, `-Infinity`. What is too large for
 /// the type is none.
-pub(super) fn float<T: std::str::FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {
+pub(crate) fn float<T: std::str::FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {
     if matches!(text, "NaN" | "Infinity" | "-Infinity") {
         return text.parse().ok();
     }
@@ -38,7 +38,7 @@ pub(super) fn float<T: std::str::FromStr + Into<f64> + Copy>(text: &str) -> Opti
 
 /// The digits of a decimal number as a whole number of units of its scale. Digits that the scale does not hold are
 /// none, but zeros.
-pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -67,7 +67,7 @@ pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
 
 /// Days since 1970-01-01 of `2026-01-31`, or of `+010000-01-01` and `-000001-12-31`, as years that have not four digits
 /// are written.
-pub(super) fn date(text: &str) -> Option<i32> {
+pub(crate) fn date(text: &str) -> Option<i32> {
     let (sign, rest) = match text.as_bytes().first()? {
         b'+' => (1, &text[1..]),
         b'-' => (-1, &text[1..]),
@@ -106,7 +106,7 @@ fn two(tens: u8, ones: u8) -> Option<i64> {
 }
 
 /// Nanoseconds since midnight of `10:00`, `10:00:00`, or `10:00:00.123` with up to nine digits.
-pub(super) fn time(text: &str) -> Option<i128> {
+pub(crate) fn time(text: &str) -> Option<i128> {
     let (clock, fraction) = match text.split_once('.') {
         Some((clock, fraction)) if clock.len() == 8 => (clock, Some(fraction)),
         Some(_) => return None,
@@ -133,15 +133,15 @@ pub(super) fn time(text: &str) -> Option<i128> {
 
 /// A date and a time, or a date, which is its midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// Nanoseconds since 1970-01-01T00:00:00, in UTC where there is an offset.
-    pub(super) nanos: i128,
+    pub(crate) nanos: i128,
     /// Whether the text has an offset or `Z`.
-    pub(super) zoned: bool,
+    pub(crate) zoned: bool,
 }
 
 /// Reads a date, or a date and a time with `T` or a blank between them and perhaps `Z` or an offset behind.
-pub(super) fn moment(text: &str) -> Option<Moment> {
+pub(crate) fn moment(text: &str) -> Option<Moment> {
     let day = |days: i32| i128::from(days) * NANOS_PER_DAY;
     let Some(between) = text.find(['T', 't', ' ']) else {
         return Some(Moment { nanos: day(date(text)?), zoned: false });
@@ -173,7 +173,7 @@ fn offset(text: &str) -> Option<i128> {
 }
 
 /// Nanoseconds in units; none where the unit does not hold them all.
-pub(super) fn in_units(nanos: i128, unit: TimeUnit) -> Option<i64> {
+pub(crate) fn in_units(nanos: i128, unit: TimeUnit) -> Option<i64> {
     let per_unit = NANOS_PER_SECOND / i128::from(per_second(unit));
     (nanos % per_unit == 0).then(|| i64::try_from(nanos / per_unit).ok())?
 }

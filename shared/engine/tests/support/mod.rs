@@ -65,13 +65,18 @@ impl MemoryBlobs {
         names
     }
 
-    fn set(&self, key: &str, bytes: Bytes) {
+    pub fn remove(&self, key: &BlobKey) -> Option<Bytes> {
+        self.blobs.lock().unwrap().remove(&key.to_string())
+    }
+
+    pub fn set(&self, key: &str, bytes: Bytes) {
         self.blobs.lock().unwrap().insert(key.to_owned(), bytes);
     }
 }
 
 fn head(bytes: &Bytes) -> BlobHead {
-    BlobHead { size: bytes.len() as u64, etag: "e".into(), modified: Timestamp::from_millis(0) }
+    let etag = format!("{:08x}", crc32fast::hash(bytes));
+    BlobHead { size: bytes.len() as u64, etag, modified: Timestamp::from_millis(0) }
 }
 
 #[derive(Clone)]
@@ -107,7 +112,8 @@ impl BlobStore for Shared {
 
     async fn stream(&self, key: &BlobKey, _: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
         let bytes = self.0.get(key).ok_or_else(|| BlobError::Missing(key.to_string()))?;
-        Ok(Box::pin(futures::stream::iter([Ok(bytes)])))
+        let pieces: Vec<_> = bytes.chunks(10_000).map(Bytes::copy_from_slice).map(Ok).collect();
+        Ok(Box::pin(futures::stream::iter(pieces)))
     }
 
     async fn delete_prefix(&self, prefix: &BlobPrefix) -> Result<u64, BlobError> {
