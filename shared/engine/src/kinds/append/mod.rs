@@ -56,6 +56,9 @@ use crate::{
     spill::{Purpose, Spill},
 };
 
+/// The bytes that rows, keys and records may have each, however little memory there is: less would be read over and over.
+const LEAST_ROOM: usize = 4 << 10;
+
 /// What is said of a row that no record matches.
 const NO_RECORD: &str = "no record matches";
 
@@ -151,6 +154,7 @@ impl Append<'_> {
             }
         })?;
         scan.check()?;
+        totals::progress(attempt, 2, 1, 1);
         attempt.control.enter(Stage::Committing);
         let totals = counting.totals();
         let text::Told { records, non_finite } = written;
@@ -207,7 +211,7 @@ impl Append<'_> {
 
     /// What of the memory for sorts each of rows, keys and records that were found may have; the sort has the rest.
     fn room(&self) -> usize {
-        self.config.sort_memory / 6
+        (self.config.sort_memory / 6).max(LEAST_ROOM)
     }
 
     fn threads(&self) -> usize {
