@@ -75,8 +75,8 @@ async fn the_result_is_that_of_a_join_that_looks_at_each_pair() {
 async fn what_is_put_aside_leaves_no_trace_in_the_result() {
     let mut dice = Dice(11);
     let (rows, records) = (
-        Rows::new(30_000, 9_000, Compare::Email, &mut dice),
-        Records::new(20_000, 9_000, Compare::Email, &mut dice),
+        Rows::new(9_000, 3_000, Compare::Email, &mut dice),
+        Records::new(6_000, 3_000, Compare::Email, &mut dice),
     );
     let data = records.data();
     let spill = tempfile::tempdir().unwrap();
@@ -98,15 +98,14 @@ async fn what_is_put_aside_leaves_no_trace_in_the_result() {
             assert_eq!(ran.delivered, held.delivered);
         }
     }
-    let limit =
-        EngineConfig { sort_memory: 0, spill_limit: Some(100_000), ..EngineConfig::new(spill.path()) };
+    let limit = EngineConfig { sort_memory: 0, spill_limit: Some(50_000), ..EngineConfig::new(spill.path()) };
     let work = by(&[("k", "k", Compare::Email)]);
     let work = AppendWork { fields: vec!["id".into()], ..work };
     let failed = append_with(&Engine::new(limit, local()), &data, work, &[rows.upload(0)]).await;
     match failed.map(|ran| ran.text()) {
         Err(ExecuteError::Fatal { problem, .. }) => {
             assert_eq!(problem.kind, ProblemType::EngineFailed);
-            assert!(problem.detail.contains("100000 bytes"), "{}", problem.detail);
+            assert!(problem.detail.contains("50000 bytes"), "{}", problem.detail);
         }
         other => panic!("{other:?}"),
     }
@@ -115,27 +114,27 @@ async fn what_is_put_aside_leaves_no_trace_in_the_result() {
 
 #[tokio::test]
 async fn one_key_that_everybody_has_does_not_blow_up() {
-    let records = 3_000;
+    let records = 500;
     let k: ArrayRef = Arc::new(StringArray::from(vec!["same"; records]));
     let v: ArrayRef = Arc::new(Int64Array::from_iter_values(0..records as i64));
     let data = Data::of(RecordBatch::try_from_iter([("k", k), ("v", v)]).unwrap());
     let text: String =
-        std::iter::once("k\n".to_owned()).chain((0..20_000).map(|_| "same\n".to_owned())).collect();
+        std::iter::once("k\n".to_owned()).chain((0..3_000).map(|_| "same\n".to_owned())).collect();
     let spill = tempfile::tempdir().unwrap();
-    let some = |mode| AppendWork { on_multiple: mode, max_records: 7_000, ..exact("k") };
+    let some = |mode| AppendWork { on_multiple: mode, max_records: 1_200, ..exact("k") };
     for engine in [engine(2), tight(spill.path(), 2)] {
-        // 60 million pairs, of which 7,000 are delivered.
+        // One and a half million pairs, of which 1,200 are delivered.
         let ran = append_with(&engine, &data, some(OnMultiple::All), &csv(&text)).await.unwrap();
         let lines: Vec<String> = ran.text().lines().skip(1).map(str::to_owned).collect();
-        let expected = (0..7_000).map(|n| format!("same,{},ambiguous,3000 records match", n % 3_000));
+        let expected = (0..1_200).map(|n| format!("same,{},ambiguous,500 records match", n % 500));
         assert!(lines.iter().cloned().eq(expected));
-        let cut = Some(Truncation { reason: TruncationReason::PlanLimit, limit: 7_000 });
-        assert_eq!((ran.delivered.records, ran.delivered.truncated), (7_000, cut.clone()));
-        assert_eq!(ran.delivered.counts, counts(20_000, 0, 0, 20_000, 0));
+        let cut = Some(Truncation { reason: TruncationReason::PlanLimit, limit: 1_200 });
+        assert_eq!((ran.delivered.records, ran.delivered.truncated), (1_200, cut.clone()));
+        assert_eq!(ran.delivered.counts, counts(3_000, 0, 0, 3_000, 0));
         let ran = append_with(&engine, &data, some(OnMultiple::First), &csv(&text)).await.unwrap();
-        assert!(ran.text().lines().skip(1).all(|line| line == "same,0,ambiguous,3000 records match"));
-        assert_eq!((ran.delivered.records, ran.delivered.truncated), (7_000, cut));
-        assert_eq!(ran.delivered.records_found, Some(20_000));
+        assert!(ran.text().lines().skip(1).all(|line| line == "same,0,ambiguous,500 records match"));
+        assert_eq!((ran.delivered.records, ran.delivered.truncated), (1_200, cut));
+        assert_eq!(ran.delivered.records_found, Some(3_000));
     }
 }
 
@@ -156,8 +155,8 @@ async fn few_rows_read_only_the_records_that_they_ask_for() {
 async fn a_cancelled_append_stops_and_leaves_nothing_on_the_disk() {
     let mut dice = Dice(3);
     let (rows, records) = (
-        Rows::new(60_000, 9_000, Compare::Exact, &mut dice),
-        Records::new(30_000, 9_000, Compare::Exact, &mut dice),
+        Rows::new(20_000, 9_000, Compare::Exact, &mut dice),
+        Records::new(10_000, 9_000, Compare::Exact, &mut dice),
     );
     let data = records.data();
     let spill = tempfile::tempdir().unwrap();
@@ -175,7 +174,7 @@ async fn a_cancelled_append_stops_and_leaves_nothing_on_the_disk() {
         let done = tight(spill.path(), 1).execute(task).await;
         assert!(matches!(done, Err(ExecuteError::Cancelled)), "{stage:?} {done:?}");
         watch.await.unwrap();
-        assert!(blobs.names().iter().all(|name| !name.contains("result")), "{:?}", blobs.names());
+        assert!(blobs.names().iter().all(|name| !name.contains("/result.")), "{:?}", blobs.names());
     }
     // Its threads end soon after.
     for _ in 0..500 {

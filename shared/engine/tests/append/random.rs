@@ -164,7 +164,7 @@ impl Records {
         let batch = RecordBatch::try_from_iter([("id", id), ("k", k), ("n", n)]).unwrap();
         let half = self.records.len() / 2;
         let rest = self.records.len() - half;
-        Data::new().file("a.parquet", &[batch.slice(0, half)], 7).file(
+        Data::new().file("a.parquet", &[batch.slice(0, half)], 7.max(half / 10)).file(
             "b.parquet",
             &[batch.slice(half, rest)],
             100,
