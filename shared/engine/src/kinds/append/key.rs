@@ -81,7 +81,10 @@ impl Key {
                 // Without an offset it is UTC in a column with a zone; with one there is nothing to compare it to in
                 // a column without.
                 Some(moment) if zoned || !moment.zoned => match value::in_units(moment.nanos, unit) {
-                    Some(value) => Some(out.extend_from_slice(&value.to_le_bytes())),
+                    Some(value) => {
+                        out.extend_from_slice(&value.to_le_bytes());
+                        Some(())
+                    }
                     None => return Part::Never,
                 },
                 _ => None,
@@ -296,7 +299,9 @@ mod tests {
     fn parts_of_a_key_do_not_run_together() {
         let join = |parts: [&str; 2]| {
             let mut out = Vec::new();
-            parts.map(|text| part(true, &mut out, |out| out.extend_from_slice(text.as_bytes())));
+            for text in parts {
+                part(true, &mut out, |out| out.extend_from_slice(text.as_bytes()));
+            }
             out
         };
         assert_ne!(join(["ab", "c"]), join(["a", "bc"]));

@@ -201,7 +201,7 @@ fn text(
     let mut row = Row::default();
     while let Some(read) = reader.next_row(&mut row).map_err(failure)? {
         file.add(&row, reader.columns(), read.as_ref().err())?;
-        if reader.rows() % 1024 == 0 {
+        if reader.rows().is_multiple_of(1024) {
             tell();
         }
     }
