@@ -6,7 +6,8 @@ use futures::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    ports::{Notice, StoreError, WebhookStore},
+    idempotency::{KeyHash, KeyRecord},
+    ports::{Notice, SavedOnce, StoreError, WebhookStore},
     webhook::{Delivery, DeliveryId, DeliveryRef, Event, EventRef, LOG_KEPT, Subscriptions, WEBHOOK_SCHEMA},
 };
 
@@ -14,10 +15,11 @@ use crate::{
     Clients,
     backoff::{Backoff, write_id},
     dynamo::{
-        Answer, DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, If, Item, NOTICE_SHARDS_FROM, PARTITION_KEY,
-        SORT_KEY, TTL, Table, Unreadable, Write, key, number, refuse_newer, text,
+        Answer, DUE_AT, DUE_SHARD, DUE_SHARDS, If, Item, NOTICE_SHARDS_FROM, PARTITION_KEY, SORT_KEY, TTL,
+        Table, Unreadable, Write, key, number, refuse_newer, text,
     },
     failure::CallFailed,
+    job_store::{key_item, read_key, unknown_at},
 };
 
 const ACCOUNT: &str = "ACCOUNT#";
@@ -82,40 +84,6 @@ impl DynamoWebhookStore {
         Ok(refused.is_none())
     }
 
-    async fn due_in_shard(
-        &self,
-        shard: u32,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<(Timestamp, Notice)>, StoreError> {
-        let query = self
-            .table
-            .index(DUE_INDEX)
-            .key_condition_expression("#shard = :shard AND #due <= :now")
-            .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_names("#due", DUE_AT)
-            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let (mut due, mut from) = (Vec::new(), None);
-        loop {
-            let page = query.clone().set_exclusive_start_key(from).send().await;
-            let page = page.map_err(|error| unavailable(CallFailed::new("Query", error)))?;
-            for item in page.items() {
-                let at = number(item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
-                match at.and_then(|at| Ok((Timestamp::from_millis(at), notice(item)?))) {
-                    Ok(found) => due.push(found),
-                    // One that cannot be read must not hide the others.
-                    Err(error) => tracing::error!(error = %error, "a due notice cannot be read"),
-                }
-            }
-            from = page.last_evaluated_key;
-            if from.is_none() || due.len() >= limit as usize {
-                return Ok(due);
-            }
-        }
-    }
-
     /// Every item of the account's partition whose sort key begins so.
     async fn items(&self, account: &AccountId, prefix: &str) -> Result<Vec<Item>, StoreError> {
         let query = self.table.between(&partition(account), prefix, &format!("{prefix}\u{10ffff}"));
@@ -154,9 +122,33 @@ impl WebhookStore for DynamoWebhookStore {
 
     async fn save_subscriptions(&self, subscriptions: &Subscriptions) -> Result<bool, StoreError> {
         let key = subscriptions_key(&subscriptions.account);
-        let mut item = record(key.clone(), subscriptions.schema, subscriptions.version, subscriptions)?;
-        item.insert(LISTENING.to_owned(), n(u32::from(subscriptions.is_listening())));
-        self.save(key, item, subscriptions.version).await
+        self.save(key, subscriptions_item(subscriptions)?, subscriptions.version).await
+    }
+
+    async fn save_subscriptions_once(
+        &self,
+        subscriptions: &Subscriptions,
+        key: &KeyHash,
+        record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<SavedOnce, StoreError> {
+        let account = &subscriptions.account;
+        let mut item = subscriptions_item(subscriptions)?;
+        let write = name(&mut item)?;
+        let known =
+            key_item(account, key, record, &write).map_err(|error| StoreError::Corrupt(Box::new(error)))?;
+        let writes =
+            vec![Write::Put(item, follows(subscriptions.version)), Write::Put(known, unknown_at(now))];
+        if self.put(subscriptions_key(account), &write, writes).await?.is_none() {
+            return Ok(SavedOnce::Saved);
+        }
+        let found = read_key(&self.table, account, key).await?;
+        Ok(match found.filter(|found| found.record.is_live(now)) {
+            // The answer was lost, and the next version has been kept since.
+            Some(found) if found.write == write => SavedOnce::Saved,
+            Some(found) => SavedOnce::Known(found.record),
+            None => SavedOnce::Overtaken,
+        })
     }
 
     async fn event(&self, event: &EventRef) -> Result<Option<Event>, StoreError> {
@@ -229,10 +221,7 @@ impl WebhookStore for DynamoWebhookStore {
 
     async fn due_notices(&self, now: Timestamp, limit: u32) -> Result<Vec<(Timestamp, Notice)>, StoreError> {
         let shards = NOTICE_SHARDS_FROM..NOTICE_SHARDS_FROM + DUE_SHARDS;
-        let mut due = try_join_all(shards.map(|shard| self.due_in_shard(shard, now, limit))).await?.concat();
-        due.sort();
-        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(due)
+        self.table.due(shards, now, limit, notice).await.map_err(unavailable)
     }
 }
 
@@ -257,6 +246,13 @@ fn record(mut key: Item, schema: u32, version: u64, record: &impl Serialize) -> 
     key.insert(VERSION.to_owned(), n(version));
     key.insert(BODY.to_owned(), AttributeValue::S(body));
     Ok(key)
+}
+
+fn subscriptions_item(subscriptions: &Subscriptions) -> Result<Item, StoreError> {
+    let key = subscriptions_key(&subscriptions.account);
+    let mut item = record(key, subscriptions.schema, subscriptions.version, subscriptions)?;
+    item.insert(LISTENING.to_owned(), n(u32::from(subscriptions.is_listening())));
+    Ok(item)
 }
 
 fn event_item(event: &Event) -> Result<Item, StoreError> {

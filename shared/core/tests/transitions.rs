@@ -228,15 +228,17 @@ fn an_ended_jobs_record_is_kept_after_its_result() {
         let purged = job.apply(&Transition::Purged, at(100)).unwrap();
         assert_eq!(purged.due_at, Some(job.expires.unwrap().plus(RECORD_KEPT)));
     }
+    let completed = ended(JobState::Completed).apply(&Transition::Purged, at(9)).unwrap();
+    assert_eq!(completed.due_at, completed.expires);
     assert_eq!(
-        ended(JobState::Completed).apply(&Transition::Purged, at(9)),
-        Err(Refused::State(JobState::Completed))
+        ended(JobState::Expired).apply(&Transition::Purged, at(9)),
+        Err(Refused::State(JobState::Expired))
     );
 }
 
 #[test]
 fn amending_changes_only_what_is_given() {
-    let amend = |name, labels, expires| Transition::Amend { name, labels, expires };
+    let amend = |name, labels, expires| Transition::Amend { name, labels, expires, version: None };
     let done = ended(JobState::Completed);
     let named = done.apply(&amend(Some(Some("x".into())), None, None), at(3)).unwrap();
     assert_eq!((named.name.as_deref(), named.expires), (Some("x"), done.expires));

@@ -2,7 +2,6 @@
 
 mod beside;
 mod change;
-mod due;
 mod insert;
 mod item;
 mod list;
@@ -17,12 +16,15 @@ use willcall_core::{
     },
 };
 
-pub(crate) use self::item::shard;
-use self::item::{SLOT, Stored, job_key, partition};
+use self::item::{SLOT, Stored, job_key, partition, reference};
+pub(crate) use self::{
+    beside::{key_item, read_key, unknown_at},
+    item::shard,
+};
 use crate::{
     Clients,
     backoff::Exhausted,
-    dynamo::{Table, Unreadable},
+    dynamo::{DUE_SHARDS, Table, Unreadable},
     failure::CallFailed,
 };
 
@@ -65,7 +67,7 @@ impl JobStore for DynamoJobStore {
         key: &KeyHash,
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
-        let found = beside::read_key(&self.table, account, key).await?;
+        let found = read_key(&self.table, account, key).await?;
         Ok(found.map(|found| found.record).filter(|record| record.is_live(now)))
     }
 
@@ -93,7 +95,8 @@ impl JobStore for DynamoJobStore {
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
-        due::due(&self.table, now, limit).await
+        let due = self.table.due(0..DUE_SHARDS, now, limit, reference).await.map_err(unavailable)?;
+        Ok(due.into_iter().map(|(_, job)| job).collect())
     }
 
     async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {

@@ -8,7 +8,7 @@ use futures::{
 };
 use willcall_core::{
     Timestamp,
-    idempotency::{IdempotencyKey, KEY_KEPT, NewKey, RequestHash},
+    idempotency::{IdempotencyKey, KEY_KEPT, Made, NewKey, RequestHash},
     job::{Identity, Job, JobState, Reuse, Transition, Truncation, TruncationReason},
     ports::{Consumed, InsertError, JobFilter, NewJob, Submitted},
 };
@@ -50,7 +50,7 @@ pub(super) async fn a_key_is_kept_with_its_job(harness: &impl JobStoreHarness) {
     assert_eq!(store.key(&first.account, &name, START).await.unwrap(), None);
     let made = store.submit(&keyed(first.clone(), "k")).await.unwrap();
     assert_eq!(made, Submitted::Inserted { submits: None });
-    let expected = key("k", "x").record(first.id, false, START);
+    let expected = key("k", "x").record(Made::Job(first.id), false, START);
     assert_eq!(store.key(&first.account, &name, START).await.unwrap().as_ref(), Some(&expected));
     for asks in ["x", "y"] {
         let second = job("acme");
@@ -76,7 +76,7 @@ pub(super) async fn a_key_that_expired_is_as_good_as_new(harness: &impl JobStore
     store.submit(&keyed(first.clone(), "k")).await.unwrap();
     let last = START.plus(KEY_KEPT).minus(Duration::from_millis(1));
     let known = store.submit(&keyed(job_at("acme", last), "k")).await.unwrap();
-    assert!(matches!(known, Submitted::Known(record) if record.job == first.id));
+    assert!(matches!(known, Submitted::Known(record) if record.made == Made::Job(first.id)));
     let then = START.plus(KEY_KEPT);
     let name = key("k", "x").key;
     assert_eq!(store.key(&first.account, &name, then).await.unwrap(), None);
@@ -85,7 +85,7 @@ pub(super) async fn a_key_that_expired_is_as_good_as_new(harness: &impl JobStore
         store.submit(&keyed(second.clone(), "k")).await.unwrap(),
         Submitted::Inserted { submits: None }
     );
-    assert_eq!(store.key(&first.account, &name, then).await.unwrap().unwrap().job, second.id);
+    assert_eq!(store.key(&first.account, &name, then).await.unwrap().unwrap().made, Made::Job(second.id));
 }
 
 pub(super) async fn of_many_submits_with_one_key_one_inserts(harness: &impl JobStoreHarness) {
@@ -98,12 +98,12 @@ pub(super) async fn of_many_submits_with_one_key_one_inserts(harness: &impl JobS
     for outcome in outcomes {
         match outcome.unwrap() {
             (id, Submitted::Inserted { .. }) => inserted.push(id),
-            (_, Submitted::Known(record)) => known.push(record.job),
+            (_, Submitted::Known(record)) => known.push(record.made),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!((inserted.len(), known.len()), (1, CROWD - 1));
-    assert!(known.iter().all(|id| *id == inserted[0]), "all are told of the one");
+    assert!(known.iter().all(|made| *made == Made::Job(inserted[0])), "all are told of the one");
     let store = harness.store();
     assert_eq!(store.open_jobs(&account("acme")).await.unwrap(), 1);
     assert_eq!(store.list(&account("acme"), &JobFilter::default(), None, 10).await.unwrap().jobs.len(), 1);
@@ -163,59 +163,6 @@ pub(super) async fn submits_are_counted_by_minute_and_account(harness: &impl Job
     assert_eq!(store.consumed(&account("acme"), next).await.unwrap().submits, 1);
 }
 
-pub(super) async fn what_jobs_deliver_is_added_to_the_day_once(harness: &impl JobStoreHarness) {
-    let store = harness.store();
-    let end = Timestamp::from_millis((START.day() + 1) * 86_400_000).minus(Duration::from_secs(1));
-    let run = async |at: Timestamp| {
-        let job = job_at("acme", at);
-        store.insert(&job, MANY).await.unwrap();
-        store.transition(&job.reference(), &claim(), at).await.unwrap();
-        store.transition(&job.reference(), &complete(1), at).await.unwrap();
-        assert!(store.transition(&job.reference(), &complete(1), at).await.is_err());
-        job.reference()
-    };
-    let delivered = async |at| {
-        let consumed = store.consumed(&account("acme"), at).await.unwrap();
-        (consumed.records, consumed.bytes)
-    };
-    assert_eq!(delivered(end).await, (0, 0));
-    run(end).await;
-    let kept = run(end).await;
-    assert_eq!(delivered(end).await, (20, 200));
-    run(end.plus(Duration::from_secs(1))).await;
-    assert_eq!(delivered(end).await, (20, 200), "midnight begins another day");
-    assert_eq!(delivered(end.plus(DAY)).await, (10, 100));
-    store.transition(&kept, &Transition::Expire, end).await.unwrap();
-    store.delete(&kept).await.unwrap();
-    let failed = job("acme");
-    store.insert(&failed, MANY).await.unwrap();
-    store
-        .transition(&failed.reference(), &Transition::Fail { attempt: None, problem: problem() }, end)
-        .await
-        .unwrap();
-    assert_eq!(delivered(end).await, (20, 200), "what was delivered stays, and nothing else counts");
-    assert_eq!(store.consumed(&account("other"), end).await.unwrap(), Consumed::default());
-}
-
-pub(super) async fn jobs_that_complete_at_once_are_all_added(harness: &impl JobStoreHarness) {
-    let mut jobs = Vec::new();
-    for _ in 0..12 {
-        let job = job("acme");
-        harness.store().insert(&job, MANY).await.unwrap();
-        harness.store().transition(&job.reference(), &claim(), START).await.unwrap();
-        jobs.push(job.reference());
-    }
-    let ends = jobs.into_iter().map(|job| {
-        let store = harness.store();
-        tokio::spawn(async move { store.transition(&job, &complete(1), START).await })
-    });
-    for end in join_all(ends).await {
-        end.unwrap().unwrap();
-    }
-    let consumed = harness.store().consumed(&account("acme"), START).await.unwrap();
-    assert_eq!((consumed.records, consumed.bytes), (120, 1_200));
-}
-
 pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl JobStoreHarness) {
     let (store, first) = (harness.store(), job("acme"));
     let first_of = NewJob { identity: Some(identity(0)), ..NewJob::plain(first.clone(), MANY) };
@@ -225,7 +172,7 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
     assert_eq!(store.submit(&joined).await.unwrap(), Submitted::Joined(Box::new(first.clone())));
     assert_eq!(store.get(&joined.job.reference()).await.unwrap(), None);
     let record = store.key(&first.account, &key("k", "x").key, START).await.unwrap().unwrap();
-    assert_eq!((record.job, record.reused), (first.id, true));
+    assert_eq!((record.made, record.reused), (Made::Job(first.id), true));
     assert_eq!(store.consumed(&first.account, START).await.unwrap().submits, 0, "who joins submits nothing");
     let unlike = NewJob { identity: Some(identity(1)), ..reusing(job("acme"), None) };
     assert_eq!(store.submit(&unlike).await.unwrap(), Submitted::Inserted { submits: None });
@@ -247,12 +194,13 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
 pub(super) async fn what_ended_without_a_whole_result_serves_nobody(harness: &impl JobStoreHarness) {
     let store = harness.store();
     let fail = Transition::Fail { attempt: Some(1), problem: problem() };
-    let Transition::Complete { attempt, mut result, records_found, records_requested, counts } = complete(1)
+    let Transition::Complete { attempt, mut result, records_found, records_requested, counts, day } =
+        complete(1)
     else {
         unreachable!();
     };
     result.truncated = Some(Truncation { reason: TruncationReason::DailyLimit, limit: 10 });
-    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts };
+    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts, day };
     for end in [fail, Transition::Cancel, cut, complete(1)] {
         let new = reusing(job("acme"), None);
         assert_eq!(store.submit(&new).await.unwrap(), Submitted::Inserted { submits: None }, "{end:?}");

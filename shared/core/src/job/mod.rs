@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod counts;
+mod day;
 mod dry_run;
 pub mod kinds;
 mod manifest;
@@ -21,11 +22,12 @@ pub use self::{
     batch::{BATCH_IDLE, BatchCounts, BatchPhase, MAX_BATCHES, MAX_FILES, Upload, UploadFile, UploadedFile},
     change::Change,
     counts::Counts,
+    day::{Before, DailyLimits, DayEntry},
     dry_run::{DryRun, Estimate, SAMPLE},
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
-    reuse::{Identity, Reuse},
+    reuse::{Identity, MAX_ADDRESSES, Reuse},
     state::JobState,
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
 };
@@ -130,10 +132,10 @@ pub struct Job {
     pub due_at: Option<Timestamp>,
     /// How often the sweeper sent its message again.
     pub resends: u32,
-    /// Whom its request asks to be told of its end.
+    /// Whom its request, and those that joined it, ask to be told of its end; at most [`MAX_ADDRESSES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<NotifyAddress>,
-    /// How many events were written for it. Only [`Event::caused`](crate::webhook::Event::caused) counts.
+    /// How many events were written for it. Only [`Event`](crate::webhook::Event) counts.
     #[serde(default)]
     pub events: u32,
     /// What its account may consume in a day, by the plan at insert.
@@ -155,22 +157,6 @@ pub struct Job {
     /// When a container or batch that is open was last fed; `None` since its insert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fed: Option<Timestamp>,
-}
-
-/// What an account may consume in a day (UTC); `None` for no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DailyLimits {
-    /// The most records.
-    pub records: Option<u64>,
-    /// The most bytes of results.
-    pub bytes: Option<u64>,
-}
-
-impl DailyLimits {
-    /// Whether nothing is limited.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Job {

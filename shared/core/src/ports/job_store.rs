@@ -21,6 +21,8 @@ pub trait JobStore: Send + Sync {
     /// key one inserts. Only what inserts is counted among the submits of the minute. Survives a crash of the machine
     /// once answered.
     ///
+    /// The job that serves takes the new one's addresses on, as [`Job::joined`] says, in the same step.
+    ///
     /// Of two at once that would serve in place of each other, one joins the other. What is known of identities may be
     /// lost, and then jobs are not joined.
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError>;
@@ -68,7 +70,8 @@ pub trait JobStore: Send + Sync {
     /// Makes [`Job::change`] in one atomic step, with the container of a batch, and answers the job as it is afterwards.
     /// Races are resolved by reading anew: the transition is judged on the records that it then replaces. The insert's
     /// open-job place is freed in the same step when the job ends, what a completed job delivered is added to what its
-    /// account consumed on the day of `now`, once, and the event that the change causes is written, as
+    /// account consumed on the day of `now`, once, if it fits there as [`Job::day_entry`] says and else
+    /// [`Refused::DayUsedUp`], and the event that the change causes is written, as
     /// [`Change::event`](crate::job::Change::event) says.
     ///
     /// Durable like an insert where the job ends; others may be lost by a crash of the machine, never by one of

@@ -11,14 +11,17 @@ use rusqlite::{OptionalExtension, params};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord},
-    job::{JOB_SCHEMA, Job, Transition},
+    job::{JOB_SCHEMA, Job, Refused, Transition},
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
     },
     webhook::{Event, EventKind},
 };
 
-pub(crate) use self::row::{read_job, reference, update_job};
+pub(crate) use self::{
+    row::{read_job, reference, update_job},
+    submit::{read_key, write_key},
+};
 use crate::{
     InProcessSignals,
     database::{Database, Durability, Failed, Never},
@@ -58,7 +61,7 @@ impl JobStore for SqliteJobStore {
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
         let (account, key) = (account.clone(), key.clone());
-        let found = self.database.read(move |connection| submit::read_key(connection, &account, &key, now));
+        let found = self.database.read(move |connection| read_key(connection, &account, &key, now));
         found.await.map_err(Failed::<Never>::store)
     }
 
@@ -99,8 +102,12 @@ impl JobStore for SqliteJobStore {
                 put_event(connection, &event)?;
             }
             update_job(connection, &before, &after)?;
-            if let Some(result) = after.newly_delivered(&before) {
-                submit::add_delivered(connection, &after.account, result, now)?;
+            if let Some(entry) = after.day_entry(&before, &transition) {
+                // A refusal undoes what was written before it.
+                if !entry.fits(&submit::consumed(connection, &after.account, now)?) {
+                    return Err(Failed::By(Refused::DayUsedUp.into()));
+                }
+                submit::add_delivered(connection, &after.account, &entry, now)?;
             }
             Ok(after)
         };
