@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn plain_http_reaches_no_more_than_the_operator_allows() {
-        let guard = Guard::new(AllowList::parse(["10.1.0.0/16", "api.internal"]).unwrap(), PlainHttp::Allowed);
+        let guard =
+            Guard::new(AllowList::parse(["10.1.0.0/16", "api.internal"]).unwrap(), PlainHttp::Allowed);
         for url in ["http://10.1.2.3:8080/x", "http://api.internal/", "https://example.com/"] {
             assert!(guard.check(url).is_ok(), "{url}");
         }
