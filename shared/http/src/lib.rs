@@ -22,6 +22,7 @@ pub use problem::ProblemDocument;
 pub use routes::{all_routes, download_routes, file_routes, status_routes, submit_routes};
 pub use wire::{
     account::AccountResource,
+    batch::{BatchCountsResource, BatchList, BatchResource, CountsResource, FileResource, UploadLink},
     dataset::{DatasetList, DatasetResource},
     job::{JobList, JobResource},
     manifest::ManifestResource,

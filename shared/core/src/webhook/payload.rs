@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::{EndpointId, Event};
-use crate::{Timestamp, job::Job, time::iso8601};
+use crate::{
+    Timestamp,
+    job::{Counts, Job},
+    time::iso8601,
+};
 
 /// The most bytes of a body (Standard Webhooks 1.0: payloads should be under 20 KB).
 pub const MAX_PAYLOAD: usize = 20_000;
@@ -42,7 +46,6 @@ pub(super) fn job_data(job: &Job) -> Map<String, Value> {
             "percent": progress.percent,
             "estimated_finish": progress.estimated_finish,
             "queue_position": null,
-            "counts": progress.counts,
         },
         "result": job.result.as_ref().map(|result| json!({
             "records": result.records,
@@ -63,10 +66,19 @@ pub(super) fn job_data(job: &Job) -> Map<String, Value> {
             "detail": problem.detail,
         })),
     });
-    match members {
-        Value::Object(members) => members,
-        _ => Map::new(),
+    let Value::Object(mut members) = members else { return Map::new() };
+    if let (Some(counts), Some(progress)) = (counts_data(progress.counts), members.get_mut("progress")) {
+        progress["counts"] = counts;
     }
+    members
+}
+
+/// What became of rows, as the job resource shows it.
+fn counts_data(counts: Option<Counts>) -> Option<Value> {
+    let Ok(Value::Object(mut counts)) = serde_json::to_value(counts?) else { return None };
+    // The job says so itself.
+    counts.shift_remove("kind");
+    Some(Value::Object(counts))
 }
 
 /// A batch as its container's events show it.
@@ -77,7 +89,7 @@ pub(super) fn batch_data(batch: &Job) -> Value {
         "state": batch.phase().as_str(),
         "created": batch.created,
         "finished": batch.finished,
-        "counts": batch.progress.counts,
+        "counts": counts_data(batch.progress.counts),
         "records": batch.result.as_ref().map(|result| result.records),
         "bytes": batch.result.as_ref().map(|result| result.bytes),
         "error": batch.error.as_ref().map(|problem| json!({

@@ -1,5 +1,6 @@
 //! The contract as a machine reads it: OpenAPI 3.1, made from the wire types and the routes' own limits.
 
+mod batches;
 mod operations;
 mod parameters;
 mod parts;
@@ -37,6 +38,7 @@ pub fn openapi(public_url: Option<&str>) -> OpenApi {
         ]))
         .tags(Some([
             tag("jobs", "Submitting jobs, following them, changing them."),
+            tag("batches", "Feeding jobs with rows, in parts."),
             tag("results", "Collecting what a completed job delivered."),
             tag("records", "Records at once, with a job to fall back on."),
             tag("datasets", "What can be asked for."),

@@ -4,11 +4,12 @@ use serde_json::json;
 use utoipa::openapi::{Content, HttpMethod, ObjectBuilder, Paths, Type, path::Parameter};
 use willcall_core::{
     format::{Compression, Format},
-    job::{JobState, ProblemType},
+    job::{JobKind, JobState, ProblemType},
     usecases::limits::{DEFAULT_LIST, MAX_LIST},
 };
 
 use super::{
+    batches,
     parameters::{moment, query_parameters, texts},
     parts::{Op, bytes, content, example, flag, header, job_id, key, named, path, query, text, whole},
     schemas, webhooks,
@@ -37,7 +38,12 @@ const MADE: [&str; 3] = ["Idempotent-Replayed", "RateLimit", "RateLimit-Policy"]
 
 pub(super) fn paths() -> Paths {
     let mut paths = Paths::new();
-    let ops = jobs().into_iter().chain(results()).chain(records()).chain(webhooks::operations());
+    let ops = jobs()
+        .into_iter()
+        .chain(batches::operations())
+        .chain(results())
+        .chain(records())
+        .chain(webhooks::operations());
     for op in ops.chain(catalog()).chain(service()) {
         op.add(&mut paths);
     }
@@ -82,7 +88,7 @@ fn if_match() -> Parameter {
 fn jobs() -> Vec<Op> {
     let accepted = ["Location", "Content-Location", "Retry-After"];
     let made = [&accepted[..], &MADE].concat();
-    let body = example(named("QueryJob"), schemas::example(true));
+    let body = example(batches::any_job(), schemas::example(true));
     let states = text().enum_values(Some(JobState::ALL.map(JobState::as_str)));
     let mut labels = query("labels", texts(), "`label.KEY=VALUE`: only jobs with that label.");
     labels.style = Some(utoipa::openapi::path::ParameterStyle::Form);
@@ -90,9 +96,10 @@ fn jobs() -> Vec<Op> {
     vec![
         Op::new(HttpMethod::Post, "/v1/jobs", "submitJob", "jobs", "Submits a job")
             .about(
-                "The query is checked whole before it is accepted, and every mistake is named at once. Once this \
-                 has answered, the job ends, whatever breaks. The body's members may also be given as parameters; \
-                 one given in both ways is a 400.",
+                "The request is checked whole before it is accepted, and every mistake is named at once. Once this \
+                 has answered, the job ends, whatever breaks. The members of a query may also be given as parameters; \
+                 one given in both ways is a 400. A job of the kind `append` or `call` without `items` is open: add \
+                 batches to it, and close it.",
             )
             .params([
                 query("kind", text().enum_values(Some(["query"])), "What kind of work."),
@@ -109,6 +116,8 @@ fn jobs() -> Vec<Op> {
                 "rerunJob",
                 "changeJob",
                 "deleteJob",
+                "addBatch",
+                "closeJob",
                 "downloadResult",
                 "getResult",
                 "getManifest",
@@ -121,7 +130,7 @@ fn jobs() -> Vec<Op> {
             .about("A page may be short and still have a next one: go on until `next_cursor` is null.")
             .params([
                 query("state", states, "Only jobs in this state."),
-                query("kind", text().enum_values(Some(["query"])), "Only jobs of this kind."),
+                query("kind", text().enum_values(Some(JobKind::ALL.map(JobKind::as_str))), "Only jobs of this kind."),
                 query("dataset", text(), "Only jobs of this data set."),
                 query("name", text(), "Only jobs of exactly this name."),
                 labels,

@@ -9,6 +9,7 @@ use utoipa::openapi::{
 use willcall_core::usecases::limits::{MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
 
 use super::{
+    batches,
     parameters::{
         compressions, fields, formats, moment, name, page_size, parquet_codecs, row_group_size, sort,
     },
@@ -31,7 +32,7 @@ pub(super) fn components() -> Components {
     for status in PROBLEMS {
         components = components.response(problem_name(status), problem(status));
     }
-    webhooks::schemas(components)
+    batches::schemas(webhooks::schemas(components))
         .schema_from::<EstimateResource>()
         .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
@@ -85,7 +86,7 @@ fn or_null(schema: ObjectBuilder, kind: Type) -> ObjectBuilder {
     schema.schema_type(SchemaType::from_iter([kind, Type::Null]))
 }
 
-fn closed() -> ObjectBuilder {
+pub(super) fn closed() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
@@ -172,7 +173,7 @@ pub(super) fn example(whole_job: bool) -> serde_json::Value {
     example
 }
 
-fn labels() -> ObjectBuilder {
+pub(super) fn labels() -> ObjectBuilder {
     let value: RefOr<Schema> = text().max_length(Some(MAX_LABEL_VALUE)).into();
     ObjectBuilder::new()
         .schema_type(Type::Object)

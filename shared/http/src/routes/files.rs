@@ -9,12 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, Method, StatusCode, header};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use willcall_core::{
     Error,
     job::ProblemType,
-    ports::{Clock, SignedFile, SignedFileError, SignedFiles},
+    ports::{BlobError, BlobKey, Received, SignedFile, SignedFileError, SignedFiles},
+    usecases::{App, batches::arrived},
 };
 
 use super::{not_modified, results::precondition_failed, set};
@@ -43,11 +45,40 @@ const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Clone)]
 struct Files {
     files: Arc<dyn SignedFiles>,
-    clock: Arc<dyn Clock>,
+    app: Arc<App>,
 }
 
-pub(super) fn routes(files: Arc<dyn SignedFiles>, clock: Arc<dyn Clock>) -> Router {
-    Router::new().route("/v1/files/{*key}", get(file)).with_state(Files { files, clock })
+pub(super) fn routes(files: Arc<dyn SignedFiles>, app: Arc<App>) -> Router {
+    Router::new().route("/v1/files/{*key}", get(file).put(receive)).with_state(Files { files, app })
+}
+
+/// Takes an upload, and tells the batch that it has arrived.
+async fn receive(
+    State(api): State<Files>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let upload = Received {
+        key: parts.uri.path().strip_prefix(PREFIX).unwrap_or_default(),
+        query: query.as_deref().unwrap_or_default(),
+        media_type: header(header::CONTENT_TYPE),
+        length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        now: api.app.clock.now(),
+    };
+    let bytes =
+        body.into_data_stream().map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
+    let (key, head) = api.files.receive(upload, bytes.boxed()).await.map_err(refused)?;
+    if let BlobKey::Upload { job, file } = key {
+        // The file is there: should the store fail just now, the sweeper finds it.
+        if let Err(error) = arrived(&api.app, &job, file).await {
+            tracing::warn!(job.id = %job.job, error = %error, "failed to note an upload, the sweeper will");
+        }
+    }
+    let mut response = StatusCode::OK.into_response();
+    set(&mut response, header::ETAG, format!("\"{}\"", head.etag));
+    Ok(response)
 }
 
 async fn file(
@@ -56,7 +87,7 @@ async fn file(
     request: Request,
 ) -> Result<Response, Failure> {
     let key = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-    let opened = api.files.open(key, query.as_deref().unwrap_or_default(), api.clock.now()).await;
+    let opened = api.files.open(key, query.as_deref().unwrap_or_default(), api.app.clock.now()).await;
     let file = opened.map_err(refused)?;
     Ok(serve(file, request.method(), request.headers()))
 }
@@ -68,13 +99,14 @@ fn refused(error: SignedFileError) -> Failure {
             Failure::new(ProblemType::Forbidden, detail)
         }
         SignedFileError::Expired => {
-            let detail = "the link has expired: get another from the job or its /download";
+            let detail = "the link has expired: get another from the job, its /download, or the batch";
             Failure::new(ProblemType::Expired, detail)
         }
         SignedFileError::Missing => {
             let detail = "the file is gone: its job was deleted, or its result has expired";
             Failure::new(ProblemType::NotFound, detail)
         }
+        SignedFileError::Unfit(detail) => Failure::at("#", detail),
         SignedFileError::Unavailable(source) => Error::Unavailable(source).into(),
     }
 }

@@ -63,10 +63,8 @@ async fn list_jobs(
 fn read(params: &mut Params) -> (JobFilter, Option<JobId>, u32) {
     let kind = params.text("kind").and_then(|text| {
         let found = JobKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-        if found.is_none() && !matches!(text.as_str(), "append" | "call") {
-            params.wrong("kind", format!("{text:?} is not a kind of job: write query"));
-        } else if found.is_none() {
-            params.wrong("kind", format!("{text:?} is not served by this version: only query is"));
+        if found.is_none() {
+            params.wrong("kind", format!("{text:?} is not a kind of job: write query, append or call"));
         }
         found
     });
@@ -80,7 +78,13 @@ fn read(params: &mut Params) -> (JobFilter, Option<JobId>, u32) {
         created_after: params.timestamp("created_after"),
         created_before: params.timestamp("created_before"),
     };
-    let before = params.text("cursor").and_then(|text| {
+    let (before, limit) = page(params);
+    (filter, before, limit)
+}
+
+/// From where to go on, and the most entries.
+pub(super) fn page(params: &mut Params) -> (Option<JobId>, u32) {
+    let from = params.text("cursor").and_then(|text| {
         let id = read_cursor(&text);
         if id.is_none() {
             params.wrong("cursor", "is not one that this service gave out");
@@ -93,10 +97,10 @@ fn read(params: &mut Params) -> (JobFilter, Option<JobId>, u32) {
             DEFAULT_LIST
         })
     });
-    (filter, before, limit)
+    (from, limit)
 }
 
-fn cursor(next: JobId) -> String {
+pub(super) fn cursor(next: JobId) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("1:{next}"))
 }
 

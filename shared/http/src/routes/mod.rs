@@ -1,6 +1,7 @@
 //! The routers that hosts serve, put together from the routes of each concern.
 
 mod account;
+mod batches;
 mod datasets;
 mod files;
 mod jobs;
@@ -26,12 +27,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use serde::Serialize;
 use tower_http::cors::{Any, CorsLayer};
-use willcall_core::{
-    Error, JobId,
-    job::ProblemType,
-    ports::{Clock, SignedFiles},
-    usecases::App,
-};
+use willcall_core::{Error, JobId, job::ProblemType, ports::SignedFiles, usecases::App};
 
 use crate::{observe::observe, problem::Failure};
 
@@ -51,13 +47,13 @@ impl Api {
     }
 }
 
-/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, records, webhooks.
+/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, batches, records, webhooks.
 pub fn submit_routes(app: App) -> Router {
     let url = app.settings.public_url.clone();
     finish(submit_of(Api::new(app)), &url)
 }
 
-/// Everything that reads state: jobs, lists, data sets, the account, and the pages about the service.
+/// Everything that reads state: jobs, lists, batches, data sets, the account, and the pages about the service.
 pub fn status_routes(app: App) -> Router {
     let url = app.settings.public_url.clone();
     finish(status_of(Api::new(app)), &url).layer(from_fn(name_all_methods))
@@ -69,19 +65,20 @@ pub fn download_routes(app: App) -> Router {
     finish(download_of(Api::new(app)), &url)
 }
 
-/// The files behind the signed links of a host that serves its own. `public_url` is for links to problem types.
-pub fn file_routes(files: Arc<dyn SignedFiles>, clock: Arc<dyn Clock>, public_url: &str) -> Router {
-    finish(files::routes(files, clock), public_url)
+/// The files behind the signed links of a host that serves its own.
+pub fn file_routes(files: Arc<dyn SignedFiles>, app: App) -> Router {
+    let url = app.settings.public_url.clone();
+    finish(files::routes(files, Arc::new(app)), &url)
 }
 
 /// Everything at once, for a host that is one process. `files` is for hosts that serve their own signed links.
 pub fn all_routes(app: App, files: Option<Arc<dyn SignedFiles>>) -> Router {
     let url = app.settings.public_url.clone();
-    let clock = app.clock.clone();
     let api = Api::new(app);
+    let shared = Arc::clone(&api.app);
     let mut router = submit_of(api.clone()).merge(status_of(api.clone())).merge(download_of(api));
     if let Some(files) = files {
-        router = router.merge(files::routes(files, clock));
+        router = router.merge(files::routes(files, shared));
     }
     finish(router, &url)
 }
@@ -89,6 +86,7 @@ pub fn all_routes(app: App, files: Option<Arc<dyn SignedFiles>>) -> Router {
 fn submit_of(api: Api) -> Router {
     submit::routes()
         .merge(records::routes())
+        .merge(batches::writing())
         .merge(webhooks::routes())
         .merge(notifications::writing())
         .with_state(api)
@@ -99,6 +97,7 @@ fn status_of(api: Api) -> Router {
         .merge(list::routes())
         .merge(datasets::routes())
         .merge(account::routes())
+        .merge(batches::reading())
         .merge(notifications::reading())
         .merge(site::routes())
         .with_state(api)
@@ -119,8 +118,12 @@ fn finish(router: Router, public_url: &str) -> Router {
 }
 
 /// The methods of resources of which another router has some: this one is also asked for what no router has.
-const SHARED: [(&str, &str); 2] =
-    [("/v1/jobs", "GET, HEAD, POST"), ("/v1/jobs/{id}", "GET, HEAD, PATCH, DELETE")];
+const SHARED: [(&str, &str); 4] = [
+    ("/v1/jobs", "GET, HEAD, POST"),
+    ("/v1/jobs/{id}", "GET, HEAD, PATCH, DELETE"),
+    ("/v1/jobs/{id}/batches", "GET, HEAD, POST"),
+    ("/v1/jobs/{id}/batches/{batch}", "GET, HEAD, DELETE"),
+];
 
 /// `Allow` lists the methods that the resource has, and not those that this router has.
 async fn name_all_methods(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
@@ -174,7 +177,7 @@ fn cors() -> CorsLayer {
     ];
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(allowed.map(HeaderName::from_static))
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(std::time::Duration::from_secs(3600))

@@ -120,7 +120,7 @@ async fn answer(
     let path = format!("/v1/datasets/{dataset}/records");
     let asked = Asked { method, headers, wait, path, params: given };
     let QueryRequest { draft, original, places } = query;
-    let submission = Submission { draft, original, key, dry_run: false };
+    let submission = Submission { draft: draft.into(), original, key, dry_run: false };
     let receipt =
         Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;
     let view = &receipt.view;
@@ -177,7 +177,7 @@ async fn outcome(api: &Api, caller: &Caller, view: &JobView, asked: &Asked<'_>) 
             Ok(response)
         }
         JobState::Failed | JobState::Cancelled | JobState::Expired => Ok(ended_without(view).into_response()),
-        JobState::Accepted | JobState::Processing | JobState::Completed => {
+        JobState::Open | JobState::Accepted | JobState::Processing | JobState::Completed => {
             let mut response = accepted(view)?;
             set(&mut response, PREFERENCE_APPLIED, "respond-async");
             Ok(response)
@@ -196,7 +196,7 @@ pub(super) fn ended_without(view: &JobView) -> Failure {
 
 /// Links to the records before and after, as far as a synchronous request reaches.
 fn links(api: &Api, view: &JobView, asked: &Asked<'_>) -> Option<String> {
-    let Work::Query(query) = &view.request.work;
+    let Work::Query(query) = &view.request.work else { return None };
     let (offset, limit) = (query.offset, query.limit?);
     let delivered = view.job.result.as_ref().map_or(0, |result| result.records);
     let more = view.job.progress.records_found.is_some_and(|found| offset + delivered < found);

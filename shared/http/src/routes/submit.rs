@@ -1,7 +1,5 @@
 //! Routes that write: submit, rerun, cancel, change, delete.
 
-use std::time::Duration;
-
 use axum::{
     Router,
     extract::{RawQuery, Request, State},
@@ -10,7 +8,6 @@ use axum::{
 };
 use http::{StatusCode, header};
 use willcall_core::{
-    account::Scope,
     job::JobState,
     usecases::{
         JobView, dry_run,
@@ -38,6 +35,7 @@ use crate::{
         members::Members,
         params::Params,
         query::{self, Endpoint},
+        rows,
     },
 };
 
@@ -72,7 +70,10 @@ async fn submit_job(
     let headers = request.headers().clone();
     let body = read_object(request).await?;
     let dry_run = params.flag("dry_run").unwrap_or_default();
-    let query = query::read(body, params, Endpoint::Jobs)?;
+    let query = match rows::kind(&body) {
+        Some(kind) => rows::read(body, params, kind)?,
+        None => query::read(body, params, Endpoint::Jobs)?.into(),
+    };
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     if dry_run {
         let wait = waited(&api, None, &headers);
@@ -88,7 +89,7 @@ fn estimated(receipt: &Receipt) -> Result<Response, Failure> {
     let view = &receipt.view;
     let mut response = match (view.job.estimate(), view.job.state) {
         (Some(estimate), _) => json(StatusCode::OK, &EstimateResource::from(estimate))?,
-        (None, JobState::Accepted | JobState::Processing) => {
+        (None, JobState::Open | JobState::Accepted | JobState::Processing) => {
             let mut response = accepted(view)?;
             set(&mut response, PREFERENCE_APPLIED, "respond-async");
             response
@@ -158,15 +159,9 @@ async fn change_job(
     if !errors.is_empty() {
         return Err(Failure::invalid(errors));
     }
-    let id = path.job()?;
-    if headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH) {
-        caller.require(Scope::Submit)?;
-        let found = jobs::status(&api.app, &caller, id, Duration::ZERO).await?;
-        if judge(&headers, &tag(&found), None) != Verdict::Proceed {
-            return Err(changed_meanwhile());
-        }
-    }
-    let view = jobs::amend(&api.app, &caller, id, change).await?;
+    let holds = |view: &JobView| judge(&headers, &tag(view), None) == Verdict::Proceed;
+    let amended = jobs::amend_if(&api.app, &caller, path.job()?, change, holds).await?;
+    let view = amended.ok_or_else(changed_meanwhile)?;
     let mut response = json(StatusCode::OK, &JobResource::of(&view))?;
     set(&mut response, header::ETAG, tag(&view));
     Ok(response)

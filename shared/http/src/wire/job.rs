@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use willcall_core::{Timestamp, time::iso8601, usecases::JobView};
+use willcall_core::{Timestamp, job::ResultSummary, time::iso8601, usecases::JobView};
 
-use super::estimate::EstimateResource;
+use super::{
+    batch::{BatchCountsResource, CountsResource},
+    estimate::EstimateResource,
+};
 use crate::problem::ProblemDocument;
 
 /// A job, as its owner sees it at one moment.
@@ -41,9 +44,12 @@ pub struct JobResource {
     /// The request in the client's own words; conditions on columns are listed under `conditions`.
     #[schema(value_type = Object)]
     pub request: Value,
-    /// Where it is in its life: `accepted`, `processing`, then `completed`, `failed` or `cancelled`; `completed`
-    /// becomes `expired`.
-    #[schema(pattern = "^(accepted|processing|completed|failed|cancelled|expired)$", example = "completed")]
+    /// Where it is in its life: `open` while it takes batches, or `accepted`; `processing`; then `completed`, `failed` or
+    /// `cancelled`; `completed` becomes `expired`.
+    #[schema(
+        pattern = "^(open|accepted|processing|completed|failed|cancelled|expired)$",
+        example = "completed"
+    )]
     pub state: String,
     /// The format of the result.
     pub format: String,
@@ -76,9 +82,9 @@ pub struct JobResource {
     /// When that link stops to work.
     #[schema(required, format = "date-time")]
     pub download_link_expires: Option<String>,
-    /// Counters of batches; always null for a `query` job.
-    #[schema(required, value_type = Option<Object>)]
-    pub batches: Option<Value>,
+    /// How many of its batches are where; null for a job without batches.
+    #[schema(required)]
+    pub batches: Option<BatchCountsResource>,
     /// How often work on it was begun.
     pub attempts: u32,
     /// Why it failed.
@@ -98,7 +104,8 @@ pub struct JobResource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Progress)]
 pub struct ProgressResource {
-    /// What is being done: `queued`, `planning`, `sorting`, `writing`, `committing` or `done`.
+    /// What is being done: `queued`, `planning`, `reading`, `calling`, `sorting`, `writing`, `committing` or
+    /// `done`.
     #[schema(example = "writing")]
     pub stage: String,
     /// All records that match, whatever the limit; null until known.
@@ -120,6 +127,10 @@ pub struct ProgressResource {
     /// How many jobs come before it; null where not waiting or not known.
     #[schema(required)]
     pub queue_position: Option<u64>,
+    /// What became of the rows so far, where the job takes rows; of a job with batches, of those that have completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub counts: Option<CountsResource>,
 }
 
 /// What a completed job delivered.
@@ -135,9 +146,9 @@ pub struct ResultResource {
     /// Pages; null where the format has none.
     #[schema(required)]
     pub pages: Option<u64>,
-    /// SHA-256 of the file in lower-case hexadecimal.
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    pub sha256: String,
+    /// SHA-256 of the file in lower-case hexadecimal; null for a job with batches, whose files have one each.
+    #[schema(required, pattern = "^[0-9a-f]{64}$")]
+    pub sha256: Option<String>,
     /// What cut the result short, if anything did.
     #[schema(required)]
     pub truncated: Option<TruncationResource>,
@@ -164,7 +175,7 @@ pub struct JobList {
     pub next_cursor: Option<String>,
 }
 
-fn written(moment: Timestamp) -> String {
+pub(super) fn written(moment: Timestamp) -> String {
     moment.to_string()
 }
 
@@ -211,21 +222,12 @@ impl JobResource {
                 percent: progress.percent,
                 estimated_finish: progress.estimated_finish.map(written),
                 queue_position: view.queue_position,
+                counts: progress.counts.map(CountsResource::from),
             },
-            result: job.result.as_ref().map(|result| ResultResource {
-                records: result.records,
-                bytes: result.bytes,
-                files: result.files,
-                pages: result.pages,
-                sha256: result.sha256.clone(),
-                truncated: result.truncated.as_ref().map(|truncated| TruncationResource {
-                    reason: truncated.reason.as_str().to_owned(),
-                    limit: truncated.limit,
-                }),
-            }),
+            result: job.result.as_ref().map(ResultResource::of),
             download_link: view.download.as_ref().map(|link| link.url.clone()),
             download_link_expires: view.download.as_ref().map(|link| written(link.expires)),
-            batches: None,
+            batches: job.batches.map(BatchCountsResource::from),
             attempts: job.attempt,
             reused: view.reused.then_some(true),
             estimate: job.dry_run.is_some().then(|| job.estimate().map(EstimateResource::from)),
@@ -233,6 +235,22 @@ impl JobResource {
                 .error
                 .as_ref()
                 .map(|problem| ProblemDocument::of_job(&job.public_url, problem, path(job.id))),
+        }
+    }
+}
+
+impl ResultResource {
+    pub(super) fn of(result: &ResultSummary) -> Self {
+        Self {
+            records: result.records,
+            bytes: result.bytes,
+            files: result.files,
+            pages: result.pages,
+            sha256: Some(result.sha256.clone()).filter(|sha256| !sha256.is_empty()),
+            truncated: result.truncated.as_ref().map(|truncated| TruncationResource {
+                reason: truncated.reason.as_str().to_owned(),
+                limit: truncated.limit,
+            }),
         }
     }
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use willcall_core::job::Manifest;
 
 use super::{
+    batch::CountsResource,
     dataset::{ColumnResource, columns},
     job::TruncationResource,
 };
@@ -47,8 +48,21 @@ pub struct ManifestResource {
     pub truncated: Option<TruncationResource>,
     /// NaN and infinite numbers that were written as null.
     pub non_finite_as_null: u64,
-    /// Where the records came from.
-    pub source: ManifestSourceResource,
+    /// The data set that was read; null where none was.
+    #[schema(required)]
+    pub source: Option<ManifestSourceResource>,
+    /// The upstream that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub upstream: Option<String>,
+    /// What became of the rows, where the job takes rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub counts: Option<CountsResource>,
+    /// The batches, where the job has batches: the files are theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub batches: Option<Vec<ManifestBatchResource>>,
     /// The version of the code that decides the bytes.
     pub writer: String,
 }
@@ -59,6 +73,10 @@ pub struct ManifestResource {
 pub struct ManifestFileResource {
     /// Its name.
     pub name: String,
+    /// The batch whose result it is, where the job has batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uuid")]
+    pub batch_id: Option<String>,
     /// Its media type.
     pub media_type: String,
     /// Records in it.
@@ -70,6 +88,26 @@ pub struct ManifestFileResource {
     pub sha256: String,
     /// CRC-32 of the stored bytes in lower-case hexadecimal.
     pub crc32: String,
+}
+
+/// What became of one batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ManifestBatch)]
+pub struct ManifestBatchResource {
+    /// The batch.
+    #[schema(format = "uuid")]
+    pub batch_id: String,
+    /// What the client calls it.
+    #[schema(required)]
+    pub name: Option<String>,
+    /// How it ended.
+    pub state: String,
+    /// What became of its rows.
+    #[schema(required)]
+    pub counts: Option<CountsResource>,
+    /// Why it failed.
+    #[schema(required)]
+    pub error: Option<String>,
 }
 
 /// Where the records came from.
@@ -88,6 +126,7 @@ impl ManifestResource {
     pub(crate) fn of(manifest: &Manifest) -> Result<Self, serde_json::Error> {
         let files = manifest.files.iter().map(|file| ManifestFileResource {
             name: file.name.clone(),
+            batch_id: file.batch.map(|batch| batch.to_string()),
             media_type: file.media_type.clone(),
             records: file.records,
             bytes: file.bytes,
@@ -112,11 +151,23 @@ impl ManifestResource {
                 limit: truncated.limit,
             }),
             non_finite_as_null: manifest.non_finite_as_null,
-            source: ManifestSourceResource {
-                dataset: manifest.source.dataset.clone(),
-                version: manifest.source.version.clone(),
-                files: manifest.source.files,
-            },
+            source: manifest.source.as_ref().map(|source| ManifestSourceResource {
+                dataset: source.dataset.clone(),
+                version: source.version.clone(),
+                files: source.files,
+            }),
+            upstream: manifest.upstream.clone(),
+            counts: manifest.counts.map(CountsResource::from),
+            batches: manifest.batches.as_ref().map(|batches| {
+                let batches = batches.iter().map(|batch| ManifestBatchResource {
+                    batch_id: batch.batch_id.to_string(),
+                    name: batch.name.clone(),
+                    state: batch.state.as_str().to_owned(),
+                    counts: batch.counts.map(CountsResource::from),
+                    error: batch.error.clone(),
+                });
+                batches.collect()
+            }),
             writer: manifest.writer.clone(),
         })
     }

@@ -157,6 +157,71 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The objects of an array, each read by `read`.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &str,
+        mut read: impl FnMut(Members<'_>) -> T,
+    ) -> Option<Vec<T>> {
+        let items = match self.take(name)? {
+            Value::Array(items) => items,
+            other => {
+                self.expected(name, "an array of objects", &other);
+                return None;
+            }
+        };
+        let mut objects = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{}/{}/{index}", self.place, escape(name));
+            match item {
+                Value::Object(left) => objects.push(read(Members { place, left, errors: self.errors })),
+                other => {
+                    let detail = format!("must be an object, not {}", kind_of(&other));
+                    self.errors.push(FieldError { pointer: place, detail });
+                }
+            }
+        }
+        Some(objects)
+    }
+
+    /// The values of an array, whatever they are.
+    pub(crate) fn values(&mut self, name: &str) -> Option<Vec<Value>> {
+        match self.take(name)? {
+            Value::Array(items) => Some(items),
+            other => {
+                self.expected(name, "an array", &other);
+                None
+            }
+        }
+    }
+
+    /// The members of an object within the object, each as `read` takes it with its name.
+    pub(crate) fn map<T>(
+        &mut self,
+        name: &str,
+        mut read: impl FnMut(&mut Members<'_>, &str, Value) -> Option<T>,
+    ) -> Option<Vec<(String, T)>> {
+        let left = match self.take(name)? {
+            Value::Object(left) => left,
+            other => {
+                self.expected(name, "an object", &other);
+                return None;
+            }
+        };
+        let place = format!("{}/{}", self.place, escape(name));
+        let mut inner = Members { place, left: Map::new(), errors: self.errors };
+        let read = left.into_iter().filter_map(|(key, value)| {
+            let value = read(&mut inner, &key, value)?;
+            Some((key, value))
+        });
+        Some(read.collect())
+    }
+
+    /// The same object with one member, to be read by its name.
+    pub(crate) fn put(&mut self, name: &str, value: Value) {
+        self.left.insert(name.to_owned(), value);
+    }
+
     /// Refuses members that the contract knows but this version does not serve, unless they are `null`.
     pub(crate) fn unsupported(&mut self, names: &[&str]) {
         for name in names {

@@ -1,6 +1,7 @@
 //! What travels: requests as clients write them, resources as they are answered.
 
 pub(crate) mod account;
+pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod dataset;
 pub(crate) mod estimate;
@@ -10,4 +11,5 @@ pub(crate) mod manifest;
 pub(crate) mod members;
 pub(crate) mod params;
 pub(crate) mod query;
+pub(crate) mod rows;
 pub(crate) mod webhook;

@@ -4,12 +4,13 @@ use serde_json::{Map, Value};
 use willcall_core::{
     Error, FieldError,
     query::nearest,
-    usecases::{CsvDraft, ParquetDraft, QueryDraft},
+    usecases::{CsvDraft, Draft, ParquetDraft, QueryDraft},
 };
 
 use super::{
     members::Members,
     params::{Params, split_list, wrong},
+    rows,
 };
 use crate::problem::Failure;
 
@@ -41,8 +42,6 @@ const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
 /// Members that the contract has and this version does not serve.
 pub(crate) const UNSUPPORTED: [&str; 2] = ["sql", "parameters"];
-/// Kinds that the contract has and this version does not serve.
-const UNSERVED_KINDS: [&str; 2] = ["append", "call"];
 /// How a parameter's text becomes a member.
 #[derive(Clone, Copy)]
 enum As {
@@ -95,6 +94,22 @@ pub(crate) struct QueryRequest {
     pub(crate) original: Value,
     /// Where each of its members came from.
     pub(crate) places: Places,
+}
+
+/// A job of any kind that was read.
+pub(crate) struct JobRequest {
+    /// For the use case.
+    pub(crate) draft: Draft,
+    /// In the client's own words.
+    pub(crate) original: Value,
+    /// Where each of its members came from.
+    pub(crate) places: Places,
+}
+
+impl From<QueryRequest> for JobRequest {
+    fn from(query: QueryRequest) -> Self {
+        Self { draft: query.draft.into(), original: query.original, places: query.places }
+    }
 }
 
 /// Which members came by the query string, so that errors point there.
@@ -163,10 +178,13 @@ pub(crate) fn read(
 
 /// Reads the query of a job that there is, in its owner's own words, to be submitted again: as a job of its own, which
 /// no other may serve.
-pub(crate) fn again(words: Value) -> Result<QueryRequest, Failure> {
+pub(crate) fn again(words: Value) -> Result<JobRequest, Failure> {
     let Value::Object(mut members) = words else {
         return Err(Failure::at("#", "the job's request cannot be repeated: submit it anew"));
     };
+    if let Some(kind) = rows::kind(&members) {
+        return rows::read(members, Params::parse(None)?, kind);
+    }
     for name in ["reuse", "max_age"] {
         members.shift_remove(name);
     }
@@ -188,7 +206,7 @@ pub(crate) fn again(words: Value) -> Result<QueryRequest, Failure> {
     }
     let original = original(members, endpoint, &conditions);
     draft.params = conditions;
-    Ok(QueryRequest { draft, original, places: Places::default() })
+    Ok(JobRequest { draft: draft.into(), original, places: Places::default() })
 }
 
 fn split_condition(line: &str) -> Option<(String, String)> {
@@ -298,11 +316,19 @@ fn kind(members: &mut Members<'_>, endpoint: Endpoint<'_>) {
         (Some("query"), _) | (None, Endpoint::Records(_)) => {}
         // One that is there and no string was noted when it was read.
         (None, Endpoint::Jobs) if given => {}
-        (None, Endpoint::Jobs) => members.wrong("kind", "is missing: write \"query\""),
-        (Some(kind), _) if UNSERVED_KINDS.contains(&kind) => {
-            members.wrong("kind", format!("{kind:?} is not served by this version: only \"query\" is"));
+        (None, Endpoint::Jobs) => {
+            members.wrong("kind", "is missing: write \"query\", \"append\" or \"call\"")
         }
-        (Some(kind), _) => members.wrong("kind", format!("{kind:?} is not a kind of job: write \"query\"")),
+        (Some("append" | "call"), Endpoint::Records(_)) => {
+            members.wrong("kind", "is of jobs: records are asked for by a query");
+        }
+        (Some("append" | "call"), Endpoint::Jobs) => {
+            members.wrong("kind", "takes rows: give it in the body, with everything else");
+        }
+        (Some(kind), _) => {
+            let detail = format!("{kind:?} is not a kind of job: write \"query\", \"append\" or \"call\"");
+            members.wrong("kind", detail);
+        }
     }
 }
 
@@ -324,7 +350,7 @@ fn dataset(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> String {
     }
 }
 
-fn format(members: &mut Members<'_>) -> Option<String> {
+pub(super) fn format(members: &mut Members<'_>) -> Option<String> {
     match (members.text("format"), members.text("async_format")) {
         (Some(format), Some(alias)) if format != alias => {
             members.wrong("async_format", "is another name for format, and they differ: leave one out");
@@ -334,7 +360,7 @@ fn format(members: &mut Members<'_>) -> Option<String> {
     }
 }
 
-fn csv(mut members: Members<'_>) -> CsvDraft {
+pub(super) fn csv(mut members: Members<'_>) -> CsvDraft {
     let draft = CsvDraft {
         delimiter: members.text("delimiter"),
         null: members.text("null"),
@@ -345,7 +371,7 @@ fn csv(mut members: Members<'_>) -> CsvDraft {
     draft
 }
 
-fn parquet(mut members: Members<'_>) -> ParquetDraft {
+pub(super) fn parquet(mut members: Members<'_>) -> ParquetDraft {
     let draft = ParquetDraft {
         compression: members.text("compression"),
         row_group_size: members.whole("row_group_size"),

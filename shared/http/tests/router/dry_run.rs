@@ -24,7 +24,7 @@ async fn an_estimate_in_time_is_counted_and_sampled() {
     }
     assert!(estimate["basis"]["duration"].as_str().unwrap().contains("sort"), "what is left out is told");
     let tasks = world.executor.tasks();
-    let Work::Query(work) = &*tasks[0].work;
+    let Work::Query(work) = &*tasks[0].work else { panic!("not a query") };
     assert_eq!((work.limit, work.offset, work.sort.len()), (Some(1_000), 1, 0), "a sample, and no sort");
     let id = answer.header("willcall-job-id");
     let job = world.get(&format!("/v1/jobs/{id}")).await.json();

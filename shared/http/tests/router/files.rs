@@ -5,10 +5,13 @@ use std::{ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use http::Request;
 use willcall_conformance::samples::START;
 use willcall_core::{
-    Timestamp,
-    ports::{BlobHead, BlobStream, SignedFile, SignedFileBody, SignedFileError, SignedFiles},
+    JobId, Timestamp,
+    ports::{
+        BlobHead, BlobKey, BlobStream, Received, SignedFile, SignedFileBody, SignedFileError, SignedFiles,
+    },
 };
 
 use crate::world::World;
@@ -46,6 +49,45 @@ impl SignedFiles for OneFile {
             body: Box::new(Body(Bytes::from_static(BYTES))),
         })
     }
+
+    async fn receive(
+        &self,
+        upload: Received<'_>,
+        body: BlobStream,
+    ) -> Result<(BlobKey, BlobHead), SignedFileError> {
+        match upload.query {
+            "sig=put" => {}
+            "sig=small" => return Err(SignedFileError::Unfit("the link is for 5 bytes".into())),
+            _ => return Err(SignedFileError::Invalid),
+        }
+        assert_eq!((upload.media_type, upload.length), (Some("text/csv"), Some(10)));
+        let pieces: Vec<_> = body.collect().await;
+        let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect();
+        assert_eq!(bytes, BYTES);
+        let (job, file) = BlobKey::upload(upload.key).unwrap();
+        let head = BlobHead { size: 10, etag: "tag".into(), modified: START };
+        Ok((BlobKey::Upload { job, file }, head))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_taken_by_its_link_alone() {
+    let world = world().await;
+    let path = format!("/v1/files/uploads/acme/{}/0", JobId::generate());
+    let put = async |query: &str| {
+        let request = Request::builder()
+            .method("PUT")
+            .uri(format!("{path}?{query}"))
+            .header("content-type", "text/csv")
+            .header("content-length", "10")
+            .body(axum::body::Body::from(BYTES))
+            .unwrap();
+        world.send(request).await
+    };
+    assert_eq!(put("sig=put").await.expect(200).header("etag"), "\"tag\"");
+    put("sig=bad").await.problem(403, "forbidden");
+    let detail = put("sig=small").await.problem(400, "invalid-request");
+    assert!(detail.contains("the link is for 5 bytes"), "{detail}");
 }
 
 async fn world() -> World {

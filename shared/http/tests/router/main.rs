@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: what it does not expect must end it")]
 
 mod auth;
+mod batches;
 mod collect;
 mod dry_run;
 mod files;

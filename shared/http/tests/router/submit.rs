@@ -99,7 +99,7 @@ async fn wrong_members_are_named_with_place_and_kind() {
             "not fit",
         ),
         (r#"{"kind": "query", "dataset": "flights", "limit": 1, "limit": 2}"#, "#/limit", "given twice"),
-        (r#"{"kind": "append", "dataset": "flights"}"#, "#/kind", "not served by this version"),
+        (r#"{"kind": "append", "dataset": "flights"}"#, "#/on", "is missing"),
         (r#"{"kind": "qeury", "dataset": "flights"}"#, "#/kind", "not a kind of job"),
         (r#"{"dataset": "flights"}"#, "#/kind", "is missing"),
         (r#"{"kind": 7, "dataset": "flights"}"#, "#/kind", "must be a string"),

@@ -13,7 +13,7 @@ use willcall_conformance::{
     MemoryJobStore, MemorySignals, Script, samples::START,
 };
 use willcall_core::{
-    Timestamp,
+    JobRef, Timestamp,
     account::{Plan, Scope},
     catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource, View},
     ports::{ManualClock, SignedFiles},
@@ -130,6 +130,7 @@ fn catalog() -> Catalog {
             ("flights".to_owned(), dataset("flights")),
             ("secret".to_owned(), dataset("secret")),
         ]),
+        upstreams: BTreeMap::new(),
         plans: BTreeMap::from([("free".to_owned(), free)]),
         default_plan: "free".into(),
     }
@@ -289,6 +290,12 @@ impl World {
         let id = self.submit().await;
         self.work().await;
         id
+    }
+
+    /// Where a batch that was answered lives.
+    pub(crate) fn reference(&self, batch: &Value) -> JobRef {
+        let job = batch["batch_id"].as_str().unwrap().parse().unwrap();
+        JobRef { account: "acme".parse().unwrap(), job }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,5 +1,8 @@
 //! What every [`WebhookStore`] does, and what the [`JobStore`] beside it writes into it.
 
+mod joins;
+mod keys;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -14,6 +17,7 @@ use willcall_core::{
     },
 };
 
+use self::{joins::*, keys::*};
 use crate::samples::{START, account, claim, complete, job, problem};
 
 /// Makes the adapter that is put to the test.
@@ -33,6 +37,14 @@ crate::suite! {
     $ webhook_store_suite in webhook_store for WebhookStoreHarness {
         subscriptions_are_kept_by_version,
         of_many_savers_of_subscriptions_one_wins,
+        a_key_is_kept_with_what_it_makes_or_not_at_all,
+        of_many_with_one_key_one_saves,
+        keys_of_jobs_and_of_webhooks_are_the_same,
+        a_job_under_way_tells_those_who_joined_it_too,
+        a_completed_job_tells_who_joins_it_at_once,
+        a_job_that_can_tell_no_more_serves_no_more,
+        those_who_join_as_the_job_ends_are_all_told,
+        a_key_and_an_address_are_kept_in_one_step,
         every_end_of_a_job_with_an_address_writes_its_event,
         an_end_that_nobody_listens_to_writes_none,
         an_endpoint_that_listens_makes_every_job_write_events,
@@ -165,7 +177,8 @@ async fn a_refused_change_writes_no_event(harness: &impl WebhookStoreHarness) {
     let refused = harness.jobs().transition(&done.reference(), &Transition::Cancel, START).await;
     assert!(refused.is_err());
     assert_eq!(harness.webhooks().event(&event_of(&done, 2)).await.unwrap(), None);
-    let amend = Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None };
+    let amend =
+        Transition::Amend { name: Some(Some("x".into())), labels: None, expires: None, version: None };
     let amended = harness.jobs().transition(&done.reference(), &amend, START).await.unwrap();
     assert_eq!(amended.events, 1);
 }
