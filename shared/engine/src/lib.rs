@@ -14,6 +14,7 @@ mod inspect;
 mod kinds;
 mod local;
 mod ordered;
+pub mod read;
 mod scan;
 mod schema;
 mod sink;
