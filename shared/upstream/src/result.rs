@@ -10,7 +10,7 @@ use willcall_core::{
     catalog::{Column, ColumnType},
     format::{Compression, CsvOptions, Format, OutputFormat},
     job::{
-        ManifestFile,
+        Job, ManifestFile,
         kinds::{CallWork, ItemOutcome},
         pages::{PAGE_BYTES, frame, index_entry, is_formula},
     },
@@ -57,7 +57,7 @@ impl ResultFile {
     /// The file of an attempt, its first bytes written.
     pub(crate) async fn begin(task: &Task, work: &CallWork) -> Outcome<Self> {
         let (job, attempt) = (task.job.clone(), task.attempt);
-        let name = format!("result{}", work.output.file_suffix());
+        let name = Job::result_file(&work.output);
         let mut file = Self {
             blobs: Arc::clone(&task.blobs),
             control: Arc::clone(&task.control),

@@ -217,24 +217,13 @@ async fn what_may_pass_is_sent_again_with_the_same_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_there_is_a_failure_and_no_doubt() {
     let scripted = Scripted::start(|_| Script::Close).await;
-    let mut silent = upstream(&scripted, "/", json!({}));
     // A port that was free a moment ago.
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    silent.url = format!("http://{free}/").parse_template();
+    let silent = upstream(&scripted, "/", json!({ "url": format!("http://{free}/") }));
     let (outcomes, delivered) = World::new(silent, items(1)).run().await;
     assert_eq!(tally(&outcomes, &delivered), [0, 1, 0, 0]);
     assert_eq!((outcomes[0].status, outcomes[0].attempts), (None, 3));
     assert!(outcomes[0].error.as_ref().unwrap().contains("was not reached"));
-}
-
-trait ParseTemplate {
-    fn parse_template(&self) -> willcall_core::catalog::UrlTemplate;
-}
-
-impl ParseTemplate for String {
-    fn parse_template(&self) -> willcall_core::catalog::UrlTemplate {
-        willcall_core::catalog::UrlTemplate::parse(self).unwrap()
-    }
 }
 
 struct Inside;
@@ -257,8 +246,7 @@ async fn nothing_inside_is_reached_that_the_operator_does_not_allow() {
         (format!("http://api.test:{port}/"), json!(["10.0.0.1"])),
         ("http://169.254.169.254/latest".into(), json!(["0.0.0.0/0"])),
     ] {
-        let mut reached = upstream(&scripted, "/", json!({ "allow": allow }));
-        reached.url = url.parse_template();
+        let reached = upstream(&scripted, "/", json!({ "allow": allow, "url": url }));
         let mut world = World::new(reached, items(2));
         let secrets = Arc::new(Known(HashMap::new()));
         world.executor =
