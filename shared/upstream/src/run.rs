@@ -273,6 +273,7 @@ impl Run {
             self.errors += 1;
         }
         self.journal.done(item.number, &outcome)?;
+        self.control.gain();
         self.note(item.number, outcome);
         Ok(())
     }

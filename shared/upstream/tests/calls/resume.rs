@@ -107,6 +107,7 @@ async fn handed_back_in_good_order_nothing_is_in_doubt() {
             }
             control.cancel();
             assert!(matches!(running.await.unwrap(), Err(ExecuteError::Cancelled)));
+            assert!(control.has_gained(), "the next attempt has less to do");
         }
         let delivered = world.attempt(5).await.unwrap();
         let outcomes = world.outcomes(5, &delivered).await;
