@@ -5,7 +5,9 @@
 mod accounts;
 mod aws_limits;
 mod aws_services;
+mod aws_webhooks;
 mod aws_workers;
+mod batches;
 mod damage;
 mod jobs;
 mod one_box;
@@ -21,6 +23,7 @@ fn main() -> std::process::ExitCode {
             results::scenarios(),
             requests::scenarios(),
             submissions::scenarios(),
+            batches::scenarios(),
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),
@@ -28,6 +31,7 @@ fn main() -> std::process::ExitCode {
             aws_limits::scenarios(),
             aws_workers::scenarios(),
             aws_services::scenarios(),
+            aws_webhooks::scenarios(),
         ]
         .into_iter()
         .flatten()
