@@ -66,7 +66,7 @@ pub(crate) struct Run {
     announced: Vec<(Item, Slot)>,
     /// The part of the journal that is being written.
     writing: Option<Writing>,
-    under_way: JoinSet<(Item, call::Ended)>,
+    under_way: JoinSet<(Item, call::Ended, Slot)>,
     /// Outcomes that wait for an earlier one.
     done: BTreeMap<u64, ItemOutcome>,
     held: usize,
@@ -165,8 +165,9 @@ impl Run {
                     self.begin();
                 }
                 Some(ended) = self.under_way.join_next() => {
-                    let (item, ended) = ended.map_err(defect)?;
+                    let (item, ended, slot) = ended.map_err(defect)?;
                     self.ended(item, ended)?;
+                    drop(slot);
                 }
                 slot = pending(&mut entering) => {
                     entering = None;
@@ -221,8 +222,8 @@ impl Run {
         let calls = Arc::clone(&self.calls);
         self.under_way.spawn(async move {
             let ended = calls.call(&item).await;
-            drop(slot);
-            (item, ended)
+            // With the outcome: the next one is not begun before this one counts.
+            (item, ended, slot)
         });
     }
 
@@ -342,8 +343,8 @@ impl Run {
                 ended = self.under_way.join_next() => {
                     let Some(ended) = ended else { break };
                     match ended.map_err(defect)? {
-                        (item, call::Ended::Over(outcome)) => self.journal.done(item.number, &outcome)?,
-                        (item, call::Ended::Interrupted) => released.push(item.number),
+                        (item, call::Ended::Over(outcome), _) => self.journal.done(item.number, &outcome)?,
+                        (item, call::Ended::Interrupted, _) => released.push(item.number),
                     }
                 }
                 // What is still under way stays in doubt.

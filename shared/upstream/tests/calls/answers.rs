@@ -148,6 +148,7 @@ async fn misbehave(idempotent: bool) {
     let scripted = Scripted::start(|seen| misbehaving(seen.number()).0).await;
     let more = json!({
         "idempotent": idempotent,
+        "timeout": "700ms",
         "concurrency": 20,
         "max_response_bytes": 1000,
         "retries": { "attempts": 3, "backoff": "10ms", "statuses": [500] },
@@ -260,7 +261,7 @@ async fn nothing_inside_is_reached_that_the_operator_does_not_allow() {
             "{url}"
         );
     }
-    assert_eq!(scripted.seen().len(), 0);
+    assert_eq!(scripted.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +276,7 @@ async fn a_secret_that_is_missing_fails_the_job_and_is_not_named_to_clients() {
     assert!(
         problem.detail.contains("a secret that it needs is missing") && !problem.detail.contains("NO_SUCH")
     );
-    assert_eq!(scripted.seen().len(), 0);
+    assert_eq!(scripted.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,7 +306,7 @@ async fn items_and_answers_are_held_to_their_schemas() {
         let said = outcomes[place].error.clone().unwrap();
         assert!(said.contains(words), "{said}");
     }
-    assert_eq!(scripted.seen().len(), 2, "what is malformed is not sent");
+    assert_eq!(scripted.count(), 2, "what is malformed is not sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,7 @@ async fn a_file_that_is_not_what_it_should_be_fails_before_anything_is_sent() {
         assert_eq!(problem.kind, ProblemType::InvalidRequest, "{name}");
         assert!(problem.detail.contains(words), "{name}: {}", problem.detail);
     }
-    assert_eq!(scripted.seen().len(), 0, "nothing of the good file either");
+    assert_eq!(scripted.count(), 0, "nothing of the good file either");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +119,7 @@ async fn a_file_that_changes_after_it_arrived_is_not_sent() {
     world.blobs.put(&key, "text/csv", Bytes::from_static(b"id\n2\n")).await.unwrap();
     let Err(ExecuteError::Fatal { problem, .. }) = world.attempt(1).await else { panic!("not for good") };
     assert_eq!(problem.kind, ProblemType::Conflict);
-    assert_eq!(scripted.seen().len(), 0);
+    assert_eq!(scripted.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,5 +136,5 @@ async fn many_rows_are_sent_and_told_in_order() {
     let (outcomes, delivered) = world.run().await;
     assert_eq!(tally(&outcomes, &delivered), [3000, 0, 0, 0]);
     assert!(outcomes.iter().enumerate().all(|(n, outcome)| outcome.id == json!(format!("r{n}"))));
-    assert_eq!(scripted.seen().len(), 3000);
+    assert_eq!(scripted.count(), 3000);
 }

@@ -64,7 +64,7 @@ async fn too_many_errors_stop_the_sending() {
         world.work.max_errors = Some(3);
         let (outcomes, delivered) = world.run().await;
         assert_eq!(tally(&outcomes, &delivered), [3, 47, 0, 0]);
-        assert_eq!(scripted.seen().len(), 6);
+        assert_eq!(scripted.count(), 6);
         let unsent = outcomes.iter().filter(|outcome| outcome.attempts == 0).count();
         assert_eq!(unsent, 44);
         assert_eq!(
@@ -83,7 +83,7 @@ async fn a_plan_cuts_the_items_and_says_so() {
     let (outcomes, delivered) = world.run().await;
     assert_eq!(tally(&outcomes, &delivered), [4, 0, 0, 0]);
     assert_eq!(delivered.truncated, Some(Truncation { reason: TruncationReason::PlanLimit, limit: 4 }));
-    assert_eq!((scripted.seen().len(), delivered.records_found), (4, Some(10)));
+    assert_eq!((scripted.count(), delivered.records_found), (4, Some(10)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn a_days_bytes_end_the_sending_and_what_was_sent_is_told() {
     world.max_bytes = Some(10_000);
     let delivered = world.attempt(1).await.unwrap();
     let outcomes = world.outcomes(1, &delivered).await;
-    assert_eq!(outcomes.len(), scripted.seen().len(), "each that was sent");
+    assert_eq!(outcomes.len(), scripted.count(), "each that was sent");
     assert!((15..100).contains(&outcomes.len()), "{}", outcomes.len());
     let limit = outcomes.len() as u64;
     assert_eq!(delivered.truncated, Some(Truncation { reason: TruncationReason::DailyLimit, limit }));
@@ -114,7 +114,7 @@ async fn a_cancel_stops_soon_and_counts_are_told_on_the_way() {
         let (executor, task) = (Arc::clone(&world.executor), world.task(1, &control));
         tokio::spawn(async move { executor.execute(task).await })
     };
-    while scripted.seen().len() < 12 {
+    while scripted.count() < 12 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let counts =
@@ -125,7 +125,7 @@ async fn a_cancel_stops_soon_and_counts_are_told_on_the_way() {
     control.cancel();
     assert!(matches!(running.await.unwrap(), Err(ExecuteError::Cancelled)));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(scripted.seen().len(), 12);
+    assert_eq!(scripted.count(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]

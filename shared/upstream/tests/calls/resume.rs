@@ -21,7 +21,7 @@ async fn world(idempotent: bool) -> (Scripted, World) {
         n => Script::Late(Duration::from_millis(3), format!("{{\"is\": {n}}}")),
     })
     .await;
-    let more = json!({ "idempotent": idempotent, "concurrency": 5, "timeout": "5s" });
+    let more = json!({ "idempotent": idempotent, "concurrency": 5 });
     let world = World::new(upstream(&scripted, "/", more), items(ITEMS));
     (scripted, world)
 }
@@ -32,7 +32,7 @@ async fn killed(world: &World, scripted: &Scripted, attempt: u32, requests: usiz
     tokio::select! {
         _ = attempt => panic!("it was to be killed before it ended"),
         () = async {
-            while scripted.seen().len() < requests {
+            while scripted.count() < requests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         } => {}
@@ -51,7 +51,7 @@ fn each_item_has_one_outcome(outcomes: &[ItemOutcome]) {
 async fn killed_over_and_over_each_item_is_done_where_sending_again_is_safe() {
     let (scripted, world) = world(true).await;
     for (attempt, requests) in [(1, 3), (2, 120), (3, 121), (4, 290)] {
-        killed(&world, &scripted, attempt, requests.max(scripted.seen().len() + 1)).await;
+        killed(&world, &scripted, attempt, requests.max(scripted.count() + 1)).await;
     }
     let delivered = world.attempt(5).await.unwrap();
     let outcomes = world.outcomes(5, &delivered).await;
@@ -70,7 +70,7 @@ async fn killed_over_and_over_each_item_is_done_where_sending_again_is_safe() {
 async fn killed_over_and_over_no_item_is_sent_twice_where_that_is_not_safe() {
     let (scripted, world) = world(false).await;
     for (attempt, requests) in [(1, 3), (2, 80), (3, 81), (4, 200)] {
-        killed(&world, &scripted, attempt, requests.max(scripted.seen().len() + 1)).await;
+        killed(&world, &scripted, attempt, requests.max(scripted.count() + 1)).await;
     }
     let delivered = world.attempt(5).await.unwrap();
     let outcomes = world.outcomes(5, &delivered).await;
@@ -99,10 +99,10 @@ async fn handed_back_in_good_order_nothing_is_in_doubt() {
         for attempt in 1..=4 {
             let control: Arc<Control> = Arc::default();
             let task = world.task(attempt, &control);
-            let before = scripted.seen().len();
+            let before = scripted.count();
             let executor = Arc::clone(&world.executor);
             let running = tokio::spawn(async move { executor.execute(task).await });
-            while scripted.seen().len() < before + 40 {
+            while scripted.count() < before + 40 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             control.cancel();
@@ -114,7 +114,7 @@ async fn handed_back_in_good_order_nothing_is_in_doubt() {
         each_item_has_one_outcome(&outcomes);
         assert_eq!(tally(&outcomes, &delivered), [294, 6, 0, 0]);
         assert!(scripted.hits().values().all(|hits| *hits == 1), "none twice");
-        assert_eq!(scripted.seen().len() as u64, ITEMS);
+        assert_eq!(scripted.count() as u64, ITEMS);
     }
 }
 
@@ -129,7 +129,7 @@ async fn an_item_that_waits_to_be_sent_again_is_not_in_doubt() {
     let control: Arc<Control> = Arc::default();
     let (executor, task) = (Arc::clone(&world.executor), world.task(1, &control));
     let running = tokio::spawn(async move { executor.execute(task).await });
-    while scripted.seen().is_empty() {
+    while scripted.count() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -152,7 +152,7 @@ async fn an_attempt_that_was_lost_while_it_committed_sends_nothing_again() {
         let second = world.attempt(2).await.unwrap();
         assert_eq!(world.file(2, &second).await, bytes);
         assert_eq!(second.counts, first.counts);
-        assert_eq!(scripted.seen().len() as u64, ITEMS);
+        assert_eq!(scripted.count() as u64, ITEMS);
     }
 }
 
@@ -165,5 +165,5 @@ async fn errors_of_earlier_attempts_count() {
     let delivered = world.attempt(2).await.unwrap();
     let outcomes = world.outcomes(2, &delivered).await;
     assert_eq!(tally(&outcomes, &delivered), [0, 20, 0, 0]);
-    assert_eq!(scripted.seen().len(), 5);
+    assert_eq!(scripted.count(), 5);
 }

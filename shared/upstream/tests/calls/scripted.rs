@@ -79,6 +79,7 @@ pub(crate) struct Scripted {
 
 struct State {
     seen: Mutex<Vec<Seen>>,
+    times: Mutex<HashMap<String, usize>>,
     now: AtomicUsize,
     most: AtomicUsize,
     does: Box<Does>,
@@ -90,6 +91,7 @@ impl Scripted {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             seen: Mutex::default(),
+            times: Mutex::default(),
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             does: Box::new(does),
@@ -111,6 +113,10 @@ impl Scripted {
         self.state.seen.lock().unwrap().clone()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.state.seen.lock().unwrap().len()
+    }
+
     /// How often each item came.
     pub(crate) fn hits(&self) -> HashMap<u64, usize> {
         let mut hits = HashMap::new();
@@ -130,10 +136,14 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
     let mut bytes = Vec::new();
     while let Some(request) = read(&mut stream, &mut bytes).await {
         let script = {
-            let mut seen = state.seen.lock().unwrap();
-            let times = seen.iter().filter(|before| before.key() == request.key()).count() + 1;
+            let times = {
+                let mut times = state.times.lock().unwrap();
+                let times = times.entry(request.key().to_owned()).or_default();
+                *times += 1;
+                *times
+            };
             let request = Seen { times, ..request };
-            seen.push(request.clone());
+            state.seen.lock().unwrap().push(request.clone());
             (state.does)(&request)
         };
         let now = state.now.fetch_add(1, Ordering::SeqCst) + 1;

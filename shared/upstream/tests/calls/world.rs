@@ -40,13 +40,13 @@ pub(crate) fn executor() -> UpstreamExecutor {
     UpstreamExecutor::new(Arc::new(Known(HashMap::from([secret]))), Arc::new(SystemClock))
 }
 
-/// An upstream that may be reached on loopback and is soon given up.
+/// An upstream that may be reached on loopback, and that is asked again soon.
 pub(crate) fn upstream(scripted: &Scripted, path: &str, more: Value) -> Upstream {
     let mut entry = json!({
         "method": "POST",
         "url": scripted.url(path),
         "allow": ["127.0.0.1"],
-        "timeout": "400ms",
+        "timeout": "30s",
         "retries": { "attempts": 3, "backoff": "10ms" },
     });
     let Value::Object(more) = more else { panic!("{more} is no object") };
