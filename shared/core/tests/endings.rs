@@ -135,6 +135,19 @@ async fn a_job_that_takes_longer_than_its_worker_has_fails_in_time_and_says_so()
 }
 
 #[tokio::test]
+async fn a_job_that_comes_further_with_each_worker_is_handed_on_when_the_time_is_over() {
+    let world = World::new(Script::GainUntilCancelled);
+    let job = world.insert().await;
+    for attempt in 1..=3 {
+        let until = Instant::now() + Duration::from_millis(60);
+        let handed_on = Disposition::RetryAfter(Duration::ZERO);
+        assert_eq!(world.work_until(&job, until).await, handed_on);
+        let after = world.job(&job).await;
+        assert_eq!((after.state, after.attempt, after.failures), (JobState::Accepted, attempt, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_does_not_hide_that_the_time_is_over() {
     let world = World::new(Script::UntilCancelled);
     let job = world.insert().await;

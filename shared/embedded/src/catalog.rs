@@ -236,7 +236,7 @@ impl Known {
         let catalog = Catalog {
             hash: self.file.hash.clone(),
             datasets,
-            upstreams: BTreeMap::new(),
+            upstreams: self.file.upstreams.clone(),
             plans: self.file.plans.clone(),
             default_plan: self.file.default_plan.clone(),
         };
