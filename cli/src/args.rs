@@ -7,7 +7,8 @@ use secrecy::SecretString;
 
 use crate::{
     commands::{
-        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token, webhook,
+        account, cancel, catalog, completions, dataset, delete, download, get, list, man, serve, status, submit,
+        token, webhook,
     },
     failure::EXIT_CODES,
 };
@@ -123,6 +124,10 @@ pub(crate) enum Command {
     /// Check a catalog and its data sets, or bring them to AWS
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Write what completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual
+    Man(man::ManArgs),
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Fetching a result by signed links, resumed where it broke off, and checked against the manifest.
 
 use std::{
-    fs::File,
-    io::{Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     time::Duration,
 };
 
@@ -16,6 +15,7 @@ use super::{Answer, Client, Repeat, job_path, wire};
 use crate::{
     failure::{Exit, Failure},
     progress::Reporter,
+    target::Target,
 };
 
 /// How often a download may break off without any new bytes in between.
@@ -32,7 +32,8 @@ pub(crate) struct Fetched {
 
 /// What has been written so far.
 struct Partial<'a> {
-    file: &'a mut File,
+    target: &'a mut Target,
+    job: &'a str,
     written: u64,
     hash: Sha256,
     etag: Option<HeaderValue>,
@@ -47,11 +48,12 @@ enum Try {
 }
 
 impl Client {
-    /// Writes the result of a completed job to `file`, which is empty, and checks it against the manifest.
+    /// Writes the result of a completed job to `target`, which is empty, and checks it against the manifest. It goes on
+    /// with the part that an earlier command left there.
     pub(crate) async fn fetch(
         &self,
         job: &str,
-        file: &mut File,
+        target: &mut Target,
         reporter: &mut Reporter,
     ) -> Result<Fetched, Failure> {
         let manifest = self.manifest(job).await?;
@@ -63,7 +65,15 @@ impl Client {
             )
             .advice("this version of willcall fetches results of one file: use a newer one"));
         };
-        let mut partial = Partial { file, written: 0, hash: Sha256::new(), etag: None };
+        let mut partial = Partial { target, job, written: 0, hash: Sha256::new(), etag: None };
+        if partial.take_up()? && partial.written >= expected.bytes {
+            // All of it was there already; or it is not what it was taken for.
+            let sha256 = hex::encode(partial.hash.clone().finalize());
+            if check(job, expected, partial.written, &sha256).is_ok() {
+                return Ok(Fetched { bytes: partial.written, sha256 });
+            }
+            partial.rewind()?;
+        }
         let mut breaks = 0;
         loop {
             let before = partial.written;
@@ -76,7 +86,7 @@ impl Client {
                             Exit::Unavailable,
                             format!("the download broke off: {why}"),
                         )
-                        .advice(format!("try again: willcall download {job}")));
+                        .advice(format!("go on with it: willcall download {job}{}", partial.target.option())));
                     }
                     sleep(Duration::from_millis(200) * 2_u32.pow(breaks)).await;
                 }
@@ -146,11 +156,31 @@ fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(
         .advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
 }
 
-fn unwritable(error: &std::io::Error) -> Failure {
+fn unwritable(error: &io::Error) -> Failure {
     Failure::caused(Exit::Failed, "cannot write the result", error).advice("is there room on the disk?")
 }
 
 impl Partial<'_> {
+    /// Goes on with what an earlier command left, if it left anything.
+    fn take_up(&mut self) -> Result<bool, Failure> {
+        self.etag = self.target.resume(self.job);
+        if self.etag.is_none() {
+            return Ok(false);
+        }
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match self.target.file().read(&mut piece) {
+                Ok(0) => return Ok(true),
+                Ok(read) => {
+                    self.hash.update(&piece[..read]);
+                    self.written += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::caused(Exit::Failed, "cannot read the part that is here", &error)),
+            }
+        }
+    }
+
     /// Asks for what is missing, of the very same file.
     fn conditions(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -168,6 +198,9 @@ impl Partial<'_> {
         // A weak tag does not stand for the bytes: `If-Range` must not carry it.
         let etag = answer.headers().get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
         self.etag = etag.cloned();
+        if let Some(etag) = &self.etag {
+            self.target.begin_part(self.job, etag);
+        }
         Ok(())
     }
 
@@ -180,8 +213,8 @@ impl Partial<'_> {
 
     fn rewind(&mut self) -> Result<(), Failure> {
         if self.written > 0 {
-            self.file.set_len(0).map_err(|error| unwritable(&error))?;
-            self.file.seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
+            self.target.file().set_len(0).map_err(|error| unwritable(&error))?;
+            self.target.file().seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
         }
         self.written = 0;
         self.hash = Sha256::new();
@@ -190,7 +223,7 @@ impl Partial<'_> {
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(chunk).map_err(|error| unwritable(&error))?;
+        self.target.file().write_all(chunk).map_err(|error| unwritable(&error))?;
         self.hash.update(chunk);
         self.written += chunk.len() as u64;
         Ok(())

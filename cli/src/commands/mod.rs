@@ -3,11 +3,13 @@
 pub(crate) mod account;
 pub(crate) mod cancel;
 pub(crate) mod catalog;
+pub(crate) mod completions;
 pub(crate) mod dataset;
 pub(crate) mod delete;
 pub(crate) mod download;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod submit;
@@ -43,6 +45,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Webhook(command) => webhook::run(global, command).await,
         Command::Account(args) => account::run(global, args).await,
         Command::Catalog(command) => catalog::run(global, command).await,
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 
