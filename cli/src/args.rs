@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::{
     commands::{
-        account, cancel, catalog, completions, dataset, delete, download, get, list, man, serve, status, submit,
+        account, append, call, cancel, catalog, completions, dataset, delete, download, get, list, man, serve, status, submit,
         token, webhook,
     },
     failure::EXIT_CODES,
@@ -99,6 +99,10 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Ask for records and collect them: submit, follow, download, verify
     Get(get::GetArgs),
+    /// Add to rows of your own what a data set knows of them
+    Append(append::AppendArgs),
+    /// Call an upstream for each item of your own
+    Call(call::CallArgs),
     /// Submit a job and go on
     Submit(submit::SubmitArgs),
     /// Show a job

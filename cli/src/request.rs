@@ -44,6 +44,13 @@ pub(crate) struct QueryArgs {
     /// Records to leave out at the start
     #[arg(long, value_name = "N")]
     offset: Option<u64>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How a result is written, and what the job is called.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OutputArgs {
     /// json, jsonl, csv, parquet, arrow or xlsx [default: what the output's name ends in, else json]
     #[arg(long)]
     format: Option<String>,
@@ -119,27 +126,6 @@ impl QueryArgs {
 
     /// What the options say.
     fn members(&self) -> Map<String, Value> {
-        let list = |items: &[String]| (!items.is_empty()).then(|| json!(items));
-        let group = |pairs: [(&str, Option<Value>); 4]| {
-            let members: Map<String, Value> =
-                pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-            (!members.is_empty()).then_some(Value::Object(members))
-        };
-        let csv = group([
-            ("delimiter", self.csv_delimiter.as_ref().map(|text| json!(unescape(text)))),
-            ("null", self.csv_null.as_ref().map(|text| json!(text))),
-            ("header", self.csv_header.map(Value::from)),
-            ("spreadsheet_safe", self.csv_spreadsheet_safe.map(Value::from)),
-        ]);
-        let parquet = group([
-            ("compression", self.parquet_compression.as_ref().map(|text| json!(text))),
-            ("row_group_size", self.parquet_row_group_size.map(Value::from)),
-            ("", None),
-            ("", None),
-        ]);
-        let labels: Map<String, Value> =
-            self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
         let members = [
             ("dataset", text(&self.dataset)),
             ("filter", text(&self.filter)),
@@ -149,18 +135,53 @@ impl QueryArgs {
             ("sort", list(&self.sort)),
             ("limit", self.limit.map(Value::from)),
             ("offset", self.offset.map(Value::from)),
+        ];
+        let mut members = given(members);
+        members.extend(self.output.members());
+        members
+    }
+}
+
+impl OutputArgs {
+    /// What the options say.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let group = |members: Map<String, Value>| (!members.is_empty()).then_some(Value::Object(members));
+        let csv = given([
+            ("delimiter", self.csv_delimiter.as_ref().map(|text| json!(unescape(text)))),
+            ("null", text(&self.csv_null)),
+            ("header", self.csv_header.map(Value::from)),
+            ("spreadsheet_safe", self.csv_spreadsheet_safe.map(Value::from)),
+        ]);
+        let parquet = given([
+            ("compression", text(&self.parquet_compression)),
+            ("row_group_size", self.parquet_row_group_size.map(Value::from)),
+        ]);
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        given([
             ("format", text(&self.format)),
             ("compression", text(&self.compression)),
-            ("csv", csv),
-            ("parquet", parquet),
+            ("csv", group(csv)),
+            ("parquet", group(parquet)),
             ("page_size", self.page_size.map(Value::from)),
             ("name", text(&self.name)),
-            ("labels", (!labels.is_empty()).then_some(Value::Object(labels))),
+            ("labels", group(labels)),
             ("notification_url", text(&self.notification_url)),
             ("notification_method", text(&self.notification_method)),
-        ];
-        members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+        ])
     }
+}
+
+/// The members that have a value.
+pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+pub(crate) fn text(text: &Option<String>) -> Option<Value> {
+    text.as_ref().map(|text| json!(text))
+}
+
+pub(crate) fn list(items: &[String]) -> Option<Value> {
+    (!items.is_empty()).then(|| json!(items))
 }
 
 impl Submission {

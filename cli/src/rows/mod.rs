@@ -1,0 +1,14 @@
+//! Rows of the user's own: cut into parts, uploaded, and brought together again.
+
+mod collect;
+mod feed;
+mod input;
+mod ledger;
+mod records;
+
+pub(crate) use self::{
+    collect::{Collector, Shape, Told},
+    feed::feed,
+    input::{Input, Part, same_file},
+    ledger::Ledger,
+};
