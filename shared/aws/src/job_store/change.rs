@@ -2,7 +2,7 @@
 
 use willcall_core::{
     JobRef, Timestamp,
-    job::{Job, Transition},
+    job::{Job, Refused, Transition},
     ports::{StoreError, TransitionError},
     webhook::{Event, EventKind},
 };
@@ -20,7 +20,9 @@ use crate::{
     webhook_store::{event_write, is_listening},
 };
 
-/// Where the place comes among the writes, after the job.
+/// Where the job comes among the writes.
+const JOB: usize = 0;
+/// Where its place comes.
 const PLACE: usize = 1;
 
 impl DynamoJobStore {
@@ -42,17 +44,24 @@ impl DynamoJobStore {
             let mut after = before.job.apply(transition, now)?;
             let event = self.event(&before.job, &mut after, now).await?;
             let freed = before.slot.filter(|_| after.state.is_terminal());
-            let delivered = after.newly_delivered(&before.job);
-            let delivered = delivered.map(|result| add_delivered(&after.account, result, now));
+            let delivered = after.day_entry(&before.job, transition);
+            let delivered = delivered.map(|entry| add_delivered(&after.account, &entry, now));
             let slot = before.slot.filter(|_| freed.is_none());
             let stored = Stored { job: after, slot, write: write.clone() };
             let item = stored.to_item().map_err(|error| StoreError::Corrupt(Box::new(error)))?;
             let mut writes = vec![Write::Put(item, If::Number(VERSION, before.job.version))];
             writes.extend(freed.filter(|_| place_is_ours).map(|slot| free(job, slot)));
+            let day = delivered.is_some().then_some(writes.len());
             writes.extend(delivered);
             writes.extend(event);
             match self.table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return Ok(stored.job),
+                // Where the job's own write was refused as well, another changed it, or an answer was lost.
+                Answer::Refused(places)
+                    if day.is_some_and(|day| places.contains(&day)) && !places.contains(&JOB) =>
+                {
+                    return Err(Refused::DayUsedUp.into());
+                }
                 Answer::Refused(places) if places == [PLACE] => place_is_ours = lost_place(job),
                 Answer::Refused(_) | Answer::Busy => {}
             }

@@ -2,7 +2,6 @@
 
 mod beside;
 mod change;
-mod due;
 mod insert;
 mod item;
 mod list;
@@ -17,7 +16,7 @@ use willcall_core::{
     },
 };
 
-use self::item::{SLOT, Stored, job_key, partition};
+use self::item::{SLOT, Stored, job_key, partition, reference};
 pub(crate) use self::{
     beside::{key_item, read_key, unknown_at},
     item::shard,
@@ -25,7 +24,7 @@ pub(crate) use self::{
 use crate::{
     Clients,
     backoff::Exhausted,
-    dynamo::{Table, Unreadable},
+    dynamo::{DUE_SHARDS, Table, Unreadable},
     failure::CallFailed,
 };
 
@@ -96,7 +95,8 @@ impl JobStore for DynamoJobStore {
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
-        due::due(&self.table, now, limit).await
+        let due = self.table.due(0..DUE_SHARDS, now, limit, reference).await.map_err(unavailable)?;
+        Ok(due.into_iter().map(|(_, job)| job).collect())
     }
 
     async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {

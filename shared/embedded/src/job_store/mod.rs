@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord},
-    job::{JOB_SCHEMA, Job, Transition},
+    job::{JOB_SCHEMA, Job, Refused, Transition},
     ports::{
         Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
     },
@@ -102,8 +102,12 @@ impl JobStore for SqliteJobStore {
                 put_event(connection, &event)?;
             }
             update_job(connection, &before, &after)?;
-            if let Some(result) = after.newly_delivered(&before) {
-                submit::add_delivered(connection, &after.account, result, now)?;
+            if let Some(entry) = after.day_entry(&before, &transition) {
+                // A refusal undoes what was written before it.
+                if !entry.fits(&submit::consumed(connection, &after.account, now)?) {
+                    return Err(Failed::By(Refused::DayUsedUp.into()));
+                }
+                submit::add_delivered(connection, &after.account, &entry, now)?;
             }
             Ok(after)
         };
