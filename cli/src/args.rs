@@ -8,8 +8,8 @@ use willcall_core::AccountId;
 
 use crate::{
     commands::{
-        account, append, call, cancel, catalog, completions, dataset, delete, download, get, list, man, serve, status, submit,
-        token, webhook,
+        account, append, call, cancel, catalog, completions, dataset, delete, download, get, list, man,
+        serve, status, submit, token, webhook,
     },
     failure::EXIT_CODES,
 };

@@ -231,7 +231,10 @@ fn merge(members: &mut Map<String, Value>, over: Map<String, Value>) {
 /// Takes format and compression from the output's name, where nothing else tells them.
 pub(crate) fn name_format(members: &mut Map<String, Value>, output: &Path) {
     let (format, compression) = by_name(output);
-    let named = [("format", format.map(|found| found.as_str())), ("compression", compression.map(|found| found.as_str()))];
+    let named = [
+        ("format", format.map(|found| found.as_str())),
+        ("compression", compression.map(|found| found.as_str())),
+    ];
     for (name, value) in named {
         if let Some(value) = value
             && members.get(name).is_none_or(Value::is_null)
@@ -335,7 +338,8 @@ mod tests {
             json!({ "dataset": "flights", "limit": 3, "csv": { "delimiter": ";", "header": false },
                     "format": null, "max_age": 5 })
         );
-        let made = line(&["airports", "--csv-header", "true"]).submission(Some(Path::new("x.csv.gz"))).unwrap();
+        let made =
+            line(&["airports", "--csv-header", "true"]).submission(Some(Path::new("x.csv.gz"))).unwrap();
         assert_eq!(made.file_name(), "airports.csv.gz");
         assert_eq!(made.members["csv"], json!({ "delimiter": ";", "header": true }));
         for wrong in ["", "[]", "{\"dataset\": }", r#"{"kind": "append"}"#, r#"{"kind": 1}"#] {

@@ -95,7 +95,8 @@ impl Target {
                 return;
             }
             let Ok(file) = self.temp.as_file().try_clone() else { return };
-            let (Ok(held), Ok(())) = (TempPath::try_from_path(&part), fs::rename(self.temp.path(), &part)) else {
+            let (Ok(held), Ok(())) = (TempPath::try_from_path(&part), fs::rename(self.temp.path(), &part))
+            else {
                 return;
             };
             self.temp = NamedTempFile::from_parts(file, held);
@@ -117,7 +118,8 @@ impl Target {
     fn parts_of(&self, job: &str) -> Option<(PathBuf, PathBuf)> {
         let (Goal::File(path) | Goal::NewFile(path)) = &self.goal else { return None };
         let fits = job.len() <= 64 && job.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        let at = |ending| std::path::absolute(directory_of(path).join(format!(".willcall-{job}.{ending}"))).ok();
+        let at =
+            |ending| std::path::absolute(directory_of(path).join(format!(".willcall-{job}.{ending}"))).ok();
         fits.then_some(()).and_then(|()| Some((at("part")?, at("tag")?)))
     }
 

@@ -34,7 +34,9 @@ fn the_manual_has_a_page_for_each_command() {
     assert!(page.contains("Show one with its columns"), "{page}");
     assert_eq!(code(&place.bare(&["man", "gte"]).output().unwrap()), 2);
     // A secret in the environment has no place in a page.
-    common::succeeded(place.bare(&["man", "--dir", "a/man"]).env("WILLCALL_TOKEN", "wc_secret").output().unwrap());
+    common::succeeded(
+        place.bare(&["man", "--dir", "a/man"]).env("WILLCALL_TOKEN", "wc_secret").output().unwrap(),
+    );
     let mut pages = Vec::new();
     for entry in fs::read_dir(place.path("a/man")).unwrap() {
         let path = entry.unwrap().path();
@@ -109,7 +111,8 @@ fn a_download_that_was_cut_off_by_a_crash_goes_on() {
     let status: Value = serde_json::from_str(&server.ok(&["status", &job, "--wait", "--json"])).unwrap();
     server.ok(&["download", &job, "-o", "whole.csv"]);
     let whole = fs::read(place.path("whole.csv")).unwrap();
-    let (part, note) = (place.path(&format!(".willcall-{job}.part")), place.path(&format!(".willcall-{job}.tag")));
+    let (part, note) =
+        (place.path(&format!(".willcall-{job}.part")), place.path(&format!(".willcall-{job}.tag")));
     let leave = |bytes: &[u8], tag: &str| {
         fs::write(&part, bytes).unwrap();
         fs::write(&note, tag).unwrap();

@@ -204,8 +204,10 @@ fn check(source: Source<'_>, expected: &wire::File, bytes: u64, sha256: &str) ->
     if bytes == expected.bytes && sha256 == expected.sha256 {
         return Ok(());
     }
-    let failure =
-        Failure::new(Exit::Corrupt, format!("the result of {} is not what its manifest says", source.describe()));
+    let failure = Failure::new(
+        Exit::Corrupt,
+        format!("the result of {} is not what its manifest says", source.describe()),
+    );
     let failure = if bytes == expected.bytes {
         failure.detail(format!("SHA-256 {sha256}, not {}", expected.sha256))
     } else if bytes > expected.bytes {
@@ -237,7 +239,9 @@ impl Partial<'_> {
                     self.written += read as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::caused(Exit::Failed, "cannot read the part that is here", &error)),
+                Err(error) => {
+                    return Err(Failure::caused(Exit::Failed, "cannot read the part that is here", &error));
+                }
             }
         }
     }

@@ -86,7 +86,10 @@ fn has_columns(input: &Input, on: &[String]) -> Result<(), Failure> {
             let there = columns.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
             Err(Failure::new(
                 Exit::Usage,
-                crate::output::clean(&format!("{} has no column {missing:?}; its columns are {there}", input.path.display())),
+                crate::output::clean(&format!(
+                    "{} has no column {missing:?}; its columns are {there}",
+                    input.path.display()
+                )),
             ))
         }
     }

@@ -51,7 +51,8 @@ pub(crate) fn run(args: ManArgs) -> Result<(), Failure> {
 /// Writes the page of the command and of all beneath it, and answers how many.
 fn write_all(command: &clap::Command, directory: &Path) -> io::Result<usize> {
     fs::create_dir_all(directory)?;
-    let beneath = command.get_subcommands().filter(|found| !found.is_hide_set() && found.get_name() != "help");
+    let beneath =
+        command.get_subcommands().filter(|found| !found.is_hide_set() && found.get_name() != "help");
     let mut pages = 1;
     for subcommand in beneath {
         pages += write_all(subcommand, directory)?;

@@ -21,7 +21,7 @@ use crate::{
     output::{clean, note, note_json, print_json},
     progress::Reporter,
     request::{OutputArgs, name_format},
-    rows::{Collector, Input, Ledger, Shape, Told, feed, same_file},
+    rows::{Collector, Input, Ledger, Shape, Told, check_parts, feed, same_file},
     signals::Signals,
     target::Target,
 };
@@ -75,6 +75,8 @@ pub(crate) struct Work {
 struct Done {
     job: Answer<wire::Job>,
     batches: Vec<Batch>,
+    /// How many parts have no result, and of how many.
+    lost: (usize, usize),
     bytes: u64,
     failed_rows: u64,
 }
@@ -185,9 +187,11 @@ impl Run<'_> {
             ledger.remove();
             return Err(name_failed(job_failed(&job), &batches));
         }
+        check_parts(&id, &batches, self.input)?;
         let manifest = self.client.manifest(&id).await?;
         let mut collector =
             Collector::new(self.client, &id, self.input, (self.shape, self.told), target, failed);
+        let mut lost = (0, self.input.parts.len());
         for part in &self.input.parts {
             // The last of a name: those before it were given up.
             let batch = batches.iter().rfind(|batch| batch.name.as_deref() == Some(&part.name));
@@ -197,12 +201,15 @@ impl Run<'_> {
             };
             match batch.and_then(|batch| Some((batch, file(&batch)?))) {
                 Some((batch, file)) => collector.add(part, batch, file, reporter).await?,
-                None => collector.add_failed(part)?,
+                None => {
+                    lost.0 += 1;
+                    collector.add_failed(part)?;
+                }
             }
         }
         let failed_rows = collector.failed_rows;
         let bytes = target.file().metadata().map_or(0, |found| found.len());
-        Ok(Done { job, batches, bytes, failed_rows })
+        Ok(Done { job, batches, lost, bytes, failed_rows })
     }
 
     /// The job: the one that was named, the one that an interrupted command began, or a new one.
@@ -325,8 +332,6 @@ fn finish(
     let (place, to_stdout) = (target.describe(), target.is_stdout());
     target.publish()?;
     let counts = done.job.read.progress.counts.unwrap_or_default();
-    let ended = |batch: &&Batch| matches!(batch.state.as_str(), "failed" | "malformed" | "cancelled");
-    let lost: Vec<&Batch> = done.batches.iter().filter(ended).collect();
     if let Some(cut) = done.job.read.result.as_ref().and_then(|result| result.truncated.as_ref())
         && !args.quiet
     {
@@ -355,10 +360,11 @@ fn finish(
             note(format!("{} rows that failed are in {failed}", HumanCount(done.failed_rows)));
         }
     }
-    if lost.is_empty() {
+    let (lost, all) = done.lost;
+    if lost == 0 {
         return Ok(());
     }
-    let words = format!("{} of {} batches have no result: their rows are not in {place}", lost.len(), done.batches.len());
+    let words = format!("{lost} of {all} batches have no result: their rows are not in {place}");
     Err(name_failed(Failure::new(Exit::Failed, words), &done.batches))
 }
 

@@ -129,8 +129,11 @@ impl<'a> Collector<'a> {
                 None => self.header = Some(header),
                 Some(first) if *first == header => rest = records.into_rest(),
                 Some(_) => {
-                    return Err(Failure::new(Exit::Failed, "the results of the parts have different columns")
-                        .advice("ask for jsonl, which can have them in one file"));
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        "the results of the parts have different columns",
+                    )
+                    .advice("ask for jsonl, which can have them in one file"));
                 }
             }
             if self.target.file().stream_position().map_err(wrong)? > 0 {
@@ -163,7 +166,9 @@ impl<'a> Collector<'a> {
         let counted = batch.counts.and_then(|counts| counts.rows).filter(|_| !cut);
         if outcomes.next().map_err(wrong)?.is_some() || counted.is_some_and(|counted| counted != found) {
             let words = format!("batch {} does not tell which of its rows failed", batch.batch_id);
-            return Err(Failure::new(Exit::Failed, words).advice("the result itself says what became of each row"));
+            return Err(
+                Failure::new(Exit::Failed, words).advice("the result itself says what became of each row")
+            );
         }
         Ok(())
     }
@@ -176,7 +181,11 @@ impl<'a> Collector<'a> {
         mut fails: impl FnMut(&[u8]) -> io::Result<bool>,
     ) -> Result<u64, Failure> {
         let wrong = |error: io::Error| {
-            Failure::caused(Exit::Failed, format!("cannot tell the failed rows of {}", self.input.path.display()), &error)
+            Failure::caused(
+                Exit::Failed,
+                format!("cannot tell the failed rows of {}", self.input.path.display()),
+                &error,
+            )
         };
         let Some(failed) = &mut self.failed else { return Ok(0) };
         let mut records = Records::new(self.input.read(part).map_err(wrong)?, rows);
@@ -265,7 +274,8 @@ impl Outcomes {
         };
         if state == "ambiguous" && comes_for_each {
             // The same row comes again for each of its other records, and each time says how many there are.
-            let digits = error.find(|c: char| !c.is_ascii_digit()).map_or(error.as_str(), |end| &error[..end]);
+            let digits =
+                error.find(|c: char| !c.is_ascii_digit()).map_or(error.as_str(), |end| &error[..end]);
             let records: u64 = digits.parse().map_err(|_| unclear(&error))?;
             for _ in 1..records {
                 // A result that was cut may end in between.
@@ -290,7 +300,10 @@ impl Outcomes {
                     Told::Append { .. } => (record.len().checked_sub(2), record.len().checked_sub(1)),
                 };
                 let at = |place: Option<usize>| place.and_then(|place| record.get(place)).map(str::to_owned);
-                Ok(Some((at(state).ok_or_else(|| unclear("a record without a state"))?, at(error).unwrap_or_default())))
+                Ok(Some((
+                    at(state).ok_or_else(|| unclear("a record without a state"))?,
+                    at(error).unwrap_or_default(),
+                )))
             }
             Lines::Json(text) => {
                 let mut bytes = Vec::new();
@@ -342,7 +355,8 @@ mod tests {
 
     #[test]
     fn a_result_that_tells_nothing_is_no_success() {
-        let shape = Shape { format: Format::Jsonl, compression: Compression::None, delimiter: b',', header: true };
+        let shape =
+            Shape { format: Format::Jsonl, compression: Compression::None, delimiter: b',', header: true };
         for text in ["{}\n", "[]\n", "{\"state\":1}\n"] {
             let mut outcomes = Outcomes::new(Box::new(io::Cursor::new(text)), shape, Told::Call);
             assert!(outcomes.next().is_err(), "{text}");

@@ -35,17 +35,10 @@ pub(crate) async fn feed(
     reporter: &mut Reporter,
 ) -> Result<usize, Failure> {
     let found = client.batches(job).await?;
-    let mut known: HashMap<&str, &Batch> = HashMap::new();
-    for batch in &found {
-        let name = batch.name.as_deref().unwrap_or_default();
-        if !input.parts.iter().any(|part| part.name == name) {
-            let words = format!("job {job} has a batch {name:?} that is no part of {}", input.path.display());
-            return Err(Failure::new(Exit::Usage, words)
-                .advice("the file has changed since, or the job is another's: give the job up, and begin anew"));
-        }
-        // The last of a name: those before it were given up.
-        known.insert(name, batch);
-    }
+    check_parts(job, &found, input)?;
+    // The last of a name: those before it were given up.
+    let known: HashMap<&str, &Batch> =
+        found.iter().map(|batch| (batch.name.as_deref().unwrap_or_default(), batch)).collect();
     let (total, mut done, mut there) = (input.bytes(), 0, 0);
     for part in &input.parts {
         let (batch, key) = match known.get(part.name.as_str()) {
@@ -69,6 +62,20 @@ pub(crate) async fn feed(
         reporter.sent(done, total);
     }
     Ok(there)
+}
+
+/// Refuses a job that has other batches than the parts of the file: what they deliver is not what was asked for.
+pub(crate) fn check_parts(job: &str, batches: &[Batch], input: &Input) -> Result<(), Failure> {
+    let is_part = |name: &str| input.parts.iter().any(|part| part.name == name);
+    match batches.iter().find(|batch| !batch.name.as_deref().is_some_and(is_part)) {
+        None => Ok(()),
+        Some(batch) => {
+            let words =
+                format!("batch {} of job {job} is no part of {}", batch.batch_id, input.path.display());
+            Err(Failure::new(Exit::Usage, words)
+                .advice("the file or --batch-bytes is another than when the job was begun: begin a new one"))
+        }
+    }
 }
 
 /// Uploads one part, as often as it takes. Each try has a link of its own.

@@ -68,23 +68,35 @@ impl Input {
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (rows, compression) = by_name(&name);
-        let mut input =
-            Self { path: path.to_owned(), rows, compression, parts: Vec::new(), columns: None };
+        let mut input = Self { path: path.to_owned(), rows, compression, parts: Vec::new(), columns: None };
         if compression == Compression::None && !is_single_bytes(&file).map_err(|error| unreadable(&error))? {
             input.rows = None;
         }
         // As many batches as a job may have must do.
         let most = most.max(size / u64::from(MAX_BATCHES / 2)).max(1);
-        input.parts = input.cut(BufReader::with_capacity(PIECE, file), &name, most, may_split).map_err(|error| unreadable(&error))?;
+        input.parts = input
+            .cut(BufReader::with_capacity(PIECE, file), &name, most, may_split)
+            .map_err(|error| unreadable(&error))?;
         let too_large = |part: &&Part| part.bytes() > MAX_UPLOAD;
         if let Some(part) = input.parts.iter().find(too_large) {
-            let words = format!("{} is {} bytes in one piece, and no more than {MAX_UPLOAD} can be uploaded", name, part.bytes());
-            return Err(Failure::new(Exit::Usage, words).advice("split it, or give it as CSV or JSON Lines, not compressed"));
+            let words = format!(
+                "{} is {} bytes in one piece, and no more than {MAX_UPLOAD} can be uploaded",
+                name,
+                part.bytes()
+            );
+            return Err(Failure::new(Exit::Usage, words)
+                .advice("split it, or give it as CSV or JSON Lines, not compressed"));
         }
         Ok(input)
     }
 
-    fn cut(&mut self, mut file: impl BufRead, name: &str, most: u64, may_split: bool) -> io::Result<Vec<Part>> {
+    fn cut(
+        &mut self,
+        mut file: impl BufRead,
+        name: &str,
+        most: u64,
+        may_split: bool,
+    ) -> io::Result<Vec<Part>> {
         let splits = may_split && self.compression == Compression::None;
         let Some(rows) = self.rows.filter(|_| splits) else {
             let mut hash = Sha256::new();
@@ -160,7 +172,9 @@ pub(super) fn inflated(input: impl Read + 'static, compression: Compression) -> 
     Ok(match compression {
         Compression::None => Box::new(BufReader::with_capacity(PIECE, input)),
         Compression::Gzip => Box::new(BufReader::with_capacity(PIECE, MultiGzDecoder::new(input))),
-        Compression::Zstd => Box::new(BufReader::with_capacity(PIECE, zstd::stream::read::Decoder::new(input)?)),
+        Compression::Zstd => {
+            Box::new(BufReader::with_capacity(PIECE, zstd::stream::read::Decoder::new(input)?))
+        }
     })
 }
 
@@ -275,10 +289,7 @@ mod tests {
         let csv = "\u{feff}id,note\r\n1,\"a\r\nb\"\r\n2,c\r\n3,d\r\n";
         let (input, texts) = parts("x.csv", csv, 16);
         assert_eq!(input.columns.as_deref().unwrap(), ["id", "note"]);
-        assert_eq!(
-            texts,
-            ["\u{feff}id,note\r\n1,\"a\r\nb\"\r\n", "\u{feff}id,note\r\n2,c\r\n3,d\r\n"]
-        );
+        assert_eq!(texts, ["\u{feff}id,note\r\n1,\"a\r\nb\"\r\n", "\u{feff}id,note\r\n2,c\r\n3,d\r\n"]);
         let (_, again) = parts("y.csv", csv, 16);
         assert_eq!(texts, again);
         assert_eq!(parts("x.csv", csv, 1000).1, [csv]);
@@ -298,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_part_is_named_by_what_is_in_it() {
-        let names = |text| parts("x.jsonl", text, 1).0.parts.into_iter().map(|part| part.name).collect::<Vec<_>>();
+        let names =
+            |text| parts("x.jsonl", text, 1).0.parts.into_iter().map(|part| part.name).collect::<Vec<_>>();
         let one = names("{\"a\":1}\n{\"a\":2}\n");
         assert_eq!(one, names("{\"a\":1}\n{\"a\":2}\n"));
         let other = names("{\"a\":1}\n{\"a\":3}\n");

@@ -5,10 +5,12 @@ mod feed;
 mod input;
 mod ledger;
 mod records;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     collect::{Collector, Shape, Told},
-    feed::feed,
+    feed::{check_parts, feed},
     input::{Input, Part, same_file},
     ledger::Ledger,
 };
