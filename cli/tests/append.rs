@@ -86,7 +86,7 @@ fn rows_that_failed_are_left_as_they_were_and_can_be_sent_again() {
 #[test]
 fn rows_with_several_records_fail_or_come_for_each_as_told() {
     let place = Place::new();
-    fs::write(place.path("c.csv"), "n,country\n1,AD\n2,US\n3,US\n4,ZZ\n5\n").unwrap();
+    fs::write(place.path("c.csv"), "n,country\n1,MT\n2,US\n3,US\n4,ZZ\n5\n").unwrap();
     let run = |how: &str| {
         place.ok_json(&[
             "append",

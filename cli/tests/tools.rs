@@ -54,7 +54,7 @@ fn the_manual_has_a_page_for_each_command() {
 #[test]
 fn a_preview_is_a_table_of_the_first_records() {
     let place = Place::new();
-    let table = place.ok(&["dataset", "preview", "airports", "-n", "3", "--fields", "iata,name,latitude"]);
+    let table = place.ok(&["dataset", "preview", "airports", "-n", "3", "--fields", "iata,name,lat"]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");
     let column = lines[0].find("name").unwrap();

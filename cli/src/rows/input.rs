@@ -162,7 +162,7 @@ impl Input {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(part.range.start))?;
         let rest = file.take(part.range.end - part.range.start);
-        let whole = io::Cursor::new(part.header.clone()).chain(rest);
+        let whole = Read::chain(io::Cursor::new(part.header.clone()), rest);
         inflated(whole, self.compression)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::IntoResponse,
@@ -67,24 +67,25 @@ impl Inner {
     }
 }
 
-async fn add(State(fake): State<Fake>, headers: HeaderMap, Json(draft): Json<Value>) -> impl IntoResponse {
+async fn add(State(fake): State<Fake>, headers: HeaderMap, draft: Bytes) -> impl IntoResponse {
+    let draft: Value = serde_json::from_slice(&draft).unwrap();
     assert!(headers.contains_key("idempotency-key"));
     let mut inner = fake.0.lock().unwrap();
     let number = inner.batches.len();
     let batch = json!({ "batch_id": number.to_string(), "name": draft["name"], "state": "waiting_for_upload",
                         "files": draft["files"], "counts": null, "download_link": null, "error": null });
     inner.batches.push((batch, None));
-    (StatusCode::CREATED, Json(inner.shown(number)))
+    (StatusCode::CREATED, inner.shown(number).to_string())
 }
 
-async fn list(State(fake): State<Fake>) -> Json<Value> {
+async fn list(State(fake): State<Fake>) -> String {
     let inner = fake.0.lock().unwrap();
     let all: Vec<Value> = inner.batches.iter().map(|(batch, _)| batch.clone()).collect();
-    Json(json!({ "batches": all, "next_cursor": null }))
+    json!({ "batches": all, "next_cursor": null }).to_string()
 }
 
-async fn show(State(fake): State<Fake>, Path(number): Path<usize>) -> Json<Value> {
-    Json(fake.0.lock().unwrap().shown(number))
+async fn show(State(fake): State<Fake>, Path(number): Path<usize>) -> String {
+    fake.0.lock().unwrap().shown(number).to_string()
 }
 
 async fn receive(
