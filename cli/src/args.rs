@@ -8,7 +8,8 @@ use willcall_core::AccountId;
 
 use crate::{
     commands::{
-        account, cancel, catalog, dataset, delete, download, get, list, serve, status, submit, token, webhook,
+        account, append, call, cancel, catalog, completions, dataset, delete, download, get, list, man,
+        serve, status, submit, token, webhook,
     },
     failure::EXIT_CODES,
 };
@@ -144,6 +145,10 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Ask for records and collect them: submit, follow, download, verify
     Get(get::GetArgs),
+    /// Add to rows of your own what a data set knows of them
+    Append(append::AppendArgs),
+    /// Call an upstream for each item of your own
+    Call(call::CallArgs),
     /// Submit a job and go on
     Submit(submit::SubmitArgs),
     /// Show a job
@@ -168,6 +173,10 @@ pub(crate) enum Command {
     /// Check a catalog and its data sets, or bring them to AWS
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Write what completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual
+    Man(man::ManArgs),
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod operator;
 mod output;
 mod progress;
 mod request;
+mod rows;
 mod server;
 mod signals;
 mod target;

@@ -79,18 +79,27 @@ impl Reporter {
 
     /// That many of the result's bytes are here.
     pub(crate) fn received(&mut self, bytes: u64, total: u64) {
+        self.moved("downloading", bytes, total);
+    }
+
+    /// That many of the input's bytes are there.
+    pub(crate) fn sent(&mut self, bytes: u64, total: u64) {
+        self.moved("uploading", bytes, total);
+    }
+
+    fn moved(&mut self, what: &str, bytes: u64, total: u64) {
         match self {
             Self::Bar(bar) => {
                 bar.set_position((bytes as f64 / total.max(1) as f64 * STEPS as f64) as u64);
-                bar.set_message(format!("downloading {} of {}", DecimalBytes(bytes), DecimalBytes(total)));
+                bar.set_message(format!("{what} {} of {}", DecimalBytes(bytes), DecimalBytes(total)));
             }
-            // A result that arrives at once needs no line.
+            // What is over at once needs no line.
             Self::Lines(lines) => {
-                let begun = lines.stage == "downloading";
+                let begun = lines.stage == what;
                 if !begun {
-                    *lines = Lines { stage: "downloading".into(), said: Some(Instant::now()) };
-                } else if lines.is_due("downloading") {
-                    note(format!("downloading {} of {}", DecimalBytes(bytes), DecimalBytes(total)));
+                    *lines = Lines { stage: what.into(), said: Some(Instant::now()) };
+                } else if lines.is_due(what) {
+                    note(format!("{what} {} of {}", DecimalBytes(bytes), DecimalBytes(total)));
                 }
             }
             Self::Silent => {}
@@ -146,6 +155,7 @@ mod tests {
             bytes_written: 3_000_000,
             percent: 75.0,
             queue_position: None,
+            counts: None,
         }
     }
 

@@ -1,16 +1,25 @@
 //! A query as command-line options, made into a request. What it means is checked by the server, in one place.
 
-use std::path::Path;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
 use willcall_core::format::{Compression, Format};
 
+use crate::failure::{Exit, Failure};
+
 /// Which records, and how they are written.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct QueryArgs {
     /// The data set
-    pub(crate) dataset: String,
+    #[arg(required_unless_present = "request")]
+    dataset: Option<String>,
+    /// A file with the request as the API takes it, JSON; - is stdin. What options say goes before what is in it
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
     /// Which records, as an SQL condition: "origin = 'JFK' AND dep_delay > 60"
     #[arg(long, value_name = "SQL")]
     filter: Option<String>,
@@ -35,6 +44,13 @@ pub(crate) struct QueryArgs {
     /// Records to leave out at the start
     #[arg(long, value_name = "N")]
     offset: Option<u64>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How a result is written, and what the job is called.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OutputArgs {
     /// json, jsonl, csv, parquet, arrow or xlsx [default: what the output's name ends in, else json]
     #[arg(long)]
     format: Option<String>,
@@ -86,7 +102,7 @@ pub(crate) struct Submission {
 }
 
 /// `NAME=VALUE`, split.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".into()),
@@ -94,35 +110,24 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl QueryArgs {
-    /// The request, its format taken from the output's name where no option says otherwise.
-    pub(crate) fn submission(&self, output: Option<&Path>) -> Submission {
-        let (named_format, named_compression) = output.map_or((None, None), by_name);
-        let format = self.format.clone().or_else(|| named_format.map(|format| format.as_str().to_owned()));
-        let compression =
-            self.compression.clone().or_else(|| named_compression.map(|found| found.as_str().to_owned()));
-        let list = |items: &[String]| (!items.is_empty()).then(|| json!(items));
-        let group = |pairs: [(&str, Option<Value>); 4]| {
-            let members: Map<String, Value> =
-                pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-            (!members.is_empty()).then_some(Value::Object(members))
+    /// The request: what options say, then what the file says, then format and compression as the output's name
+    /// tells them.
+    pub(crate) fn submission(&self, output: Option<&Path>) -> Result<Submission, Failure> {
+        let mut members = match &self.request {
+            Some(path) => read_request(path)?,
+            None => Map::new(),
         };
-        let csv = group([
-            ("delimiter", self.csv_delimiter.as_ref().map(|text| json!(unescape(text)))),
-            ("null", self.csv_null.as_ref().map(|text| json!(text))),
-            ("header", self.csv_header.map(Value::from)),
-            ("spreadsheet_safe", self.csv_spreadsheet_safe.map(Value::from)),
-        ]);
-        let parquet = group([
-            ("compression", self.parquet_compression.as_ref().map(|text| json!(text))),
-            ("row_group_size", self.parquet_row_group_size.map(Value::from)),
-            ("", None),
-            ("", None),
-        ]);
-        let labels: Map<String, Value> =
-            self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
+        merge(&mut members, self.members());
+        if let Some(output) = output {
+            name_format(&mut members, output);
+        }
+        Ok(Submission { members, params: self.params.clone() })
+    }
+
+    /// What the options say.
+    fn members(&self) -> Map<String, Value> {
         let members = [
-            ("dataset", Some(json!(self.dataset))),
+            ("dataset", text(&self.dataset)),
             ("filter", text(&self.filter)),
             ("query", text(&self.query)),
             ("fields", list(&self.fields)),
@@ -130,28 +135,112 @@ impl QueryArgs {
             ("sort", list(&self.sort)),
             ("limit", self.limit.map(Value::from)),
             ("offset", self.offset.map(Value::from)),
-            ("format", format.map(Value::from)),
-            ("compression", compression.map(Value::from)),
-            ("csv", csv),
-            ("parquet", parquet),
+        ];
+        let mut members = given(members);
+        members.extend(self.output.members());
+        members
+    }
+}
+
+impl OutputArgs {
+    /// What the options say.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let group = |members: Map<String, Value>| (!members.is_empty()).then_some(Value::Object(members));
+        let csv = given([
+            ("delimiter", self.csv_delimiter.as_ref().map(|text| json!(unescape(text)))),
+            ("null", text(&self.csv_null)),
+            ("header", self.csv_header.map(Value::from)),
+            ("spreadsheet_safe", self.csv_spreadsheet_safe.map(Value::from)),
+        ]);
+        let parquet = given([
+            ("compression", text(&self.parquet_compression)),
+            ("row_group_size", self.parquet_row_group_size.map(Value::from)),
+        ]);
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        given([
+            ("format", text(&self.format)),
+            ("compression", text(&self.compression)),
+            ("csv", group(csv)),
+            ("parquet", group(parquet)),
             ("page_size", self.page_size.map(Value::from)),
             ("name", text(&self.name)),
-            ("labels", (!labels.is_empty()).then_some(Value::Object(labels))),
+            ("labels", group(labels)),
             ("notification_url", text(&self.notification_url)),
             ("notification_method", text(&self.notification_method)),
-        ];
-        let members =
-            members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        Submission { members, params: self.params.clone() }
+        ])
     }
+}
 
+/// The members that have a value.
+pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+pub(crate) fn text(text: &Option<String>) -> Option<Value> {
+    text.as_ref().map(|text| json!(text))
+}
+
+pub(crate) fn list(items: &[String]) -> Option<Value> {
+    (!items.is_empty()).then(|| json!(items))
+}
+
+impl Submission {
     /// The name of the file where none is given: the data set's, with the ending of format and compression.
     pub(crate) fn file_name(&self) -> String {
-        let format =
-            self.format.as_deref().and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
+        let text = |name| self.members.get(name).and_then(Value::as_str);
+        let format = text("format").and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
         let compression =
-            self.compression.as_deref().and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
-        format!("{}.{}{}", self.dataset.replace(['/', '\\'], "-"), format.extension(), compression.suffix())
+            text("compression").and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
+        let dataset = text("dataset").unwrap_or("result").replace(['/', '\\'], "-");
+        format!("{dataset}.{}{}", format.extension(), compression.suffix())
+    }
+}
+
+/// The members of a request of kind `query` in a file.
+fn read_request(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let (text, place) = if path.as_os_str() == "-" {
+        (io::read_to_string(io::stdin()), "stdin".to_owned())
+    } else {
+        (fs::read_to_string(path), path.display().to_string())
+    };
+    let text = text.map_err(|error| Failure::caused(Exit::Usage, format!("cannot read {place}"), &error))?;
+    let mut members: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+        Failure::caused(Exit::Usage, format!("{place} does not hold one JSON object"), &error)
+    })?;
+    match members.shift_remove("kind") {
+        None => Ok(members),
+        Some(Value::String(kind)) if kind == "query" => Ok(members),
+        Some(kind) => {
+            Err(Failure::new(Exit::Usage, format!("{place} holds a request of kind {kind}, not \"query\"")))
+        }
+    }
+}
+
+/// Lets members go before others of the same names; groups of options are joined member by member.
+fn merge(members: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (name, value) in over {
+        match (members.get_mut(&name), value) {
+            (Some(Value::Object(group)), Value::Object(more)) => group.extend(more),
+            (_, value) => {
+                members.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Takes format and compression from the output's name, where nothing else tells them.
+pub(crate) fn name_format(members: &mut Map<String, Value>, output: &Path) {
+    let (format, compression) = by_name(output);
+    let named = [
+        ("format", format.map(|found| found.as_str())),
+        ("compression", compression.map(|found| found.as_str())),
+    ];
+    for (name, value) in named {
+        if let Some(value) = value
+            && members.get(name).is_none_or(Value::is_null)
+        {
+            members.insert(name.into(), value.into());
+        }
     }
 }
 
@@ -185,7 +274,7 @@ mod tests {
 
     fn submission(line: &[&str], output: Option<&str>) -> Submission {
         let line = Line::try_parse_from([&["x"], line].concat()).unwrap();
-        line.query.submission(output.map(Path::new))
+        line.query.submission(output.map(Path::new)).unwrap()
     }
 
     #[test]
@@ -230,6 +319,36 @@ mod tests {
             assert_eq!(members.get("compression").and_then(Value::as_str), compression, "{name}");
         }
         assert_eq!(submission(&["d", "--format", "json"], Some("x.csv")).members["format"], "json");
+    }
+
+    #[test]
+    fn a_request_in_a_file_is_taken_as_it_is_unless_options_say_otherwise() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("q.json");
+        let line = |more: &[&str]| {
+            let line = ["x", "--request", path.to_str().unwrap()];
+            Line::try_parse_from([&line, more].concat()).unwrap().query
+        };
+        let text = r#"{"kind": "query", "dataset": "flights", "limit": 3, "csv": {"delimiter": ";", "header": false},
+                      "format": null, "max_age": 5}"#;
+        fs::write(&path, text).unwrap();
+        let made = line(&[]).submission(None).unwrap();
+        assert_eq!(
+            Value::Object(made.members),
+            json!({ "dataset": "flights", "limit": 3, "csv": { "delimiter": ";", "header": false },
+                    "format": null, "max_age": 5 })
+        );
+        let made =
+            line(&["airports", "--csv-header", "true"]).submission(Some(Path::new("x.csv.gz"))).unwrap();
+        assert_eq!(made.file_name(), "airports.csv.gz");
+        assert_eq!(made.members["csv"], json!({ "delimiter": ";", "header": true }));
+        for wrong in ["", "[]", "{\"dataset\": }", r#"{"kind": "append"}"#, r#"{"kind": 1}"#] {
+            fs::write(&path, wrong).unwrap();
+            assert_eq!(line(&[]).submission(None).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(line(&[]).submission(None).unwrap_err().exit, Exit::Usage);
+        assert!(Line::try_parse_from(["x"]).is_err());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::{Builder, NamedTempFile};
+use http::HeaderValue;
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 use crate::failure::{Exit, Failure};
 
@@ -14,6 +15,8 @@ use crate::failure::{Exit, Failure};
 pub(crate) struct Target {
     temp: NamedTempFile,
     goal: Goal,
+    /// Beside a part of a known result: the tag that says of which bytes it is a part.
+    tag: Option<TempPath>,
 }
 
 enum Goal {
@@ -31,7 +34,7 @@ impl Target {
     /// What the user named: a path, or `-` for stdout.
     pub(crate) fn named(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
-            return Ok(Self { temp: spool()?, goal: Goal::Stdout });
+            return Ok(Self::new(spool()?, Goal::Stdout));
         }
         // A link is written through, not replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -40,11 +43,11 @@ impl Target {
                 Err(Failure::new(Exit::Usage, format!("{} is a directory", path.display()))
                     .advice("name a file in it"))
             }
-            Ok(found) if !found.is_file() => Ok(Self { temp: spool()?, goal: Goal::Stream(path) }),
+            Ok(found) if !found.is_file() => Ok(Self::new(spool()?, Goal::Stream(path))),
             Ok(found) if found.permissions().readonly() => {
                 Err(Failure::new(Exit::Failed, format!("{} may not be written", path.display())))
             }
-            _ => Ok(Self { temp: beside(&path)?, goal: Goal::File(path) }),
+            _ => Ok(Self::new(beside(&path)?, Goal::File(path))),
         }
     }
 
@@ -54,7 +57,16 @@ impl Target {
         if path.symlink_metadata().is_ok() {
             return Err(taken(&path));
         }
-        Ok(Self { temp: beside(&path)?, goal: Goal::NewFile(path) })
+        Ok(Self::new(beside(&path)?, Goal::NewFile(path)))
+    }
+
+    /// A file without a name, for what is only read again.
+    pub(crate) fn spool() -> Result<Self, Failure> {
+        Ok(Self::new(spool()?, Goal::Stdout))
+    }
+
+    fn new(temp: NamedTempFile, goal: Goal) -> Self {
+        Self { temp, goal, tag: None }
     }
 
     /// Where the result is written until it is checked.
@@ -62,7 +74,56 @@ impl Target {
         self.temp.as_file_mut()
     }
 
-    /// Lets the result appear. Not called, nothing remains.
+    /// Goes on with the part of the job's result that an earlier command left here, and answers its tag. Nobody else
+    /// goes on with it meanwhile.
+    pub(crate) fn resume(&mut self, job: &str) -> Option<HeaderValue> {
+        let (part, tag) = self.parts_of(job)?;
+        let said = fs::read(&tag).ok().and_then(|said| HeaderValue::from_bytes(&said).ok())?;
+        let file = File::options().read(true).write(true).open(&part).ok()?;
+        file.try_lock().ok()?;
+        self.temp = NamedTempFile::from_parts(file, TempPath::try_from_path(part).ok()?);
+        self.tag = TempPath::try_from_path(tag).ok();
+        Some(said)
+    }
+
+    /// Calls what is written from now on a part of the job's result with this tag, so that it is found again should
+    /// the command be killed. Where that cannot be, a killed command has to begin anew.
+    pub(crate) fn begin_part(&mut self, job: &str, etag: &HeaderValue) {
+        let Some((part, tag)) = self.parts_of(job) else { return };
+        if self.temp.path() != part {
+            if part.exists() || self.temp.as_file().try_lock().is_err() {
+                return;
+            }
+            let Ok(file) = self.temp.as_file().try_clone() else { return };
+            let (Ok(held), Ok(())) = (TempPath::try_from_path(&part), fs::rename(self.temp.path(), &part))
+            else {
+                return;
+            };
+            self.temp = NamedTempFile::from_parts(file, held);
+        }
+        if fs::write(&tag, etag.as_bytes()).is_ok() {
+            self.tag = TempPath::try_from_path(tag).ok();
+        }
+    }
+
+    /// Leaves the part for another time, if the failure is one that time may heal.
+    pub(crate) fn keep_after(&mut self, failure: &Failure) {
+        if let (Some(tag), Exit::Unavailable | Exit::Interrupted) = (&mut self.tag, failure.exit) {
+            self.temp.disable_cleanup(true);
+            tag.disable_cleanup(true);
+        }
+    }
+
+    /// Where the part of a job's result and its tag are, for a result that becomes a file.
+    fn parts_of(&self, job: &str) -> Option<(PathBuf, PathBuf)> {
+        let (Goal::File(path) | Goal::NewFile(path)) = &self.goal else { return None };
+        let fits = job.len() <= 64 && job.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let at =
+            |ending| std::path::absolute(directory_of(path).join(format!(".willcall-{job}.{ending}"))).ok();
+        fits.then_some(()).and_then(|()| Some((at("part")?, at("tag")?)))
+    }
+
+    /// Lets the result appear. Not called, nothing remains but what [`Self::keep_after`] leaves.
     pub(crate) fn publish(mut self) -> Result<(), Failure> {
         let path = match &self.goal {
             Goal::Stdout => return copy(self.file(), &mut io::stdout().lock(), Path::new("stdout")),
@@ -94,10 +155,22 @@ impl Target {
         }
     }
 
+    /// How another command is told of the same place.
+    pub(crate) fn option(&self) -> String {
+        match &self.goal {
+            Goal::File(path) => format!(" -o {}", path.display()),
+            Goal::Stdout | Goal::NewFile(_) | Goal::Stream(_) => String::new(),
+        }
+    }
+
     /// Whether stdout belongs to the result.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self.goal, Goal::Stdout)
     }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn taken(path: &Path) -> Failure {
@@ -111,13 +184,12 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 
 /// A temporary file in the same directory, so that it can take the name in one step.
 fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = Builder::new();
     builder.prefix(".willcall-").suffix(".part");
     // As any new file: what the umask leaves of it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(directory).map_err(|error| unwritable(path, &error))
+    builder.tempfile_in(directory_of(path)).map_err(|error| unwritable(path, &error))
 }
 
 fn spool() -> Result<NamedTempFile, Failure> {
@@ -190,6 +262,36 @@ mod tests {
         assert_eq!(Target::named(directory.path()).err().unwrap().exit, Exit::Usage);
         let nowhere = directory.path().join("missing/x.csv");
         assert_eq!(Target::named(&nowhere).err().unwrap().exit, Exit::Failed);
+    }
+
+    #[test]
+    fn a_part_is_found_again_by_one_at_a_time_and_only_for_its_job() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.csv");
+        let etag = HeaderValue::from_static("\"tag\"");
+        let mut broken = Target::named(&path).unwrap();
+        assert_eq!(broken.resume("j-1"), None);
+        broken.begin_part("j-1", &etag);
+        broken.file().write_all(b"half").unwrap();
+        assert_eq!(Target::named(&path).unwrap().resume("j-1"), None, "another has it");
+        broken.keep_after(&Failure::new(Exit::Unavailable, "broke"));
+        drop(broken);
+        assert_eq!(names(directory.path()), [".willcall-j-1.part", ".willcall-j-1.tag"]);
+        assert_eq!(Target::named(&path).unwrap().resume("j-2"), None);
+        assert_eq!(Target::named(&path).unwrap().resume("../x"), None);
+        let mut resumed = Target::named(&path).unwrap();
+        assert_eq!(resumed.resume("j-1"), Some(etag.clone()));
+        resumed.file().seek(SeekFrom::End(0)).unwrap();
+        resumed.file().write_all(b" whole").unwrap();
+        resumed.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"half whole");
+        assert_eq!(names(directory.path()), ["x.csv"]);
+        // What is wrong is not gone on with.
+        let mut corrupt = Target::named(&path).unwrap();
+        corrupt.begin_part("j-1", &etag);
+        corrupt.keep_after(&Failure::new(Exit::Corrupt, "wrong"));
+        drop(corrupt);
+        assert_eq!(names(directory.path()), ["x.csv"]);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Fetching a result by signed links, resumed where it broke off, and checked against the manifest.
 
 use std::{
-    fs::File,
-    io::{Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     time::Duration,
 };
 
@@ -16,6 +15,7 @@ use super::{Answer, Client, Repeat, job_path, wire};
 use crate::{
     failure::{Exit, Failure},
     progress::Reporter,
+    target::Target,
 };
 
 /// How often a download may break off without any new bytes in between.
@@ -30,9 +30,42 @@ pub(crate) struct Fetched {
     pub(crate) sha256: String,
 }
 
+/// Whose result it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// A job's.
+    Job(&'a str),
+    /// That of a batch of a job.
+    Batch { job: &'a str, batch: &'a str },
+}
+
+impl Source<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Job(id) | Self::Batch { batch: id, .. } => id,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Job(job) => format!("job {job}"),
+            Self::Batch { job, batch } => format!("batch {batch} of job {job}"),
+        }
+    }
+
+    /// What to do where its download broke off.
+    fn again(&self, target: &Target) -> String {
+        match self {
+            Self::Job(job) => format!("go on with it: willcall download {job}{}", target.option()),
+            Self::Batch { .. } => "run the same command again: it goes on with the same job".into(),
+        }
+    }
+}
+
 /// What has been written so far.
 struct Partial<'a> {
-    file: &'a mut File,
+    target: &'a mut Target,
+    source: Source<'a>,
     written: u64,
     hash: Sha256,
     etag: Option<HeaderValue>,
@@ -47,11 +80,12 @@ enum Try {
 }
 
 impl Client {
-    /// Writes the result of a completed job to `file`, which is empty, and checks it against the manifest.
+    /// Writes the result of a completed job to `target`, which is empty, and checks it against the manifest. It goes on
+    /// with the part that an earlier command left there.
     pub(crate) async fn fetch(
         &self,
         job: &str,
-        file: &mut File,
+        target: &mut Target,
         reporter: &mut Reporter,
     ) -> Result<Fetched, Failure> {
         let manifest = self.manifest(job).await?;
@@ -63,11 +97,31 @@ impl Client {
             )
             .advice("this version of willcall fetches results of one file: use a newer one"));
         };
-        let mut partial = Partial { file, written: 0, hash: Sha256::new(), etag: None };
+        self.fetch_file(Source::Job(job), expected, target, reporter).await
+    }
+
+    /// Writes one file of a result to `target`, which is empty, and checks it. It goes on with the part that an earlier
+    /// command left there.
+    pub(crate) async fn fetch_file(
+        &self,
+        source: Source<'_>,
+        expected: &wire::File,
+        target: &mut Target,
+        reporter: &mut Reporter,
+    ) -> Result<Fetched, Failure> {
+        let mut partial = Partial { target, source, written: 0, hash: Sha256::new(), etag: None };
+        if partial.take_up()? && partial.written >= expected.bytes {
+            // All of it was there already; or it is not what it was taken for.
+            let sha256 = hex::encode(partial.hash.clone().finalize());
+            if check(source, expected, partial.written, &sha256).is_ok() {
+                return Ok(Fetched { bytes: partial.written, sha256 });
+            }
+            partial.rewind()?;
+        }
         let mut breaks = 0;
         loop {
             let before = partial.written;
-            match self.try_fetch(job, &mut partial, expected, reporter).await? {
+            match self.try_fetch(&mut partial, expected, reporter).await? {
                 Try::Ended => break,
                 Try::Broke(why) => {
                     breaks = if partial.written > before { 1 } else { breaks + 1 };
@@ -76,28 +130,26 @@ impl Client {
                             Exit::Unavailable,
                             format!("the download broke off: {why}"),
                         )
-                        .advice(format!("try again: willcall download {job}")));
+                        .advice(source.again(partial.target)));
                     }
                     sleep(Duration::from_millis(200) * 2_u32.pow(breaks)).await;
                 }
             }
         }
         let sha256 = hex::encode(partial.hash.finalize());
-        check(job, expected, partial.written, &sha256)?;
+        check(source, expected, partial.written, &sha256)?;
         Ok(Fetched { bytes: partial.written, sha256 })
     }
 
     /// One link, from where the last one ended. The link is signed anew each time.
     async fn try_fetch(
         &self,
-        job: &str,
         partial: &mut Partial<'_>,
         expected: &wire::File,
         reporter: &mut Reporter,
     ) -> Result<Try, Failure> {
-        let path = job_path(job, "/download?redirect=false");
-        let link: Answer<wire::Link> = self.json(Method::GET, &path, None, Repeat::WhenLost).await?;
-        let answer = match self.open_link(&link.read.url, partial.conditions()).await {
+        let link = self.link(partial.source).await?;
+        let answer = match self.open_link(&link, partial.conditions()).await {
             Ok(answer) => answer,
             Err(error) => return Ok(Try::Broke(error.to_string())),
         };
@@ -129,12 +181,33 @@ impl Client {
     }
 }
 
-fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(), Failure> {
+impl Client {
+    /// A link to a result, signed just now.
+    async fn link(&self, source: Source<'_>) -> Result<String, Failure> {
+        match source {
+            Source::Job(job) => {
+                let path = job_path(job, "/download?redirect=false");
+                let link: Answer<wire::Link> = self.json(Method::GET, &path, None, Repeat::WhenLost).await?;
+                Ok(link.read.url)
+            }
+            Source::Batch { job, batch } => {
+                let found = self.batch(job, batch).await?;
+                found.read.download_link.ok_or_else(|| {
+                    Failure::new(Exit::NotFound, format!("{} has no result any more", source.describe()))
+                })
+            }
+        }
+    }
+}
+
+fn check(source: Source<'_>, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(), Failure> {
     if bytes == expected.bytes && sha256 == expected.sha256 {
         return Ok(());
     }
-    let failure =
-        Failure::new(Exit::Corrupt, format!("the result of job {job} is not what its manifest says"));
+    let failure = Failure::new(
+        Exit::Corrupt,
+        format!("the result of {} is not what its manifest says", source.describe()),
+    );
     let failure = if bytes == expected.bytes {
         failure.detail(format!("SHA-256 {sha256}, not {}", expected.sha256))
     } else if bytes > expected.bytes {
@@ -146,11 +219,33 @@ fn check(job: &str, expected: &wire::File, bytes: u64, sha256: &str) -> Result<(
         .advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
 }
 
-fn unwritable(error: &std::io::Error) -> Failure {
+fn unwritable(error: &io::Error) -> Failure {
     Failure::caused(Exit::Failed, "cannot write the result", error).advice("is there room on the disk?")
 }
 
 impl Partial<'_> {
+    /// Goes on with what an earlier command left, if it left anything.
+    fn take_up(&mut self) -> Result<bool, Failure> {
+        self.etag = self.target.resume(self.source.id());
+        if self.etag.is_none() {
+            return Ok(false);
+        }
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match self.target.file().read(&mut piece) {
+                Ok(0) => return Ok(true),
+                Ok(read) => {
+                    self.hash.update(&piece[..read]);
+                    self.written += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(Failure::caused(Exit::Failed, "cannot read the part that is here", &error));
+                }
+            }
+        }
+    }
+
     /// Asks for what is missing, of the very same file.
     fn conditions(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -168,6 +263,9 @@ impl Partial<'_> {
         // A weak tag does not stand for the bytes: `If-Range` must not carry it.
         let etag = answer.headers().get(header::ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
         self.etag = etag.cloned();
+        if let Some(etag) = &self.etag {
+            self.target.begin_part(self.source.id(), etag);
+        }
         Ok(())
     }
 
@@ -180,8 +278,8 @@ impl Partial<'_> {
 
     fn rewind(&mut self) -> Result<(), Failure> {
         if self.written > 0 {
-            self.file.set_len(0).map_err(|error| unwritable(&error))?;
-            self.file.seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
+            self.target.file().set_len(0).map_err(|error| unwritable(&error))?;
+            self.target.file().seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
         }
         self.written = 0;
         self.hash = Sha256::new();
@@ -190,7 +288,7 @@ impl Partial<'_> {
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(chunk).map_err(|error| unwritable(&error))?;
+        self.target.file().write_all(chunk).map_err(|error| unwritable(&error))?;
         self.hash.update(chunk);
         self.written += chunk.len() as u64;
         Ok(())

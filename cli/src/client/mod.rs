@@ -1,5 +1,6 @@
 //! The API as the command uses it: the same calls against a server and against the routes in this process.
 
+mod batches;
 mod download;
 mod follow;
 mod transport;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::transport::{Transport, TransportError};
 pub(crate) use self::{
-    download::Fetched,
+    download::{Fetched, Source},
     transport::{InProcess, Remote},
     wire::Answer,
 };
@@ -156,7 +157,18 @@ impl Client {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<Answer<T>, Failure> {
-        let bytes = self.call(method, path, body, repeat).await?;
+        self.json_with(method, path, body, repeat, None).await
+    }
+
+    async fn json_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+        key: Option<&str>,
+    ) -> Result<Answer<T>, Failure> {
+        let bytes = self.call_with(method, path, body, repeat, key).await?;
         serde_json::from_slice(&bytes).and_then(Answer::of).map_err(|error| {
             Failure::caused(Exit::Failed, format!("{} did not answer as Willcall does", self.place), &error)
                 .advice("check the address that --server gives")
@@ -171,11 +183,26 @@ impl Client {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<Bytes, Failure> {
+        self.call_with(method, path, body, repeat, None).await
+    }
+
+    /// As [`Self::call`], with a key by which the server knows a request that it has served already.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        repeat: Repeat,
+        key: Option<&str>,
+    ) -> Result<Bytes, Failure> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(200);
         loop {
-            let request = self.request(&method, path, body.clone())?;
+            let mut request = self.request(&method, path, body.clone())?;
+            if let Some(key) = key.and_then(|key| HeaderValue::from_str(&format!("\"{key}\"")).ok()) {
+                request.headers_mut().insert("idempotency-key", key);
+            }
             let (failure, again, after) = match self.exchange(request).await {
                 Ok((status, _, bytes)) if status.is_success() => return Ok(bytes),
                 Ok((status, headers, bytes)) => {
@@ -212,7 +239,7 @@ impl Client {
         &self,
         request: Request<Bytes>,
     ) -> Result<(StatusCode, HeaderMap, Bytes), TransportError> {
-        let (parts, body) = in_time(self.transport.send(request)).await??.into_parts();
+        let (parts, body) = in_time(self.transport.send(request.map(Body::from))).await??.into_parts();
         let bytes = in_time(axum::body::to_bytes(body, MAX_ANSWER))
             .await?
             .map_err(|error| TransportError::Broken(Box::new(error)))?;
@@ -261,7 +288,7 @@ impl Client {
 
     async fn follow_link(&self, url: &str, headers: HeaderMap) -> Result<Response<Body>, TransportError> {
         let broken = |error: http::Error| TransportError::Broken(Box::new(error));
-        let mut request = Request::get(url).body(Bytes::new()).map_err(broken)?;
+        let mut request = Request::get(url).body(Body::empty()).map_err(broken)?;
         *request.headers_mut() = headers;
         in_time(self.transport.send(request)).await?
     }

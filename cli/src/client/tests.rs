@@ -1,7 +1,8 @@
 //! The client against servers that misbehave as real ones do.
 
 use std::{
-    io::{Read, Seek},
+    io::{Read, Seek, SeekFrom},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +20,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::progress::Reporter;
+use crate::{progress::Reporter, target::Target};
 
 const TOKEN: &str = "wc_secret";
 const JOB: &str = "0192f6a0-7c1e-7b3a-9f00-3d1c5a8e2b41";
@@ -111,6 +112,11 @@ async fn answer(State(files): State<Files>, headers: HeaderMap) -> impl IntoResp
 
 /// Fetches a result whose link leads to a host that answers as told.
 async fn fetch(plan: &[Answers]) -> (Result<Fetched, Failure>, Vec<u8>, Vec<HeaderMap>) {
+    let directory = tempfile::tempdir().unwrap();
+    fetch_to(&directory.path().join("x"), plan).await
+}
+
+async fn fetch_to(path: &Path, plan: &[Answers]) -> (Result<Fetched, Failure>, Vec<u8>, Vec<HeaderMap>) {
     let files = Files { asked: Arc::default(), plan: Arc::new(plan.to_vec()) };
     let elsewhere = serve(Router::new().route("/file", get(answer)).with_state(files.clone())).await;
     let sha256 = hex::encode(Sha256::digest(data()));
@@ -127,11 +133,15 @@ async fn fetch(plan: &[Answers]) -> (Result<Fetched, Failure>, Vec<u8>, Vec<Head
             }),
         );
     let client = client(&serve(api).await);
-    let mut file = tempfile::tempfile().unwrap();
-    let fetched = client.fetch(JOB, &mut file, &mut Reporter::Silent).await;
+    let mut target = Target::named(path).unwrap();
+    let fetched = client.fetch(JOB, &mut target, &mut Reporter::Silent).await;
     let mut bytes = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut bytes).unwrap();
+    target.file().seek(SeekFrom::Start(0)).unwrap();
+    target.file().read_to_end(&mut bytes).unwrap();
+    match &fetched {
+        Ok(_) => target.publish().unwrap(),
+        Err(failure) => target.keep_after(failure),
+    }
     let asked = files.asked.lock().unwrap().clone();
     (fetched, bytes, asked)
 }
@@ -168,6 +178,32 @@ async fn a_download_that_broke_off_goes_on_where_it_was() {
     assert_eq!(ranges[0], None);
     assert!(ranges[1..].iter().all(Option::is_some));
     assert_eq!(asked.len(), 3);
+}
+
+#[tokio::test]
+async fn a_later_command_goes_on_with_what_an_earlier_one_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x");
+    let names = || std::fs::read_dir(directory.path()).unwrap().count();
+    let (broken, ..) = fetch_to(&path, &[Answers::BreaksAfter(100_000), Answers::Gone]).await;
+    assert_eq!(broken.unwrap_err().exit, Exit::Unavailable);
+    assert_eq!((path.exists(), names()), (false, 2));
+    let (fetched, _, asked) = fetch_to(&path, &[Answers::Rest]).await;
+    fetched.unwrap();
+    assert_eq!((asked.len(), &asked[0]["range"]), (1, &HeaderValue::from_static("bytes=100000-")));
+    assert_eq!((std::fs::read(&path).unwrap(), names()), (data().to_vec(), 1));
+}
+
+#[tokio::test]
+async fn a_part_of_what_was_replaced_since_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x");
+    let (broken, ..) = fetch_to(&path, &[Answers::BreaksAfter(100_000), Answers::Gone]).await;
+    assert_eq!(broken.unwrap_err().exit, Exit::Unavailable);
+    let (fetched, _, asked) = fetch_to(&path, &[Answers::Whole]).await;
+    fetched.unwrap();
+    assert!(asked[0].contains_key("if-range"));
+    assert_eq!(std::fs::read(&path).unwrap(), data());
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
-use bytes::Bytes;
 use http::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -21,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[async_trait]
 pub(crate) trait Transport: Send + Sync {
     /// The answer's status and headers, its body still to come.
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError>;
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError>;
 }
 
 /// A request got no answer.
@@ -72,8 +71,7 @@ impl Remote {
 
 #[async_trait]
 impl Transport for Remote {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let request = request.map(Body::from);
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let answer = match request.uri().scheme_str() {
             Some("https") => self.encrypted().await?.request(request).await,
             _ => self.plain.request(request).await,
@@ -92,8 +90,7 @@ pub(crate) struct InProcess(pub(crate) Router);
 
 #[async_trait]
 impl Transport for InProcess {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let mut request = request.map(Body::from);
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         // A public address may have a path of its own before the API's.
         let path = path.find("/v1/").map_or(path, |at| &path[at..]);

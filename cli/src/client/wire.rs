@@ -1,5 +1,7 @@
 //! What the command reads of a server's answers. Unknown members and states are let through: the server may be newer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ fn cleaned(value: &Value) -> Value {
 pub(crate) struct Job {
     pub(crate) job_id: String,
     pub(crate) link: String,
+    #[serde(default)]
+    pub(crate) kind: String,
     pub(crate) name: Option<String>,
     pub(crate) dataset: Option<String>,
     pub(crate) state: String,
@@ -64,6 +68,56 @@ pub(crate) struct Progress {
     pub(crate) bytes_written: u64,
     pub(crate) percent: f64,
     pub(crate) queue_position: Option<u64>,
+    #[serde(default)]
+    pub(crate) counts: Option<Counts>,
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Counts {
+    pub(crate) rows: Option<u64>,
+    pub(crate) matched: Option<u64>,
+    pub(crate) unmatched: Option<u64>,
+    pub(crate) ambiguous: Option<u64>,
+    pub(crate) malformed: Option<u64>,
+    pub(crate) pending: Option<u64>,
+    pub(crate) succeeded: Option<u64>,
+    pub(crate) failed: Option<u64>,
+    pub(crate) unknown: Option<u64>,
+}
+
+/// A part of a job's input, with a result of its own.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Batch {
+    pub(crate) batch_id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) state: String,
+    pub(crate) files: Vec<BatchFile>,
+    pub(crate) counts: Option<Counts>,
+    pub(crate) download_link: Option<String>,
+    pub(crate) error: Option<Problem>,
+}
+
+/// A file of a batch.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BatchFile {
+    pub(crate) upload: Option<Upload>,
+}
+
+/// Where a file is uploaded.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Upload {
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// A part of a job's batches.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BatchList {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// What a job delivered.
@@ -71,7 +125,8 @@ pub(crate) struct Progress {
 pub(crate) struct Summary {
     pub(crate) records: u64,
     pub(crate) bytes: u64,
-    pub(crate) sha256: String,
+    /// None of a job with batches, whose files have one each.
+    pub(crate) sha256: Option<String>,
     pub(crate) truncated: Option<Truncation>,
 }
 
@@ -120,6 +175,8 @@ pub(crate) struct Manifest {
 pub(crate) struct File {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
+    #[serde(default)]
+    pub(crate) batch_id: Option<String>,
 }
 
 /// A link to a result.

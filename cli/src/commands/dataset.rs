@@ -1,15 +1,24 @@
 //! `dataset`: what can be asked for.
 
-use clap::Subcommand;
+use std::io::{self, Seek};
+
+use clap::{Args, Subcommand};
 use indicatif::HumanCount;
+use serde_json::{Map, Value, json};
 
 use super::{Session, Work};
 use crate::{
     args::Global,
-    client::wire,
-    failure::Failure,
+    client::{Client, job_failed, wire},
+    failure::{Exit, Failure},
     output::{clean, print, print_json, table},
+    progress::Reporter,
+    request::Submission,
+    target::Target,
 };
+
+/// The most characters of a cell in a table: what is longer is for a file.
+const CELL: usize = 40;
 
 /// Show data sets.
 #[derive(Subcommand)]
@@ -21,10 +30,29 @@ pub(crate) enum DatasetCommand {
         /// Its name
         name: String,
     },
+    /// Show its first records as a table
+    Preview(PreviewArgs),
+}
+
+/// Show the first records.
+#[derive(Args)]
+pub(crate) struct PreviewArgs {
+    /// The data set's name
+    name: String,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value = "10")]
+    records: u64,
+    /// The columns, in order: carrier,flight,dep_delay
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    fields: Vec<String>,
+    /// A view of the data set, instead of --fields
+    #[arg(long)]
+    view: Option<String>,
 }
 
 pub(crate) async fn run(global: &Global, command: DatasetCommand) -> Result<(), Failure> {
-    let session = Session::open(global, Work::No).await?;
+    let work = if matches!(command, DatasetCommand::Preview(_)) { Work::Here } else { Work::No };
+    let session = Session::open(global, work).await?;
     let text = match command {
         DatasetCommand::List => {
             session.client.datasets().await.map(|found| (summary(&found.read.datasets), found.json))
@@ -32,10 +60,56 @@ pub(crate) async fn run(global: &Global, command: DatasetCommand) -> Result<(), 
         DatasetCommand::Show { name } => {
             session.client.dataset(&name).await.map(|found| (details(&found.read), found.json))
         }
+        DatasetCommand::Preview(args) => preview(&session.client, &args, global.json).await,
     };
     session.close().await;
     let (text, json) = text?;
     if global.json { print_json(&json) } else { print(&text) }
+}
+
+/// The first records: as a table, or as the array that the API delivers. They come by a job like any other.
+async fn preview(client: &Client, args: &PreviewArgs, as_json: bool) -> Result<(String, Value), Failure> {
+    let format = if as_json { "json" } else { "csv" };
+    let mut members = Map::new();
+    members.insert("dataset".into(), json!(args.name));
+    members.insert("limit".into(), json!(args.records));
+    members.insert("format".into(), json!(format));
+    if !args.fields.is_empty() {
+        members.insert("fields".into(), json!(args.fields));
+    }
+    if let Some(view) = &args.view {
+        members.insert("view".into(), json!(view));
+    }
+    let job = client.submit(&Submission { members, params: Vec::new() }).await?;
+    let job = client.follow(&job.read.job_id, None, &mut Reporter::Silent).await?;
+    if job.read.state != "completed" {
+        return Err(job_failed(&job));
+    }
+    let mut spool = Target::spool()?;
+    client.fetch(&job.read.job_id, &mut spool, &mut Reporter::Silent).await?;
+    let unreadable = |error: &(dyn std::error::Error + 'static)| {
+        Failure::caused(Exit::Failed, "cannot read the records", error)
+    };
+    let file = spool.file();
+    file.rewind().map_err(|error| unreadable(&error))?;
+    if as_json {
+        let json = serde_json::from_reader(io::BufReader::new(file)).map_err(|error| unreadable(&error))?;
+        return Ok((String::new(), json));
+    }
+    let mut rows = Vec::new();
+    for row in csv::ReaderBuilder::new().has_headers(false).from_reader(file).records() {
+        let row = row.map_err(|error| unreadable(&error))?;
+        rows.push(row.iter().map(cut).collect());
+    }
+    Ok((table(&rows), Value::Null))
+}
+
+/// A value, as far as it fits into a cell.
+fn cut(value: &str) -> String {
+    match value.char_indices().nth(CELL) {
+        Some(_) => value.chars().take(CELL - 1).chain(['…']).collect(),
+        None => value.to_owned(),
+    }
 }
 
 fn records(dataset: &wire::Dataset) -> String {

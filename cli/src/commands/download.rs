@@ -67,7 +67,8 @@ async fn collect(
         Some(target) => target,
         None => Target::unnamed(&file_name(&job.read))?,
     };
-    let fetched = client.fetch(&job.read.job_id, target.file(), reporter).await?;
+    let fetched = client.fetch(&job.read.job_id, &mut target, reporter).await;
+    let fetched = fetched.inspect_err(|failure| target.keep_after(failure))?;
     Ok((job, fetched, target))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{clean, note, note_json, print_json},
     progress::Reporter,
-    request::QueryArgs,
+    request::{QueryArgs, Submission},
     signals::Signals,
     target::Target,
 };
@@ -39,29 +39,30 @@ pub(crate) struct GetArgs {
 
 pub(crate) async fn run(global: &Global, args: GetArgs) -> Result<(), Failure> {
     let began = Instant::now();
+    let submission = args.query.submission(args.output.as_deref())?;
     let mut target = match &args.output {
         Some(path) => Target::named(path)?,
-        None => Target::unnamed(&args.query.file_name())?,
+        None => Target::unnamed(&submission.file_name())?,
     };
     let session = Session::open(global, Work::Here).await?;
     let mut reporter = Reporter::new(args.quiet);
-    let collected = collect(&session.client, &args, &mut target, &mut reporter).await;
+    let collected = collect(&session.client, &submission, &args, &mut target, &mut reporter).await;
     reporter.finish();
     session.close().await;
-    let (job, fetched) = collected?;
+    let (job, fetched) = collected.inspect_err(|failure| target.keep_after(failure))?;
     finish(global, &job, &fetched, target, args.quiet, began.elapsed())
 }
 
 /// Submits, follows and fetches. An interrupt cancels the job.
 async fn collect(
     client: &Client,
+    submission: &Submission,
     args: &GetArgs,
     target: &mut Target,
     reporter: &mut Reporter,
 ) -> Result<(Answer<wire::Job>, Fetched), Failure> {
     let mut signals = Signals::listen()?;
-    let submission = args.query.submission(args.output.as_deref());
-    let job = client.submit(&submission).await?;
+    let job = client.submit(submission).await?;
     let id = job.read.job_id.clone();
     reporter.say(&format!("job {id} {}", job.read.state));
     let whole = async {
@@ -69,7 +70,7 @@ async fn collect(
         if job.read.state != "completed" {
             return Err(job_failed(&job));
         }
-        let fetched = client.fetch(&id, target.file(), reporter).await?;
+        let fetched = client.fetch(&id, target, reporter).await?;
         Ok((job, fetched))
     };
     tokio::select! {
@@ -85,7 +86,9 @@ async fn give_up(client: &Client, id: &str, mut signals: Signals) -> Failure {
         cancelled = client.cancel(id) => match cancelled {
             Ok(_) => failure,
             // It had ended by itself.
-            Err(error) if error.exit == Exit::Failed => Failure::new(Exit::Interrupted, "interrupted"),
+            Err(error) if error.exit == Exit::Failed => {
+                Failure::new(Exit::Interrupted, "interrupted").advice(format!("collect it: willcall download {id}"))
+            }
             Err(_) => Failure::new(Exit::Interrupted, format!("interrupted: job {id} could not be cancelled and goes on")),
         },
         () = signals.next() => Failure::new(Exit::Interrupted, format!("interrupted: job {id} may go on")),

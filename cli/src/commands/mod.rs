@@ -1,13 +1,18 @@
 //! The commands, one file each.
 
 pub(crate) mod account;
+pub(crate) mod append;
+pub(crate) mod call;
 pub(crate) mod cancel;
 pub(crate) mod catalog;
+pub(crate) mod completions;
 pub(crate) mod dataset;
 pub(crate) mod delete;
 pub(crate) mod download;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod man;
+mod rows;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod submit;
@@ -32,6 +37,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
     match command {
         Command::Serve(args) => serve::run(global, args).await,
         Command::Get(args) => get::run(global, args).await,
+        Command::Append(args) => append::run(global, args).await,
+        Command::Call(args) => call::run(global, args).await,
         Command::Submit(args) => submit::run(global, args).await,
         Command::Status(args) => status::run(global, args).await,
         Command::List(args) => list::run(global, args).await,
@@ -43,6 +50,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Webhook(args) => webhook::run(global, args).await,
         Command::Account(args) => account::run(global, args).await,
         Command::Catalog(command) => catalog::run(global, command).await,
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn describe(job: &wire::Job) -> String {
     ];
     if let Some(result) = &job.result {
         lines.push(("bytes", format!("{} ({})", HumanCount(result.bytes), DecimalBytes(result.bytes))));
-        lines.push(("SHA-256", result.sha256.clone()));
+        lines.extend(result.sha256.clone().map(|sha256| ("SHA-256", sha256)));
         if let Some(cut) = &result.truncated {
             lines.push(("truncated", format!("{} at {} records", clean(&cut.reason), HumanCount(cut.limit))));
         }

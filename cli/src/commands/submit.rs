@@ -18,8 +18,9 @@ pub(crate) struct SubmitArgs {
 }
 
 pub(crate) async fn run(global: &Global, args: SubmitArgs) -> Result<(), Failure> {
+    let submission = args.query.submission(None)?;
     let session = Session::open(global, Work::No).await?;
-    let job = session.client.submit(&args.query.submission(None)).await;
+    let job = session.client.submit(&submission).await;
     let is_local = session.is_local();
     session.close().await;
     let job = job?;
