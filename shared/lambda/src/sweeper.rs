@@ -1,9 +1,12 @@
 //! The sweeper's two kinds of events: its schedule, and batches of the jobs queue's dead letters.
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use willcall_core::usecases::{App, dead_letter::dead_letter, sweep::sweep_until, webhooks::sweep_notices};
+use willcall_core::{
+    JobRef,
+    usecases::{App, dead_letter::dead_letter, sweep::sweep_until, webhooks::sweep_notices},
+};
 
 use crate::{
     Error,
@@ -43,7 +46,7 @@ impl Sweeper {
     }
 
     async fn letters(&self, letters: SqsEvent) -> SqsBatchResponse {
-        each(letters, async |job, message| match dead_letter(&self.app, &job).await {
+        each(&self.app, letters, async |job: JobRef, message: &SqsMessage| match dead_letter(&self.app, &job).await {
             Ok(became) => {
                 let received = message.attributes.get("ApproximateReceiveCount");
                 tracing::info!(job.id = %job.job, ?became, received, "dealt with dead letter");
@@ -67,7 +70,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        batch::tests::{batch, body},
+        batch::tests::{arrival, batch, body},
         worker::tests::World,
     };
 
@@ -97,6 +100,16 @@ mod tests {
         assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "m1"}]}));
         assert_eq!(world.job(&job).await.state, JobState::Failed);
         assert!(world.queue.messages().is_empty(), "no sweep on the way");
+    }
+
+    #[tokio::test]
+    async fn files_that_a_dead_letter_tells_of_have_arrived_all_the_same() {
+        let world = World::new([]);
+        let upload = world.upload().await;
+        let letters = serde_json::to_value(batch([arrival(&upload.to_string()).as_str()])).unwrap();
+        let answer = Sweeper::new(world.app.clone()).handle(event(letters)).await.unwrap();
+        assert_eq!(answer, json!({"batchItemFailures": []}));
+        assert_eq!(world.queue.messages().len(), 1, "the batch is queued");
     }
 
     #[tokio::test]
