@@ -121,6 +121,10 @@ impl BlobStore for Shared {
     async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError> {
         Ok(SignedLink { url: format!("{}/{key}", sign.base_url), expires: sign.now.plus(sign.lifetime) })
     }
+
+    async fn sign_put(&self, key: &BlobKey, _: &SignPut) -> Result<SignedUpload, BlobError> {
+        Err(BlobError::Missing(key.to_string()))
+    }
 }
 
 struct Writer {
@@ -239,13 +243,13 @@ impl Ran {
     /// All pages as documents of their own, read as a server reads them.
     pub fn pages(&self) -> Vec<String> {
         let (index, file) = (self.index(), self.bytes());
-        let Work::Query(work) = &*self.task.work;
+        let columns: Vec<String> = self.delivered.schema.iter().map(|column| column.name.clone()).collect();
         let mut pages = Vec::new();
         for page in 0..self.delivered.pages.unwrap() {
             let entry = index_range(page);
             let range = page_range(&index[entry.start as usize..entry.end as usize]).unwrap();
             let stored = &file[range.start as usize..range.end as usize];
-            let document = page_document(&work.output, &work.fields, stored).unwrap();
+            let document = page_document(self.task.work.output(), &columns, stored).unwrap();
             pages.push(String::from_utf8(document).unwrap());
         }
         assert_eq!(index.len() as u64, 16 * self.delivered.pages.unwrap());
@@ -269,11 +273,14 @@ pub fn engine(threads: usize) -> Engine {
 }
 
 pub fn task(dataset: Dataset, work: QueryWork, blobs: &Arc<MemoryBlobs>) -> Task {
+    let job = JobRef { account: "acme".parse().unwrap(), job: JobId::generate() };
     Task {
-        job: JobRef { account: "acme".parse().unwrap(), job: JobId::generate() },
+        job: job.clone(),
         attempt: 1,
         work: Arc::new(Work::Query(Box::new(work))),
-        dataset: Arc::new(dataset),
+        subject: Subject::Dataset(Arc::new(dataset)),
+        snapshot: job,
+        input: Input::Work,
         max_bytes: None,
         blobs: Arc::new(Shared(Arc::clone(blobs))),
         control: Arc::new(Control::default()),
