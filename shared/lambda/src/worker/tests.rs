@@ -52,6 +52,7 @@ fn catalog() -> Catalog {
         datasets: BTreeMap::from([("flights".into(), Arc::new(flights))]),
         default_plan: plan.name.clone(),
         plans: BTreeMap::from([(plan.name.clone(), plan)]),
+        upstreams: BTreeMap::new(),
     }
 }
 
