@@ -4,16 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use futures::future::join_all;
-use willcall_aws::{DUE_AT, DynamoWebhookStore, SORT_KEY, TTL};
-use willcall_conformance::samples::{START, account, batch_at, claim, complete, container_at, uploaded};
+use willcall_aws::{DUE_AT, SORT_KEY, TTL};
+use willcall_conformance::samples::{START, account, batch_at, claim, container_at, uploaded};
 use willcall_core::{
     idempotency::{NewKey, RequestHash},
     job::{BatchCounts, Job, JobState, Refused, Transition},
-    ports::{
-        AddBatchError, BatchAdded, JobFilter, JobStore, NewBatch, StoreError, TransitionError, WebhookStore,
-    },
-    webhook::{EventKind, EventRef, Method, NotifyAddress},
+    ports::{AddBatchError, BatchAdded, JobFilter, JobStore, NewBatch, StoreError, TransitionError},
 };
 
 use crate::{
@@ -163,49 +159,6 @@ async fn what_leaves_a_batch_where_it_is_asks_nothing_of_its_container() {
     store.transition(&batch.reference(), &renew, START).await.unwrap();
     assert_eq!((network.count("GetItem"), network.count(WRITE)), (reads + 1, writes));
     assert_eq!(store.get(&container.reference()).await.unwrap().unwrap(), before);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thirty_batches_that_change_at_once_are_all_counted() {
-    let (_, place, store, container) = faulty().await;
-    let batches: Vec<Job> = (0..30).map(|_| batch_at(&container, START)).collect();
-    let adds = batches.iter().map(|batch| {
-        let (store, new) = (place.jobs(), new(batch));
-        tokio::spawn(async move { store.add_batch(&new).await.map(drop) })
-    });
-    for added in join_all(adds).await {
-        added.unwrap().unwrap();
-    }
-    assert_eq!(counts(&store, &container).await.waiting_for_upload, 30);
-    let changes = batches.iter().enumerate().map(|(n, batch)| {
-        let (store, batch) = (place.jobs(), batch.reference());
-        let change = if n % 3 == 0 { Transition::Cancel } else { uploaded(START) };
-        tokio::spawn(async move { store.transition(&batch, &change, START).await.map(drop) })
-    });
-    for changed in join_all(changes).await {
-        changed.unwrap().unwrap();
-    }
-    let counts = counts(&store, &container).await;
-    assert_eq!((counts.waiting_for_upload, counts.queued, counts.cancelled), (0, 20, 10));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_event_of_a_batch_is_written_with_it_and_counted_by_its_container() {
-    let (_, place, store, mut container) = faulty().await;
-    store.delete(&container.reference()).await.unwrap();
-    container.notify = vec![NotifyAddress { url: "https://example.com/".into(), method: Method::Post }];
-    store.insert(&container, 10).await.unwrap();
-    let batch = batch_at(&container, START);
-    store.add_batch(&new(&batch)).await.unwrap();
-    for change in [uploaded(START), claim(), complete(1)] {
-        store.transition(&batch.reference(), &change, START).await.unwrap();
-    }
-    assert_eq!(store.get(&container.reference()).await.unwrap().unwrap().events, 1);
-    let webhooks = DynamoWebhookStore::new(&place.clients, &place.name);
-    let event = EventRef { job: container.reference(), sequence: 1 };
-    assert_eq!(webhooks.event(&event).await.unwrap().unwrap().kind, EventKind::BatchCompleted);
-    let consumed = store.consumed(&account("acme"), START).await.unwrap();
-    assert_eq!((consumed.records, consumed.bytes), (10, 100));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
