@@ -187,6 +187,7 @@ impl Local {
                 arn: self.names.get(&spec.queue, "Arn").unwrap_or_default().to_owned(),
                 region: region.to_owned(),
                 visibility,
+                faults: self.faults.clone(),
                 spec: spec.clone(),
             }));
         }

@@ -147,7 +147,7 @@ fn error(service: Service, code: &str, request: &[u8]) -> (&'static str, String)
             }
             ("application/x-amz-json-1.0", body.to_string())
         }
-        Service::Sqs | Service::Other => {
+        Service::Sqs | Service::Events | Service::Other => {
             ("application/x-amz-json-1.0", typed("com.amazonaws.sqs").to_string())
         }
     }

@@ -47,12 +47,12 @@ pub(super) async fn add(table: &Table, new: &NewBatch) -> Result<BatchAdded, Add
         let lost = match try_once(table, new, &container, &write).await {
             Ok(Tried::Added(container)) => return Ok(BatchAdded::Added(container)),
             Ok(Tried::Lost(places)) if places.contains(&BATCH) => {
-                // Its answer was lost, and the SDK tried again.
-                let found = read(table, &container.account, new.batch.id).await?;
-                return match found.filter(|found| found.write == write) {
-                    Some(_) => as_it_is(table, &container).await,
-                    None => Err(AddBatchError::Exists),
-                };
+                match read(table, &container.account, new.batch.id).await? {
+                    // Its answer was lost, and the SDK tried again.
+                    Some(found) if found.write == write => return as_it_is(table, &container).await,
+                    Some(_) => return Err(AddBatchError::Exists),
+                    None => places,
+                }
             }
             Ok(Tried::Lost(places)) => places,
             Err(AddBatchError::Store(error)) => return Err(error.into()),

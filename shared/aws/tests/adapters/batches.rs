@@ -1,12 +1,13 @@
 //! What DynamoDB adds to the contract of batches: items that lead to them, lost answers, and many at once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use willcall_aws::{DUE_AT, SORT_KEY, TTL};
 use willcall_conformance::samples::{START, account, batch_at, claim, container_at, uploaded};
 use willcall_core::{
+    JobId,
     idempotency::{NewKey, RequestHash},
     job::{BatchCounts, Job, JobState, Refused, Transition},
     ports::{AddBatchError, BatchAdded, JobFilter, JobStore, NewBatch, StoreError, TransitionError},
@@ -14,6 +15,7 @@ use willcall_core::{
 
 use crate::{
     faulty::{Fault, Faulty},
+    jobs::Item,
     place::Place,
 };
 
@@ -21,7 +23,7 @@ const WRITE: &str = "TransactWriteItems";
 
 impl Place {
     /// The items that lead from a container to its batches.
-    async fn entries(&self, container: &Job) -> Vec<HashMap<String, AttributeValue>> {
+    async fn entries(&self, container: &Job) -> Vec<Item> {
         let query = self.raw_dynamodb.query().table_name(&self.name);
         let s = |text: String| AttributeValue::S(text);
         query
@@ -76,12 +78,25 @@ async fn an_item_leads_to_each_batch_and_goes_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_batches_than_one_call_reads_come_in_their_order() {
-    let (network, _, store, container) = faulty().await;
-    let mut ids = Vec::new();
-    for _ in 0..130 {
-        let batch = batch_at(&container, START);
-        ids.push(batch.id);
-        store.add_batch(&new(&batch)).await.unwrap();
+    let (network, place, store, container) = faulty().await;
+    let first = batch_at(&container, START);
+    store.add_batch(&new(&first)).await.unwrap();
+    let (record, entry) = (place.job_item(&first).await, place.entries(&container).await.pop().unwrap());
+    let mut ids = vec![first.id];
+    ids.extend((1..130).map(|_| JobId::generate()));
+    let puts = ids[1..].iter().flat_map(|id| {
+        let named = |item: &Item, before: &str, body: Option<String>| {
+            let mut item = item.clone();
+            item.insert(SORT_KEY.into(), AttributeValue::S(format!("{before}{id}")));
+            item.extend(body.map(|body| ("body".to_owned(), AttributeValue::S(body))));
+            item
+        };
+        let body = serde_json::to_string(&Job { id: *id, ..first.clone() }).unwrap();
+        let under = format!("BATCH#{}#", container.id);
+        [named(&record, "JOB#", Some(body)), named(&entry, &under, None)]
+    });
+    for put in puts {
+        place.put_item(put).await;
     }
     let page = store.batches(&container.reference(), None, 120).await.unwrap();
     assert_eq!(page.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), ids[..120]);
