@@ -6,6 +6,7 @@ mod accounts;
 mod aws_limits;
 mod aws_services;
 mod aws_workers;
+mod batches;
 mod damage;
 mod jobs;
 mod one_box;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
             results::scenarios(),
             requests::scenarios(),
             submissions::scenarios(),
+            batches::scenarios(),
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),

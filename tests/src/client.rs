@@ -145,7 +145,9 @@ impl Client {
                 Ok(answer) => {
                     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
                     let job = answer.json()?;
-                    if !["accepted", "processing"].contains(&job["state"].as_str().unwrap_or_default()) {
+                    if !["open", "accepted", "processing"]
+                        .contains(&job["state"].as_str().unwrap_or_default())
+                    {
                         return Ok(job);
                     }
                 }

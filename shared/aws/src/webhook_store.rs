@@ -6,7 +6,8 @@ use futures::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    ports::{Notice, StoreError, WebhookStore},
+    idempotency::{KeyHash, KeyRecord},
+    ports::{Notice, SavedOnce, StoreError, WebhookStore},
     webhook::{Delivery, DeliveryId, DeliveryRef, Event, EventRef, LOG_KEPT, Subscriptions, WEBHOOK_SCHEMA},
 };
 
@@ -18,6 +19,7 @@ use crate::{
         SORT_KEY, TTL, Table, Unreadable, Write, key, number, refuse_newer, text,
     },
     failure::CallFailed,
+    job_store::{key_item, read_key, unknown_at},
 };
 
 const ACCOUNT: &str = "ACCOUNT#";
@@ -154,9 +156,33 @@ impl WebhookStore for DynamoWebhookStore {
 
     async fn save_subscriptions(&self, subscriptions: &Subscriptions) -> Result<bool, StoreError> {
         let key = subscriptions_key(&subscriptions.account);
-        let mut item = record(key.clone(), subscriptions.schema, subscriptions.version, subscriptions)?;
-        item.insert(LISTENING.to_owned(), n(u32::from(subscriptions.is_listening())));
-        self.save(key, item, subscriptions.version).await
+        self.save(key, subscriptions_item(subscriptions)?, subscriptions.version).await
+    }
+
+    async fn save_subscriptions_once(
+        &self,
+        subscriptions: &Subscriptions,
+        key: &KeyHash,
+        record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<SavedOnce, StoreError> {
+        let account = &subscriptions.account;
+        let mut item = subscriptions_item(subscriptions)?;
+        let write = name(&mut item)?;
+        let known =
+            key_item(account, key, record, &write).map_err(|error| StoreError::Corrupt(Box::new(error)))?;
+        let writes =
+            vec![Write::Put(item, follows(subscriptions.version)), Write::Put(known, unknown_at(now))];
+        if self.put(subscriptions_key(account), &write, writes).await?.is_none() {
+            return Ok(SavedOnce::Saved);
+        }
+        let found = read_key(&self.table, account, key).await?;
+        Ok(match found.filter(|found| found.record.is_live(now)) {
+            // The answer was lost, and the next version has been kept since.
+            Some(found) if found.write == write => SavedOnce::Saved,
+            Some(found) => SavedOnce::Known(found.record),
+            None => SavedOnce::Overtaken,
+        })
     }
 
     async fn event(&self, event: &EventRef) -> Result<Option<Event>, StoreError> {
@@ -257,6 +283,13 @@ fn record(mut key: Item, schema: u32, version: u64, record: &impl Serialize) -> 
     key.insert(VERSION.to_owned(), n(version));
     key.insert(BODY.to_owned(), AttributeValue::S(body));
     Ok(key)
+}
+
+fn subscriptions_item(subscriptions: &Subscriptions) -> Result<Item, StoreError> {
+    let key = subscriptions_key(&subscriptions.account);
+    let mut item = record(key, subscriptions.schema, subscriptions.version, subscriptions)?;
+    item.insert(LISTENING.to_owned(), n(u32::from(subscriptions.is_listening())));
+    Ok(item)
 }
 
 fn event_item(event: &Event) -> Result<Item, StoreError> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{JobId, Timestamp};
+use crate::{AccountId, JobId, Timestamp, webhook::EndpointId};
 
 /// How long a key is known after it was used with success.
 pub const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -82,12 +82,25 @@ pub struct KeyRecord {
     pub request: RequestHash,
     /// The status that it was answered with, as HTTP numbers them.
     pub status: u16,
-    /// The job that it led to.
-    pub job: JobId,
-    /// Whether that job was there before.
+    /// What it led to.
+    #[serde(flatten)]
+    pub made: Made,
+    /// Whether that was there before.
     pub reused: bool,
     /// From when on the key can be used for something else.
     pub expires: Timestamp,
+}
+
+/// What a request that has a key leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Made {
+    /// A job, or a batch, which is one.
+    Job(JobId),
+    /// An endpoint, or a new secret of it.
+    Webhook(EndpointId),
+    /// A new default secret of the account.
+    DefaultSecret(AccountId),
 }
 
 impl KeyRecord {
@@ -109,12 +122,12 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// What is kept once the request has led to `job` at `now`.
-    pub fn record(&self, job: JobId, reused: bool, now: Timestamp) -> KeyRecord {
+    /// What is kept once the request has led to what it asks for at `now`.
+    pub fn record(&self, made: Made, reused: bool, now: Timestamp) -> KeyRecord {
         KeyRecord {
             request: self.request.clone(),
             status: self.status,
-            job,
+            made,
             reused,
             expires: now.plus(KEY_KEPT),
         }
@@ -160,8 +173,26 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let request = RequestHash::of("/", &()).unwrap();
         let key = NewKey { key: "k".parse::<IdempotencyKey>().unwrap().hash(), request, status: 202 };
-        let record = key.record(JobId::generate(), false, now);
+        let record = key.record(Made::Job(JobId::generate()), false, now);
         assert!(record.is_live(now.plus(KEY_KEPT).minus(Duration::from_millis(1))));
         assert!(!record.is_live(now.plus(KEY_KEPT)));
+    }
+
+    #[test]
+    fn a_record_says_what_was_made_under_a_name_of_its_own() {
+        let (job, endpoint) = (JobId::generate(), EndpointId::generate());
+        for (made, member) in [
+            (Made::Job(job), json!({ "job": job })),
+            (Made::Webhook(endpoint), json!({ "webhook": endpoint })),
+            (Made::DefaultSecret("acme".parse().unwrap()), json!({ "default_secret": "acme" })),
+        ] {
+            let request = RequestHash::of("/", &()).unwrap();
+            let key = NewKey { key: "k".parse::<IdempotencyKey>().unwrap().hash(), request, status: 201 };
+            let record = key.record(made, false, Timestamp::from_millis(0));
+            let written = serde_json::to_value(&record).unwrap();
+            let (name, value) = member.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(written.get(name), Some(value), "{written}");
+            assert_eq!(serde_json::from_value::<KeyRecord>(written).unwrap(), record);
+        }
     }
 }

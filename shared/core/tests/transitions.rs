@@ -236,7 +236,7 @@ fn an_ended_jobs_record_is_kept_after_its_result() {
 
 #[test]
 fn amending_changes_only_what_is_given() {
-    let amend = |name, labels, expires| Transition::Amend { name, labels, expires };
+    let amend = |name, labels, expires| Transition::Amend { name, labels, expires, version: None };
     let done = ended(JobState::Completed);
     let named = done.apply(&amend(Some(Some("x".into())), None, None), at(3)).unwrap();
     assert_eq!((named.name.as_deref(), named.expires), (Some("x"), done.expires));

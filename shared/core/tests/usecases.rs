@@ -26,6 +26,8 @@ use willcall_core::{
     },
 };
 
+#[path = "usecases/conditions.rs"]
+mod conditions;
 #[path = "usecases/submissions.rs"]
 mod submissions;
 

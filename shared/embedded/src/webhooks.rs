@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use willcall_core::{
     AccountId, JobRef, Timestamp,
-    ports::{Notice, StoreError, WebhookStore},
+    idempotency::{KeyHash, KeyRecord},
+    ports::{Notice, SavedOnce, StoreError, WebhookStore},
     webhook::{Delivery, DeliveryId, DeliveryRef, Event, EventRef, Subscriptions, WEBHOOK_SCHEMA},
 };
 
 use crate::{
     database::{Database, Durability, Failed, Never},
-    job_store::reference,
+    job_store::{read_key, reference, write_key},
 };
 
 /// The webhooks of one box.
@@ -46,6 +47,27 @@ pub(crate) fn is_listening(connection: &Connection, account: &AccountId) -> rusq
         .query_row(params![account.as_str()], |row| row.get(0))
         .optional()?;
     Ok(found.unwrap_or(false))
+}
+
+/// Writes what an account has in place of the version before; `false` where that is not the one which is there.
+fn put_subscriptions<E>(connection: &Connection, new: &Subscriptions) -> Result<bool, Failed<E>> {
+    let body = serde_json::to_vec(new)?;
+    let (account, listening) = (new.account.as_str(), new.is_listening());
+    let written = match new.version {
+        1 => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO webhook_subscriptions (account, version, schema, listening, body)
+                    VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![account, 1, new.schema, listening, body])?,
+        version => connection
+            .prepare_cached(
+                "UPDATE webhook_subscriptions SET version = ?2, schema = ?3, listening = ?4, body = ?5
+                    WHERE account = ?1 AND version = ?2 - 1",
+            )?
+            .execute(params![account, number(version), new.schema, listening, body])?,
+    };
+    Ok(written > 0)
 }
 
 /// Writes the event in place of the version before; `false` where that is not the one which is there.
@@ -130,24 +152,29 @@ impl WebhookStore for SqliteWebhookStore {
 
     async fn save_subscriptions(&self, subscriptions: &Subscriptions) -> Result<bool, StoreError> {
         let new = subscriptions.clone();
+        let saved = self
+            .database
+            .write(Durability::Machine, move |connection| put_subscriptions::<Never>(connection, &new));
+        saved.await.map_err(Failed::store)
+    }
+
+    async fn save_subscriptions_once(
+        &self,
+        subscriptions: &Subscriptions,
+        key: &KeyHash,
+        record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<SavedOnce, StoreError> {
+        let (new, key, record) = (subscriptions.clone(), key.clone(), record.clone());
         let saved = self.database.write(Durability::Machine, move |connection| {
-            let body = serde_json::to_vec(&new)?;
-            let (account, listening) = (new.account.as_str(), new.is_listening());
-            let written = match new.version {
-                1 => connection
-                    .prepare_cached(
-                        "INSERT OR IGNORE INTO webhook_subscriptions (account, version, schema, listening, body)
-                            VALUES (?1, ?2, ?3, ?4, ?5)",
-                    )?
-                    .execute(params![account, 1, new.schema, listening, body])?,
-                version => connection
-                    .prepare_cached(
-                        "UPDATE webhook_subscriptions SET version = ?2, schema = ?3, listening = ?4, body = ?5
-                            WHERE account = ?1 AND version = ?2 - 1",
-                    )?
-                    .execute(params![account, number(version), new.schema, listening, body])?,
-            };
-            Ok(written > 0)
+            if let Some(known) = read_key(connection, &new.account, &key, now)? {
+                return Ok(SavedOnce::Known(known));
+            }
+            if !put_subscriptions(connection, &new)? {
+                return Ok(SavedOnce::Overtaken);
+            }
+            write_key(connection, &new.account, &key, &record, now)?;
+            Ok(SavedOnce::Saved)
         });
         saved.await.map_err(Failed::<Never>::store)
     }

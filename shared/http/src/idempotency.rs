@@ -27,7 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
-/// A request that no key can keep from being done twice: whoever sends one counts on what it promises.
+/// A request that makes nothing, and that no key can keep from being done twice: whoever sends one counts on what it promises.
 pub(crate) struct WithoutKey;
 
 impl<S: Send + Sync> FromRequestParts<S> for WithoutKey {
@@ -36,7 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WithoutKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         if parts.headers.contains_key(IDEMPOTENCY_KEY) {
             let detail =
-                "is for requests that make jobs: leave it out, and look what there is before you repeat";
+                "is for requests that make something: leave it out, and look what there is before you repeat";
             return Err(Failure::at(PLACE, detail));
         }
         Ok(Self)
@@ -74,6 +74,11 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Says that what is answered was made before, by the key of the request.
+pub(crate) fn replayed(response: &mut Response) {
+    set(response, IDEMPOTENT_REPLAYED, "true");
+}
+
 /// Tells of a submission what its answer alone does not: that it was made before, and how far limits are used up.
 pub(crate) fn tell(response: &mut Response, receipt: &Receipt) {
     if receipt.replayed {
@@ -82,11 +87,6 @@ pub(crate) fn tell(response: &mut Response, receipt: &Receipt) {
     if let Some(rate) = &receipt.rate {
         rate_limit::tell(response.headers_mut(), rate);
     }
-}
-
-/// Tells that the request was done before.
-pub(crate) fn replayed(response: &mut Response) {
-    set(response, IDEMPOTENT_REPLAYED, "true");
 }
 
 #[cfg(test)]

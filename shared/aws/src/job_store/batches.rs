@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use willcall_core::{
     JobId, JobRef,
+    idempotency::Made,
     job::{Job, Transition},
     ports::{AddBatchError, BatchAdded, JobPage, NewBatch, StoreError},
 };
@@ -94,7 +95,8 @@ async fn try_once(
         Write::Put(batch_item(container.job, batch), If::Always),
     ];
     if let Some(key) = &new.key {
-        let item = beside::key_item(&batch.account, key, batch.id, false, now, write).map_err(unwritable)?;
+        let record = key.record(Made::Job(batch.id), false, now);
+        let item = beside::key_item(&batch.account, &key.key, &record, write).map_err(unwritable)?;
         writes.push(Write::Put(item, beside::unknown_at(now)));
     }
     Ok(match table.write(writes).await.map_err(unavailable)? {

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use willcall_core::{
-    AccountId, JobId, Timestamp,
-    idempotency::{KeyHash, KeyRecord, NewKey},
+    AccountId, Timestamp,
+    idempotency::{KeyHash, KeyRecord},
     job::{Identity, Job, ResultSummary},
     ports::{Consumed, StoreError},
 };
@@ -34,42 +34,39 @@ const DAY: i64 = 86_400;
 
 /// A key's item.
 #[derive(Debug)]
-pub(super) struct StoredKey {
-    pub(super) record: KeyRecord,
+pub(crate) struct StoredKey {
+    pub(crate) record: KeyRecord,
     /// The name of the write that made it so.
-    pub(super) write: String,
+    pub(crate) write: String,
 }
 
 fn idempotency_key(account: &AccountId, hash: &KeyHash) -> Item {
     key(partition(account), format!("IDEMPOTENCY#{}", hash.as_str()))
 }
 
-pub(super) fn key_item(
+pub(crate) fn key_item(
     account: &AccountId,
-    new: &NewKey,
-    job: JobId,
-    reused: bool,
-    now: Timestamp,
+    hash: &KeyHash,
+    record: &KeyRecord,
     write: &str,
 ) -> Result<Item, serde_json::Error> {
-    let record = new.record(job, reused, now);
-    let mut item = idempotency_key(account, &new.key);
+    let mut item = idempotency_key(account, hash);
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set("schema", n(KEY_SCHEMA));
     set(WRITE, AttributeValue::S(write.to_owned()));
-    set(BODY, AttributeValue::S(serde_json::to_string(&record)?));
+    set(BODY, AttributeValue::S(serde_json::to_string(record)?));
     set(EXPIRES, n(record.expires.as_millis()));
     set(TTL, n(record.expires.as_seconds() + KEY_GRACE));
     Ok(item)
 }
 
 /// That the key is not there, or is not known any more.
-pub(super) fn unknown_at(now: Timestamp) -> If {
+pub(crate) fn unknown_at(now: Timestamp) -> If {
     If::GoneOrAtMost(EXPIRES, now.as_millis())
 }
 
 /// The key's item, whether or not it is still known.
-pub(super) async fn read_key(
+pub(crate) async fn read_key(
     table: &Table,
     account: &AccountId,
     hash: &KeyHash,

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use willcall_core::{
+    idempotency::Made,
     job::Job,
     ports::{InsertError, NewJob, StoreError, Submitted},
 };
@@ -12,12 +13,13 @@ use willcall_core::{
 use super::{
     beside::{self, SUBMITS},
     corrupt, exhausted,
-    item::{SLOT, Stored, job_key, partition, slot_item},
+    item::{SLOT, Stored, VERSION, job_key, partition, slot_item},
     unavailable,
 };
 use crate::{
     backoff::{Backoff, below, write_id},
     dynamo::{Answer, If, Item, Table, Write, number},
+    webhook_store::event_write,
 };
 
 /// A write of the transaction, by whose refusal the next step is chosen.
@@ -48,8 +50,8 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
             _ => None,
         };
         if let Some(other) = serving(table, new, latest.as_deref()).await? {
-            if join(table, new, &other, &write).await? {
-                return Ok(Submitted::Joined(Box::new(other)));
+            if let Some(joined) = join(table, new, other, &write).await? {
+                return Ok(Submitted::Joined(Box::new(joined)));
             }
         } else if open && new.max_open_jobs == 0 {
             return Err(InsertError::TooManyOpenJobs);
@@ -103,7 +105,8 @@ fn writes(
     let unwritable = |error: serde_json::Error| StoreError::Corrupt(Box::new(error));
     let mut all = vec![(Part::Job, Write::Put(stored.to_item().map_err(unwritable)?, If::New))];
     if let Some(key) = &new.key {
-        let item = beside::key_item(&job.account, key, job.id, false, now, write).map_err(unwritable)?;
+        let record = key.record(Made::Job(job.id), false, now);
+        let item = beside::key_item(&job.account, &key.key, &record, write).map_err(unwritable)?;
         all.push((Part::Key, Write::Put(item, beside::unknown_at(now))));
     }
     if let (Some(identity), Some(_)) = (&new.identity, new.reuse) {
@@ -153,7 +156,10 @@ async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submit
     }
     if found.write == write && found.record.reused {
         // It is this very submit's: the answer to its writing was lost.
-        let other = super::read(table, &job.account, found.record.job).await?;
+        let other = match found.record.made {
+            Made::Job(id) => super::read(table, &job.account, id).await?,
+            Made::Webhook(_) | Made::DefaultSecret(_) => None,
+        };
         if let Some(other) = other {
             return Ok(Some(Submitted::Joined(Box::new(other.job))));
         }
@@ -162,20 +168,39 @@ async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submit
 }
 
 /// The job that serves in place of the new one.
-async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Option<Job>, StoreError> {
+async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Option<Stored>, StoreError> {
     let (Some(reuse), Some(Ok(id))) = (new.reuse, latest.map(str::parse)) else { return Ok(None) };
     let found = super::read(table, &new.job.account, id).await?;
-    Ok(found.map(|found| found.job).filter(|job| reuse.serves(job, new.job.created)))
+    Ok(found.filter(|found| reuse.serves(&found.job, &new.job.notify, new.job.created)))
 }
 
-/// Keeps the key of a submit that is served by another's job; `false` where the key was used meanwhile.
-async fn join(table: &Table, new: &NewJob, other: &Job, write: &str) -> Result<bool, StoreError> {
-    let Some(key) = &new.key else { return Ok(true) };
+/// Keeps the key of a submit that is served by another's job, and gives that job its addresses; answers the job as it is
+/// then. `None` where the key was used or the job changed meanwhile.
+async fn join(table: &Table, new: &NewJob, other: Stored, write: &str) -> Result<Option<Job>, StoreError> {
+    let unwritable = |error: serde_json::Error| StoreError::Corrupt(Box::new(error));
+    if other.write == write {
+        // It is this very submit's: the answer to its writing was lost.
+        return Ok(Some(other.job));
+    }
     let now = new.job.created;
-    let item = beside::key_item(&other.account, key, other.id, true, now, write)
-        .map_err(|error| StoreError::Corrupt(Box::new(error)))?;
-    let put = Write::Put(item, beside::unknown_at(now));
-    Ok(table.write(vec![put]).await.map_err(unavailable)? == Answer::Written)
+    let (mut writes, mut served) = (Vec::new(), other.job);
+    if let Some((joined, event)) = served.joined(&new.job.notify, now) {
+        let stored = Stored { job: joined.clone(), slot: other.slot, write: write.to_owned() };
+        let item = stored.to_item().map_err(unwritable)?;
+        writes.push(Write::Put(item, If::Number(VERSION, served.version)));
+        writes.extend(event.as_ref().map(event_write).transpose()?);
+        served = joined;
+    }
+    if let Some(key) = &new.key {
+        let record = key.record(Made::Job(served.id), true, now);
+        let item = beside::key_item(&served.account, &key.key, &record, write).map_err(unwritable)?;
+        writes.push(Write::Put(item, beside::unknown_at(now)));
+    }
+    if writes.is_empty() {
+        return Ok(Some(served));
+    }
+    let answer = table.write(writes).await.map_err(unavailable)?;
+    Ok((answer == Answer::Written).then_some(served))
 }
 
 /// Whether the item is there by this very insert.

@@ -19,8 +19,11 @@ use willcall_core::{
     },
 };
 
-pub(crate) use self::item::shard;
 use self::item::{SLOT, Stored, job_key, partition};
+pub(crate) use self::{
+    beside::{key_item, read_key, unknown_at},
+    item::shard,
+};
 use crate::{
     Clients,
     backoff::Exhausted,
@@ -67,7 +70,7 @@ impl JobStore for DynamoJobStore {
         key: &KeyHash,
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
-        let found = beside::read_key(&self.table, account, key).await?;
+        let found = read_key(&self.table, account, key).await?;
         Ok(found.map(|found| found.record).filter(|record| record.is_live(now)))
     }
 

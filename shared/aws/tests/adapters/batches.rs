@@ -8,7 +8,7 @@ use willcall_aws::{DUE_AT, SORT_KEY, TTL};
 use willcall_conformance::samples::{START, account, batch_at, claim, container_at, uploaded};
 use willcall_core::{
     JobId,
-    idempotency::{NewKey, RequestHash},
+    idempotency::{Made, NewKey, RequestHash},
     job::{BatchCounts, Job, JobState, Refused, Transition},
     ports::{AddBatchError, BatchAdded, JobFilter, JobStore, NewBatch, StoreError, TransitionError},
 };
@@ -141,7 +141,7 @@ async fn the_lost_answer_of_an_adding_does_not_add_it_twice() {
         let again = store.add_batch(&new).await;
         if key {
             let Ok(BatchAdded::Known(known)) = again else { panic!("{again:?}") };
-            assert_eq!(known.job, batch.id);
+            assert_eq!(known.made, Made::Job(batch.id));
         } else {
             assert!(matches!(again, Err(AddBatchError::Exists)), "{again:?}");
         }

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use willcall_aws::{PARTITION_KEY, SORT_KEY, TTL};
 use willcall_conformance::samples::{START, account, claim, complete, job, work};
 use willcall_core::{
-    idempotency::{IdempotencyKey, NewKey, RequestHash},
+    idempotency::{IdempotencyKey, Made, NewKey, RequestHash},
     job::{Identity, Job, Reuse},
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
@@ -94,7 +94,7 @@ async fn a_submit_whose_answer_was_lost_is_made_and_counted_once() {
         assert_eq!((place.items("JOB#").await.len(), place.slots("acme").await.len()), (1, 1));
         let again = store.submit(&whole(job("acme"), reuse)).await.unwrap();
         assert!(
-            matches!(again, Submitted::Known(record) if record.job == mine.id),
+            matches!(again, Submitted::Known(record) if record.made == Made::Job(mine.id)),
             "another's is a repetition"
         );
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::stream::{self, StreamExt};
 use willcall_core::{
     JobId, Timestamp,
+    idempotency::Made,
     job::{
         BatchCounts, BatchPhase, Job, JobKind, JobState, MAX_BATCHES, Problem, ProblemType, Refused,
         Transition,
@@ -190,7 +191,7 @@ pub(super) async fn a_key_is_kept_with_its_batch(harness: &impl JobStoreHarness)
     let keyed = |name: &str| NewBatch { batch: batch_at(&container, START), key: Some(key(name, "x")) };
     let first = keyed("k");
     assert!(matches!(store.add_batch(&first).await.unwrap(), BatchAdded::Added(_)));
-    let record = key("k", "x").record(first.batch.id, false, START);
+    let record = key("k", "x").record(Made::Job(first.batch.id), false, START);
     assert_eq!(store.key(&container.account, &key("k", "x").key, START).await.unwrap(), Some(record.clone()));
     store.transition(&container.reference(), &Transition::Close, START).await.unwrap();
     let again = keyed("k");
@@ -218,11 +219,11 @@ pub(super) async fn of_many_batches_with_one_key_one_is_added(harness: &impl Job
     for outcome in outcomes {
         match outcome.unwrap() {
             (id, BatchAdded::Added(_)) => made.push(id),
-            (_, BatchAdded::Known(record)) => known.push(record.job),
+            (_, BatchAdded::Known(record)) => known.push(record.made),
         }
     }
     assert_eq!((made.len(), known.len()), (1, CROWD - 1));
-    assert!(known.iter().all(|id| *id == made[0]));
+    assert!(known.iter().all(|known| *known == Made::Job(made[0])));
     assert_eq!(found(&harness.store(), &container).await.batches.unwrap().total(), 1);
 }
 

@@ -223,3 +223,25 @@ pub(super) async fn a_deleted_job_is_gone_everywhere(harness: &impl JobStoreHarn
     store.insert(&job, MANY).await.unwrap();
     assert_eq!(store.get(&job.reference()).await.unwrap(), Some(job), "the id can be used again");
 }
+
+pub(super) async fn of_many_changes_judged_on_one_version_one_is_made(harness: &impl JobStoreHarness) {
+    let (store, job) = (harness.store(), job("acme"));
+    store.insert(&job, 100).await.unwrap();
+    let changes = (0..16).map(|n| {
+        let (store, job) = (harness.store(), job.clone());
+        tokio::spawn(async move {
+            let name = Some(Some(format!("{n}")));
+            let amend = Transition::Amend { name, labels: None, expires: None, version: Some(job.version) };
+            store.transition(&job.reference(), &amend, START).await
+        })
+    });
+    let mut made = Vec::new();
+    for change in join_all(changes).await {
+        match change.unwrap() {
+            Ok(job) => made.push(job),
+            Err(error) => assert!(matches!(error, TransitionError::Refused(Refused::Changed)), "{error}"),
+        }
+    }
+    assert_eq!(made.len(), 1);
+    assert_eq!(store.get(&job.reference()).await.unwrap().as_ref(), made.first());
+}

@@ -95,6 +95,7 @@ pub(super) async fn amended_names_and_labels_are_found_anew(harness: &impl JobSt
         name: Some(Some("new".into())),
         labels: Some(labels(&[("team", "data"), ("came", "y")])),
         expires: None,
+        version: Some(job.version),
     };
     store.transition(&job.reference(), &amend, START).await.unwrap();
     let named = |name: &str| JobFilter { name: Some(name.into()), ..JobFilter::default() };

@@ -46,6 +46,7 @@ crate::suite! {
         an_orphan_is_claimed_at_once_and_counts_as_lost,
         cancel_or_complete_wins_never_both,
         concurrent_changes_lose_none,
+        of_many_changes_judged_on_one_version_one_is_made,
         a_deleted_job_is_gone_everywhere,
         every_filter_lists_what_it_says,
         amended_names_and_labels_are_found_anew,

@@ -8,7 +8,7 @@ use futures::{
 };
 use willcall_core::{
     Timestamp,
-    idempotency::{IdempotencyKey, KEY_KEPT, NewKey, RequestHash},
+    idempotency::{IdempotencyKey, KEY_KEPT, Made, NewKey, RequestHash},
     job::{Identity, Job, JobState, Reuse, Transition, Truncation, TruncationReason},
     ports::{Consumed, InsertError, JobFilter, NewJob, Submitted},
 };
@@ -49,7 +49,7 @@ pub(super) async fn a_key_is_kept_with_its_job(harness: &impl JobStoreHarness) {
     assert_eq!(store.key(&first.account, &name, START).await.unwrap(), None);
     let made = store.submit(&keyed(first.clone(), "k")).await.unwrap();
     assert_eq!(made, Submitted::Inserted { submits: None });
-    let expected = key("k", "x").record(first.id, false, START);
+    let expected = key("k", "x").record(Made::Job(first.id), false, START);
     assert_eq!(store.key(&first.account, &name, START).await.unwrap().as_ref(), Some(&expected));
     for asks in ["x", "y"] {
         let second = job("acme");
@@ -75,7 +75,7 @@ pub(super) async fn a_key_that_expired_is_as_good_as_new(harness: &impl JobStore
     store.submit(&keyed(first.clone(), "k")).await.unwrap();
     let last = START.plus(KEY_KEPT).minus(Duration::from_millis(1));
     let known = store.submit(&keyed(job_at("acme", last), "k")).await.unwrap();
-    assert!(matches!(known, Submitted::Known(record) if record.job == first.id));
+    assert!(matches!(known, Submitted::Known(record) if record.made == Made::Job(first.id)));
     let then = START.plus(KEY_KEPT);
     let name = key("k", "x").key;
     assert_eq!(store.key(&first.account, &name, then).await.unwrap(), None);
@@ -84,7 +84,7 @@ pub(super) async fn a_key_that_expired_is_as_good_as_new(harness: &impl JobStore
         store.submit(&keyed(second.clone(), "k")).await.unwrap(),
         Submitted::Inserted { submits: None }
     );
-    assert_eq!(store.key(&first.account, &name, then).await.unwrap().unwrap().job, second.id);
+    assert_eq!(store.key(&first.account, &name, then).await.unwrap().unwrap().made, Made::Job(second.id));
 }
 
 pub(super) async fn of_many_submits_with_one_key_one_inserts(harness: &impl JobStoreHarness) {
@@ -97,12 +97,12 @@ pub(super) async fn of_many_submits_with_one_key_one_inserts(harness: &impl JobS
     for outcome in outcomes {
         match outcome.unwrap() {
             (id, Submitted::Inserted { .. }) => inserted.push(id),
-            (_, Submitted::Known(record)) => known.push(record.job),
+            (_, Submitted::Known(record)) => known.push(record.made),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!((inserted.len(), known.len()), (1, CROWD - 1));
-    assert!(known.iter().all(|id| *id == inserted[0]), "all are told of the one");
+    assert!(known.iter().all(|made| *made == Made::Job(inserted[0])), "all are told of the one");
     let store = harness.store();
     assert_eq!(store.open_jobs(&account("acme")).await.unwrap(), 1);
     assert_eq!(store.list(&account("acme"), &JobFilter::default(), None, 10).await.unwrap().jobs.len(), 1);
@@ -224,7 +224,7 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
     assert_eq!(store.submit(&joined).await.unwrap(), Submitted::Joined(Box::new(first.clone())));
     assert_eq!(store.get(&joined.job.reference()).await.unwrap(), None);
     let record = store.key(&first.account, &key("k", "x").key, START).await.unwrap().unwrap();
-    assert_eq!((record.job, record.reused), (first.id, true));
+    assert_eq!((record.made, record.reused), (Made::Job(first.id), true));
     assert_eq!(store.consumed(&first.account, START).await.unwrap().submits, 0, "who joins submits nothing");
     let unlike = NewJob { identity: Some(identity(1)), ..reusing(job("acme"), None) };
     assert_eq!(store.submit(&unlike).await.unwrap(), Submitted::Inserted { submits: None });

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
-    idempotency::{KeyHash, KeyRecord},
+    idempotency::{KeyHash, KeyRecord, Made},
     job::{Identity, Job, JobState, Transition},
     ports::{
         AddBatchError, BatchAdded, Consumed, InsertError, JobFilter, JobPage, JobStore, NewBatch, NewJob,
@@ -31,7 +31,6 @@ pub struct MemoryJobStore {
 /// What is kept beside the jobs. It is locked after them.
 #[derive(Debug, Default)]
 struct Beside {
-    keys: BTreeMap<(AccountId, KeyHash), KeyRecord>,
     identities: BTreeMap<(AccountId, Identity), JobId>,
     submits: BTreeMap<(AccountId, i64), u32>,
     delivered: BTreeMap<(AccountId, i64), (u64, u64)>,
@@ -77,21 +76,26 @@ impl JobStore for MemoryJobStore {
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
         self.check()?;
         let (mut jobs, mut beside) = (lock(&self.jobs), lock(&self.beside));
+        let mut keys = lock(&self.webhooks.1);
         let (job, now) = (&new.job, new.job.created);
         let own = |key: &KeyHash| (job.account.clone(), key.clone());
         if let Some(key) = &new.key
-            && let Some(record) = beside.keys.get(&own(&key.key)).filter(|record| record.is_live(now))
+            && let Some(record) = keys.get(&own(&key.key)).filter(|record| record.is_live(now))
         {
             return Ok(Submitted::Known(record.clone()));
         }
         let identity = new.identity.clone().map(|identity| (job.account.clone(), identity));
         if let (Some(identity), Some(reuse)) = (&identity, new.reuse)
             && let Some(id) = beside.identities.get(identity)
-            && let Some(other) = jobs.get(&JobRef { account: job.account.clone(), job: *id })
-            && reuse.serves(other, now)
+            && let Some(other) = jobs.get_mut(&JobRef { account: job.account.clone(), job: *id })
+            && reuse.serves(other, &job.notify, now)
         {
             if let Some(key) = &new.key {
-                beside.keys.insert(own(&key.key), key.record(other.id, true, now));
+                keys.insert(own(&key.key), key.record(Made::Job(other.id), true, now));
+            }
+            if let Some((joined, event)) = other.joined(&job.notify, now) {
+                *other = joined;
+                event.into_iter().for_each(|event| self.webhooks.add(event));
             }
             return Ok(Submitted::Joined(Box::new(other.clone())));
         }
@@ -111,7 +115,7 @@ impl JobStore for MemoryJobStore {
             submits = Some(*count);
         }
         if let Some(key) = &new.key {
-            beside.keys.insert(own(&key.key), key.record(job.id, false, now));
+            keys.insert(own(&key.key), key.record(Made::Job(job.id), false, now));
         }
         if let Some(identity) = identity {
             beside.identities.insert(identity, job.id);
@@ -127,8 +131,8 @@ impl JobStore for MemoryJobStore {
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
         self.check()?;
-        let beside = lock(&self.beside);
-        let found = beside.keys.get(&(account.clone(), key.clone()));
+        let keys = lock(&self.webhooks.1);
+        let found = keys.get(&(account.clone(), key.clone()));
         Ok(found.filter(|record| record.is_live(now)).cloned())
     }
 
@@ -142,10 +146,10 @@ impl JobStore for MemoryJobStore {
         let (batch, now) = (&new.batch, new.batch.created);
         let reference = batch.container().ok_or(AddBatchError::NotFound)?;
         let container = {
-            let (mut jobs, mut beside) = (lock(&self.jobs), lock(&self.beside));
+            let (mut jobs, mut keys) = (lock(&self.jobs), lock(&self.webhooks.1));
             let own = |key: &KeyHash| (batch.account.clone(), key.clone());
             if let Some(key) = &new.key
-                && let Some(record) = beside.keys.get(&own(&key.key)).filter(|record| record.is_live(now))
+                && let Some(record) = keys.get(&own(&key.key)).filter(|record| record.is_live(now))
             {
                 return Ok(BatchAdded::Known(record.clone()));
             }
@@ -161,7 +165,7 @@ impl JobStore for MemoryJobStore {
                 return Err(AddBatchError::Exists);
             }
             if let Some(key) = &new.key {
-                beside.keys.insert(own(&key.key), key.record(batch.id, false, now));
+                keys.insert(own(&key.key), key.record(Made::Job(batch.id), false, now));
             }
             jobs.insert(batch.reference(), batch.clone());
             jobs.insert(reference.clone(), container.clone());

@@ -9,9 +9,10 @@ use std::{
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobRef, Timestamp,
+    idempotency::{KeyHash, KeyRecord},
     ports::{
-        Clock, Message, Notice, NoticeQueue, QueueError, Reply, SendError, Sender, StoreError, UnfitUrl,
-        Vault, VaultError, WebhookStore,
+        Clock, Message, Notice, NoticeQueue, QueueError, Reply, SavedOnce, SendError, Sender, StoreError,
+        UnfitUrl, Vault, VaultError, WebhookStore,
     },
     usecases::Notifier,
     webhook::{Delivery, DeliveryRef, Event, EventRef, Secret, Subscriptions},
@@ -22,7 +23,10 @@ use super::lock;
 /// A webhook store in memory. Clones are one and the same; a [`MemoryJobStore`](super::MemoryJobStore) has the one into
 /// which it writes events.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryWebhookStore(Arc<Mutex<State>>);
+pub struct MemoryWebhookStore(Arc<Mutex<State>>, pub(super) Keys);
+
+/// The keys of requests, those of jobs among them. They are locked after all else.
+pub(super) type Keys = Arc<Mutex<BTreeMap<(AccountId, KeyHash), KeyRecord>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -60,6 +64,26 @@ impl WebhookStore for MemoryWebhookStore {
             state.subscriptions.insert(subscriptions.account.clone(), subscriptions.clone());
         }
         Ok(saved)
+    }
+
+    async fn save_subscriptions_once(
+        &self,
+        subscriptions: &Subscriptions,
+        key: &KeyHash,
+        record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<SavedOnce, StoreError> {
+        let (mut state, mut keys) = (lock(&self.0), lock(&self.1));
+        let account = &subscriptions.account;
+        if let Some(known) = keys.get(&(account.clone(), key.clone())).filter(|known| known.is_live(now)) {
+            return Ok(SavedOnce::Known(known.clone()));
+        }
+        if !follows(state.subscriptions.get(account).map(|found| found.version), subscriptions.version) {
+            return Ok(SavedOnce::Overtaken);
+        }
+        state.subscriptions.insert(account.clone(), subscriptions.clone());
+        keys.insert((account.clone(), key.clone()), record.clone());
+        Ok(SavedOnce::Saved)
     }
 
     async fn event(&self, event: &EventRef) -> Result<Option<Event>, StoreError> {

@@ -25,7 +25,7 @@ pub use self::{
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
-    reuse::{Identity, Reuse},
+    reuse::{Identity, MAX_ADDRESSES, Reuse},
     state::JobState,
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
 };
@@ -130,10 +130,10 @@ pub struct Job {
     pub due_at: Option<Timestamp>,
     /// How often the sweeper sent its message again.
     pub resends: u32,
-    /// Whom its request asks to be told of its end.
+    /// Whom its request, and those that joined it, ask to be told of its end; at most [`MAX_ADDRESSES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<NotifyAddress>,
-    /// How many events were written for it. Only [`Event::caused`](crate::webhook::Event::caused) counts.
+    /// How many events were written for it. Only [`Event`](crate::webhook::Event) counts.
     #[serde(default)]
     pub events: u32,
     /// What its account may consume in a day, by the plan at insert.

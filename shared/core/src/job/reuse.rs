@@ -13,7 +13,14 @@ use crate::{
     AccountId, Timestamp,
     format::{OutputFormat, WRITER_VERSION},
     query::Filter,
+    webhook::{Event, NotifyAddress},
 };
+
+/// The most addresses that one job tells: a request that brings one more gets a job of its own.
+pub const MAX_ADDRESSES: usize = 20;
+
+/// The most events of a job that has ended, past which it is not joined any more by those who want to be told.
+const MAX_EVENTS: u32 = 100;
 
 /// SHA-256 of everything that decides the bytes of a job's result, and of whose they are. Jobs of one identity deliver
 /// the same.
@@ -74,8 +81,14 @@ pub struct Reuse {
 
 impl Reuse {
     /// Whether an identical job serves: one that is under way, or has completed recently enough and whose result is
-    /// there. Never one that was cancelled, failed or cut by what the day had left.
-    pub fn serves(self, job: &Job, now: Timestamp) -> bool {
+    /// there, and that can tell `notify` too. Never one that was cancelled, failed or cut by what the day had left.
+    pub fn serves(self, job: &Job, notify: &[NotifyAddress], now: Timestamp) -> bool {
+        let can_tell = notify.is_empty()
+            || (job.events < MAX_EVENTS && job.notify.len() + job.strangers(notify).count() <= MAX_ADDRESSES);
+        can_tell && self.fits(job, now)
+    }
+
+    fn fits(self, job: &Job, now: Timestamp) -> bool {
         match job.state {
             JobState::Accepted | JobState::Processing => true,
             JobState::Completed => {
@@ -89,5 +102,29 @@ impl Reuse {
             }
             JobState::Open | JobState::Failed | JobState::Cancelled | JobState::Expired => false,
         }
+    }
+}
+
+impl Job {
+    /// The addresses that the job does not know.
+    fn strangers<'a>(&'a self, notify: &'a [NotifyAddress]) -> impl Iterator<Item = &'a NotifyAddress> {
+        notify.iter().filter(|address| !self.notify.contains(address))
+    }
+
+    /// The job once it serves a request that wants `notify` to be told, and the event that tells them at once where it has
+    /// completed already; `None` where nothing changes. Stores write both, and the request's key, in one step.
+    ///
+    /// An address that comes twice to a job under way is told once: there is one end. To a completed job each request is
+    /// told, for whoever sent it waits.
+    pub fn joined(&self, notify: &[NotifyAddress], now: Timestamp) -> Option<(Self, Option<Event>)> {
+        let mut job = self.clone();
+        job.notify.extend(self.strangers(notify).cloned());
+        let event = (self.state == JobState::Completed && !notify.is_empty())
+            .then(|| Event::of_joined(&mut job, notify, now));
+        if event.is_none() && job.notify.len() == self.notify.len() {
+            return None;
+        }
+        job.version += 1;
+        Some((job, event))
     }
 }

@@ -93,6 +93,8 @@ pub enum Transition {
         labels: Option<std::collections::BTreeMap<String, String>>,
         /// When the result goes.
         expires: Option<Timestamp>,
+        /// The version of the record that the client's conditions were judged on, if it has any.
+        version: Option<u64>,
     },
     /// The result has expired and its files are gone.
     Expire,
@@ -135,6 +137,9 @@ pub enum Refused {
     /// The attempt is not the current one: its holder must stop.
     #[error("the attempt is not the current one")]
     StaleAttempt,
+    /// The record is not the one any more that the change was judged on: judge anew.
+    #[error("the job has changed meanwhile")]
+    Changed,
     /// No attempts are left: the job must be failed.
     #[error("no attempts are left")]
     Exhausted,
@@ -238,7 +243,10 @@ impl Job {
                 }
                 job.end(JobState::Cancelled, now)?;
             }
-            Transition::Amend { name, labels, expires } => {
+            Transition::Amend { name, labels, expires, version } => {
+                if version.is_some_and(|version| version != self.version) {
+                    return Err(Refused::Changed);
+                }
                 if let Some(name) = name {
                     job.name.clone_from(name);
                 }

@@ -21,6 +21,8 @@ pub trait JobStore: Send + Sync {
     /// key one inserts. Only what inserts is counted among the submits of the minute. Survives a crash of the machine
     /// once answered.
     ///
+    /// The job that serves takes the new one's addresses on, as [`Job::joined`] says, in the same step.
+    ///
     /// Of two at once that would serve in place of each other, one joins the other. What is known of identities may be
     /// lost, and then jobs are not joined.
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError>;

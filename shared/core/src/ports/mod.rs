@@ -33,7 +33,7 @@ pub use self::{
     signed_files::{Received, SignedFile, SignedFileBody, SignedFileError, SignedFiles},
     submission::{BatchAdded, Consumed, NewBatch, NewJob, Submitted},
     webhooks::{
-        Message, Notice, NoticeQueue, Reply, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault, VaultError,
-        VaultKey, WebhookStore,
+        Message, Notice, NoticeQueue, Reply, SavedOnce, SendError, Sender, UnfitUrl, VAULT_KEY_LEN, Vault,
+        VaultError, VaultKey, WebhookStore,
     },
 };

@@ -41,7 +41,8 @@ pub enum Submitted {
     },
     /// Its key was used before, and is still known: nothing was written.
     Known(KeyRecord),
-    /// Another job serves in its place: nothing but the key was written.
+    /// Another job serves in its place, as it is now: nothing but the key was written, and where the new one has addresses
+    /// what [`Job::joined`] says.
     Joined(Box<Job>),
 }
 

@@ -9,6 +9,7 @@ use super::{QueueError, StoreError};
 use crate::{
     AccountId, JobRef, Timestamp,
     error::Source,
+    idempotency::{KeyHash, KeyRecord},
     webhook::{Delivery, DeliveryRef, Event, EventRef, Method, Secret, Subscriptions},
 };
 
@@ -25,6 +26,16 @@ pub trait WebhookStore: Send + Sync {
     /// Keeps them. Survives a crash of the machine once answered. From then on the account's ending jobs cause events as
     /// [`Subscriptions::is_listening`] says.
     async fn save_subscriptions(&self, subscriptions: &Subscriptions) -> Result<bool, StoreError>;
+
+    /// Keeps them together with the record of a key, in one atomic step. Nothing is written where the account's key is
+    /// known at `now`, nor where another version is there.
+    async fn save_subscriptions_once(
+        &self,
+        subscriptions: &Subscriptions,
+        key: &KeyHash,
+        record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<SavedOnce, StoreError>;
 
     /// The event.
     async fn event(&self, event: &EventRef) -> Result<Option<Event>, StoreError>;
@@ -47,6 +58,17 @@ pub trait WebhookStore: Send + Sync {
 
     /// Events and deliveries whose `due_at` is at or before `now`, with it, longest due first, at most `limit`.
     async fn due_notices(&self, now: Timestamp, limit: u32) -> Result<Vec<(Timestamp, Notice)>, StoreError>;
+}
+
+/// What became of a change with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SavedOnce {
+    /// It is kept, and so is its key.
+    Saved,
+    /// Another was kept in between: read anew.
+    Overtaken,
+    /// Its key was used before, and is still known.
+    Known(KeyRecord),
 }
 
 /// What is to be looked at: an event to be passed on, or a delivery to be tried.

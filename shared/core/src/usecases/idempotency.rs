@@ -6,12 +6,12 @@ use super::{App, Draft, batches::BatchDraft, view::find, view::view};
 use crate::{
     Error,
     account::Caller,
-    idempotency::{IdempotencyKey, KeyRecord, NewKey, RequestHash},
+    idempotency::{IdempotencyKey, KeyRecord, Made, NewKey, RequestHash},
     job::Job,
     usecases::JobView,
 };
 
-/// A key with what it is bound to beside the query: the path that the request was sent to.
+/// A key with what it is bound to beside what is asked for: the path that the request was sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyed {
     /// The client's key.
@@ -32,9 +32,13 @@ struct Asked<'a> {
 impl Keyed {
     /// The key as the store takes it, with the hash of what is asked for.
     pub(super) fn of(&self, draft: &Draft, dry_run: bool) -> Result<NewKey, Error> {
-        let asked = Asked { draft, dry_run: dry_run.then_some(true) };
+        self.asking(&Asked { draft, dry_run: dry_run.then_some(true) })
+    }
+
+    /// The same for a request that asks for something else than a query.
+    pub(in crate::usecases) fn asking(&self, asked: &impl Serialize) -> Result<NewKey, Error> {
         let request =
-            RequestHash::of(&self.target, &asked).map_err(|error| Error::Internal(Box::new(error)))?;
+            RequestHash::of(&self.target, asked).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(NewKey { key: self.key.hash(), request, status: self.status })
     }
 }
@@ -50,9 +54,7 @@ impl KeyedBatch {
     }
 
     pub(super) fn of(&self, draft: &BatchDraft) -> Result<NewKey, Error> {
-        let Keyed { key, target, status } = &self.0;
-        let request = RequestHash::of(target, draft).map_err(|error| Error::Internal(Box::new(error)))?;
-        Ok(NewKey { key: key.hash(), request, status: *status })
+        self.0.asking(draft)
     }
 }
 
@@ -63,15 +65,24 @@ pub(super) async fn replayed_batch(
     key: &NewKey,
     known: &KeyRecord,
 ) -> Result<Job, Error> {
-    if known.request != key.request {
-        return Err(Error::KeyMismatch);
-    }
-    let found = app.jobs.get(&caller.job(known.job)).await?;
+    let Made::Job(id) = known.of(key)? else { return Err(Error::KeyMismatch) };
+    let found = app.jobs.get(&caller.job(*id)).await?;
     found.ok_or(Error::NotFound("batch any more: the one of this key was removed"))
 }
 
+impl KeyRecord {
+    /// What the request of that key led to when it came first; an error where that was another request.
+    pub(in crate::usecases) fn of(&self, key: &NewKey) -> Result<&Made, Error> {
+        if self.request == key.request { Ok(&self.made) } else { Err(Error::KeyMismatch) }
+    }
+}
+
 /// What is known of the key, if it is.
-pub(super) async fn known(app: &App, caller: &Caller, key: &NewKey) -> Result<Option<KeyRecord>, Error> {
+pub(in crate::usecases) async fn known(
+    app: &App,
+    caller: &Caller,
+    key: &NewKey,
+) -> Result<Option<KeyRecord>, Error> {
     Ok(app.jobs.key(&caller.account.id, &key.key, app.clock.now()).await?)
 }
 
@@ -82,10 +93,8 @@ pub(super) async fn replay(
     key: &NewKey,
     known: &KeyRecord,
 ) -> Result<JobView, Error> {
-    if known.request != key.request {
-        return Err(Error::KeyMismatch);
-    }
-    let job = match find(app, &caller.job(known.job)).await {
+    let Made::Job(id) = known.of(key)? else { return Err(Error::KeyMismatch) };
+    let job = match find(app, &caller.job(*id)).await {
         Err(Error::NotFound(_)) => Err(Error::NotFound("job any more: the one of this key was removed")),
         found => found,
     }?;

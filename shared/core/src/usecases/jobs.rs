@@ -9,12 +9,12 @@ use super::{
     limits::{MAX_LIST, MAX_LIST_BYTES},
     submit::{check_labels, check_name},
     view::{find, request_of, unless_gone, view},
-    webhooks::announce,
+    webhooks::{RACES, announce},
 };
 use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
     account::{Caller, Scope},
-    job::{JobState, Refused, StoredRequest, Transition},
+    job::{Job, JobState, Refused, StoredRequest, Transition},
     ports::{BlobPrefix, JobFilter, TransitionError},
 };
 
@@ -179,7 +179,43 @@ pub(super) async fn remove(app: &App, job: &JobRef) -> Result<(), Error> {
 
 /// Renames a job, or changes its labels or when its result goes: not later than the plan's retention allows.
 pub async fn amend(app: &App, caller: &Caller, id: JobId, change: Amendment) -> Result<JobView, Error> {
+    let amended = amend_if(app, caller, id, change, |_| true).await?;
+    amended.ok_or_else(|| Error::Internal("a change without a condition did not meet it".into()))
+}
+
+/// As [`amend`], if `holds` of the very job that is changed; `None` where it does not.
+pub async fn amend_if(
+    app: &App,
+    caller: &Caller,
+    id: JobId,
+    change: Amendment,
+    holds: impl Fn(&JobView) -> bool,
+) -> Result<Option<JobView>, Error> {
     caller.require(Scope::Submit)?;
+    for _ in 0..RACES {
+        let job = caller.job(id);
+        let found = view(app, find(app, &job).await?).await?;
+        if !holds(&found) {
+            return Ok(None);
+        }
+        let now = app.clock.now();
+        judge(caller, &found.job, &change, now)?;
+        let Amendment { name, labels, expires } = change.clone();
+        if name.is_none() && labels.is_none() && expires.is_none() {
+            return Ok(Some(found));
+        }
+        let amend = Transition::Amend { name, labels, expires, version: Some(found.job.version) };
+        match app.jobs.transition(&job, &amend, now).await {
+            Ok(_) => return Ok(Some(view(app, find(app, &job).await?).await?)),
+            Err(TransitionError::Refused(Refused::Changed)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Unavailable("the job is being changed by too many at once".into()))
+}
+
+/// An error where the change is not one that the client may make of the job as it is.
+fn judge(caller: &Caller, found: &Job, change: &Amendment, now: Timestamp) -> Result<(), Error> {
     let mut errors = Vec::new();
     if let Some(Some(name)) = &change.name {
         check_name(name, &mut errors);
@@ -187,9 +223,6 @@ pub async fn amend(app: &App, caller: &Caller, id: JobId, change: Amendment) -> 
     if let Some(labels) = &change.labels {
         check_labels(labels, &mut errors);
     }
-    let job = caller.job(id);
-    let found = find(app, &job).await?;
-    let now = app.clock.now();
     if let Some(expires) = change.expires {
         if found.state == JobState::Expired {
             return Err(Error::Expired);
@@ -209,12 +242,5 @@ pub async fn amend(app: &App, caller: &Caller, id: JobId, change: Amendment) -> 
             errors.push(FieldError::at("expires", detail));
         }
     }
-    if !errors.is_empty() {
-        return Err(Error::Invalid(errors));
-    }
-    let Amendment { name, labels, expires } = change;
-    if name.is_some() || labels.is_some() || expires.is_some() {
-        app.jobs.transition(&job, &Transition::Amend { name, labels, expires }, now).await?;
-    }
-    view(app, find(app, &job).await?).await
+    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
 }

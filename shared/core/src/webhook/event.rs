@@ -146,8 +146,11 @@ pub struct Event {
     pub occurred: Timestamp,
     /// The job as it was then, as receivers see it.
     pub data: Map<String, Value>,
-    /// The job's own addresses.
+    /// The job's own addresses; of those who joined it after its end, theirs.
     pub addresses: Vec<NotifyAddress>,
+    /// Whether it is for those alone: the account's endpoints were told before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// Whether its deliveries have been made.
     pub told: bool,
     /// When the sweeper must look at it.
@@ -162,9 +165,12 @@ impl Event {
         if job.dry_run.is_some() || (job.notify.is_empty() && !listening) {
             return None;
         }
-        job.events += 1;
-        let data = payload::job_data(job);
-        Some(Self::new(kind, job, data, now))
+        Some(Self::next(job, kind, job.notify.clone(), now))
+    }
+
+    /// The event that tells the addresses of a request of the completed job by which it is served. Counts it in `job`.
+    pub(crate) fn of_joined(job: &mut Job, addresses: &[NotifyAddress], now: Timestamp) -> Self {
+        Self { joined: true, ..Self::next(job, EventKind::ResultsReady, addresses.to_vec(), now) }
     }
 
     /// The same of a change of a batch: an event of its container, counted there. The batch keeps the number of its last
@@ -179,14 +185,14 @@ impl Event {
         if container.notify.is_empty() && !listening {
             return None;
         }
-        container.events += 1;
-        batch.events = container.events;
-        let mut data = payload::job_data(container);
-        data.insert("batch".into(), payload::batch_data(batch));
-        Some(Self::new(kind, container, data, now))
+        let mut event = Self::next(container, kind, container.notify.clone(), now);
+        batch.events = event.sequence;
+        event.data.insert("batch".into(), payload::batch_data(batch));
+        Some(event)
     }
 
-    fn new(kind: EventKind, job: &Job, data: Map<String, Value>, now: Timestamp) -> Self {
+    fn next(job: &mut Job, kind: EventKind, addresses: Vec<NotifyAddress>, now: Timestamp) -> Self {
+        job.events += 1;
         Self {
             schema: WEBHOOK_SCHEMA,
             version: 1,
@@ -195,8 +201,9 @@ impl Event {
             sequence: job.events,
             kind,
             occurred: now,
-            data,
-            addresses: job.notify.clone(),
+            data: payload::job_data(job),
+            addresses,
+            joined: false,
             told: false,
             due_at: Some(now.plus(UNTOLD_DUE)),
         }

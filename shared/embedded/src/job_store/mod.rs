@@ -18,7 +18,10 @@ use willcall_core::{
     webhook::{Event, EventKind},
 };
 
-pub(crate) use self::row::{read_job, reference, update_job};
+pub(crate) use self::{
+    row::{read_job, reference, update_job},
+    submit::{read_key, write_key},
+};
 use crate::{
     InProcessSignals,
     database::{Database, Durability, Failed, Never},
@@ -58,7 +61,7 @@ impl JobStore for SqliteJobStore {
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
         let (account, key) = (account.clone(), key.clone());
-        let found = self.database.read(move |connection| submit::read_key(connection, &account, &key, now));
+        let found = self.database.read(move |connection| read_key(connection, &account, &key, now));
         found.await.map_err(Failed::<Never>::store)
     }
 

@@ -3,13 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use willcall_core::{
     AccountId, JobRef, Timestamp,
-    idempotency::{KeyHash, KeyRecord},
+    idempotency::{KeyHash, KeyRecord, Made},
     job::{Identity, Job, ResultSummary, Reuse},
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
 
-use super::row::{insert_job, open_jobs, read_job};
-use crate::database::Failed;
+use super::row::{insert_job, open_jobs, read_job, update_job};
+use crate::{database::Failed, webhooks::put_event};
 
 /// Expired keys that one submit forgets: more than the one that it may add.
 const FORGOTTEN: u32 = 8;
@@ -25,14 +25,23 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
         return Ok(Submitted::Known(record));
     }
     let keep_key = |job: &Job, reused| match &new.key {
-        Some(key) => write_key(connection, &job.account, &key.key, &key.record(job.id, reused, now), now),
+        Some(key) => {
+            write_key(connection, &job.account, &key.key, &key.record(Made::Job(job.id), reused, now), now)
+        }
         None => Ok(()),
     };
     if let (Some(identity), Some(reuse)) = (&new.identity, new.reuse)
-        && let Some(other) = serving(connection, &job.account, identity, reuse, now)?
+        && let Some(other) = serving(connection, job, identity, reuse)?
     {
         keep_key(&other, true)?;
-        return Ok(Submitted::Joined(Box::new(other)));
+        let Some((joined, event)) = other.joined(&job.notify, now) else {
+            return Ok(Submitted::Joined(Box::new(other)));
+        };
+        update_job(connection, &other, &joined)?;
+        if let Some(event) = event {
+            put_event(connection, &event)?;
+        }
+        return Ok(Submitted::Joined(Box::new(joined)));
     }
     if !job.state.is_terminal() && open_jobs(connection, &job.account)? >= new.max_open_jobs {
         return Err(Failed::By(InsertError::TooManyOpenJobs));
@@ -56,7 +65,7 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
 }
 
 /// The key's record, if it is still known.
-pub(super) fn read_key<E>(
+pub(crate) fn read_key<E>(
     connection: &Connection,
     account: &AccountId,
     key: &KeyHash,
@@ -70,7 +79,8 @@ pub(super) fn read_key<E>(
     Ok(record.filter(|record| record.is_live(now)))
 }
 
-fn write_key<E>(
+/// Keeps the record of a key, and forgets some that are not known any more.
+pub(crate) fn write_key<E>(
     connection: &Connection,
     account: &AccountId,
     key: &KeyHash,
@@ -97,21 +107,21 @@ fn write_key<E>(
     Ok(())
 }
 
-/// The latest job of the identity, if it serves. One that cannot be read does not, and stands in nobody's way.
+/// The latest job of the identity, if it serves in place of the new one. One that cannot be read does not, and stands in nobody's way.
 fn serving<E>(
     connection: &Connection,
-    account: &AccountId,
+    new: &Job,
     identity: &Identity,
     reuse: Reuse,
-    now: Timestamp,
 ) -> Result<Option<Job>, Failed<E>> {
+    let account = &new.account;
     let id: Option<String> = connection
         .prepare_cached("SELECT job FROM identities WHERE account = ?1 AND identity = ?2")?
         .query_row(params![account.as_str(), identity.as_str()], |row| row.get(0))
         .optional()?;
     let Some(id) = id.and_then(|id| id.parse().ok()) else { return Ok(None) };
     match read_job::<E>(connection, &JobRef { account: account.clone(), job: id }) {
-        Ok(found) => Ok(found.filter(|job| reuse.serves(job, now))),
+        Ok(found) => Ok(found.filter(|job| reuse.serves(job, &new.notify, new.created))),
         Err(Failed::Unreadable(error)) => {
             tracing::warn!(job.id = %id, error = %error, "a job cannot be read and is not reused");
             Ok(None)

@@ -10,12 +10,15 @@ use willcall_core::{usecases::limits::MAX_DESCRIPTION, webhook::EventKind};
 
 use super::{
     operations::{COMMON, JSON, PATCH},
-    parts::{Op, content, example, flag, job_id, named, path, text},
+    parts::{Op, content, example, flag, job_id, key, named, path, text},
 };
 use crate::wire::webhook::{
     AttemptResource, NotificationList, NotificationResource, SecretResource, WebhookList, WebhookResource,
     WebhookSecret, WebhookTest,
 };
+
+/// Says that a secret is not shown again.
+const REPLAYED: &str = "Idempotent-Replayed";
 
 pub(super) fn operations() -> Vec<Op> {
     let body = || example(named("WebhookDraft"), draft_example());
@@ -28,13 +31,15 @@ pub(super) fn operations() -> Vec<Op> {
             .problems(&COMMON),
         op(HttpMethod::Post, "/v1/webhooks", "createWebhook", "Makes a webhook that is told of all jobs")
             .about(
-                "The answer has the secret that signs what is sent (Standard Webhooks). It is shown this once. Needs a \
-                 token of the scope `admin`, as all of webhooks but the log.",
+                "The answer has the secret that signs what is sent (Standard Webhooks). It is shown this once, and not \
+                 again to a request that is repeated by its key. Needs a token of the scope `admin`, as all of webhooks \
+                 but the log.",
             )
+            .params([key()])
             .body(&JSON, true, &body())
-            .json("201", "The webhook, with its secret.", webhook(), &["Location"])
+            .json("201", "The webhook, with its secret.", webhook(), &["Location", REPLAYED])
             .problems(&COMMON)
-            .problems(&["408", "409", "413", "415"]),
+            .problems(&["408", "409", "413", "415", "422"]),
         op(HttpMethod::Get, "/v1/webhooks/{webhook}", "getWebhook", "One webhook")
             .params([webhook_id()])
             .json("200", "The webhook.", webhook(), &[])
@@ -62,10 +67,10 @@ pub(super) fn operations() -> Vec<Op> {
             .problems(&["404"]),
         op(HttpMethod::Post, "/v1/webhooks/{webhook}/rotate", "rotateWebhook", "Replaces the webhook's secret")
             .about("The new secret is shown this once. The one before goes on to sign beside it for 24 hours.")
-            .params([webhook_id()])
-            .json("200", "The webhook, with its new secret.", webhook(), &[])
+            .params([webhook_id(), key()])
+            .json("200", "The webhook, with its new secret.", webhook(), &[REPLAYED])
             .problems(&COMMON)
-            .problems(&["404"]),
+            .problems(&["404", "409", "422"]),
         op(HttpMethod::Get, "/v1/account/webhook-secret", "getWebhookSecret", "The state of the default secret")
             .about("It signs what goes to the `notification_url` of single jobs.")
             .json("200", "Its state.", secret(), &[])
@@ -77,8 +82,10 @@ pub(super) fn operations() -> Vec<Op> {
             "Makes or replaces the default secret",
         )
         .about("The new secret is shown this once. The one before goes on to sign beside it for 24 hours.")
-        .json("200", "The new secret.", secret(), &[])
-        .problems(&COMMON),
+        .params([key()])
+        .json("200", "The new secret.", secret(), &[REPLAYED])
+        .problems(&COMMON)
+        .problems(&["409", "422"]),
         op(HttpMethod::Get, "/v1/jobs/{id}/notifications", "listNotifications", "What was told of the job")
             .about("One for each event and each who is told, with its attempts. Kept for 30 days after the event.")
             .params([job_id()])

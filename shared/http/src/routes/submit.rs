@@ -1,7 +1,5 @@
 //! Routes that write: submit, rerun, cancel, change, delete.
 
-use std::time::Duration;
-
 use axum::{
     Router,
     extract::{RawQuery, Request, State},
@@ -10,7 +8,6 @@ use axum::{
 };
 use http::{StatusCode, header};
 use willcall_core::{
-    account::Scope,
     job::JobState,
     usecases::{
         JobView, dry_run,
@@ -162,15 +159,9 @@ async fn change_job(
     if !errors.is_empty() {
         return Err(Failure::invalid(errors));
     }
-    let id = path.job()?;
-    if headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH) {
-        caller.require(Scope::Submit)?;
-        let found = jobs::status(&api.app, &caller, id, Duration::ZERO).await?;
-        if judge(&headers, &tag(&found), None) != Verdict::Proceed {
-            return Err(changed_meanwhile());
-        }
-    }
-    let view = jobs::amend(&api.app, &caller, id, change).await?;
+    let holds = |view: &JobView| judge(&headers, &tag(view), None) == Verdict::Proceed;
+    let amended = jobs::amend_if(&api.app, &caller, path.job()?, change, holds).await?;
+    let view = amended.ok_or_else(changed_meanwhile)?;
     let mut response = json(StatusCode::OK, &JobResource::of(&view))?;
     set(&mut response, header::ETAG, tag(&view));
     Ok(response)

@@ -10,14 +10,17 @@ use http::{StatusCode, header};
 use serde_json::{Map, Value};
 use willcall_core::{
     Error, FieldError,
-    usecases::webhooks::{self, EndpointChange, EndpointDraft},
-    webhook::EndpointId,
+    usecases::{
+        idempotency::Keyed,
+        webhooks::{self, EndpointChange, EndpointDraft, Once},
+    },
+    webhook::{EndpointId, Secret},
 };
 
 use super::{Api, Path, json, set};
 use crate::{
     auth::Authenticated,
-    idempotency::WithoutKey,
+    idempotency::{Key, replayed},
     problem::Failure,
     wire::{
         body::read_object,
@@ -93,7 +96,7 @@ fn read(body: Map<String, Value>, whole: bool) -> Result<EndpointChange, Failure
 async fn create(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Failure> {
@@ -104,11 +107,17 @@ async fn create(
         events: events.flatten(),
         description: description.flatten(),
     };
-    let (endpoint, secret) = webhooks::create_endpoint(&api.app.notifier, &caller, draft).await?;
-    let resource = WebhookResource::of(api.public_url(), &endpoint, Some(&secret));
+    let made = match key {
+        Some(key) => {
+            let key = Keyed { status: StatusCode::CREATED.as_u16(), ..key };
+            webhooks::create_endpoint_once(&api.app, &caller, draft, &key).await?
+        }
+        None => fresh(webhooks::create_endpoint(&api.app.notifier, &caller, draft).await?),
+    };
+    let resource = WebhookResource::of(api.public_url(), &made.made, made.secret.as_ref());
     let mut response = json(StatusCode::CREATED, &resource)?;
     set(&mut response, header::LOCATION, &resource.link);
-    Ok(unstored(response))
+    Ok(answered(response, &made))
 }
 
 async fn show(
@@ -160,15 +169,21 @@ async fn test(
 async fn rotate(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     path: Path,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
     no_params(raw.as_deref())?;
     let id = path.webhook()?;
-    let (endpoint, secret) = webhooks::rotate_endpoint_secret(&api.app.notifier, &caller, id).await?;
-    let resource = WebhookResource::of(api.public_url(), &endpoint, Some(&secret));
-    Ok(unstored(json(StatusCode::OK, &resource)?))
+    let made = match key {
+        Some(key) => {
+            let key = Keyed { status: StatusCode::OK.as_u16(), ..key };
+            webhooks::rotate_endpoint_secret_once(&api.app, &caller, id, &key).await?
+        }
+        None => fresh(webhooks::rotate_endpoint_secret(&api.app.notifier, &caller, id).await?),
+    };
+    let resource = WebhookResource::of(api.public_url(), &made.made, made.secret.as_ref());
+    Ok(answered(json(StatusCode::OK, &resource)?, &made))
 }
 
 async fn default_secret(
@@ -184,16 +199,30 @@ async fn default_secret(
 async fn rotate_default_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    _: WithoutKey,
+    Key(key): Key,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
     no_params(raw.as_deref())?;
-    let (kept, secret) = webhooks::rotate_default_secret(&api.app.notifier, &caller).await?;
-    Ok(unstored(json(StatusCode::OK, &WebhookSecret::of(&kept, Some(&secret)))?))
+    let made = match key {
+        Some(key) => {
+            let key = Keyed { status: StatusCode::OK.as_u16(), ..key };
+            webhooks::rotate_default_secret_once(&api.app, &caller, &key).await?
+        }
+        None => fresh(webhooks::rotate_default_secret(&api.app.notifier, &caller).await?),
+    };
+    Ok(answered(json(StatusCode::OK, &WebhookSecret::of(&made.made, made.secret.as_ref()))?, &made))
 }
 
-/// An answer with a secret in it, which no cache on the way may keep.
-fn unstored(mut response: Response) -> Response {
+/// What was made without a key.
+fn fresh<T>((made, secret): (T, Secret)) -> Once<T> {
+    Once { made, secret: Some(secret) }
+}
+
+/// An answer with a secret in it, which no cache on the way may keep; or without, where it was made before.
+fn answered<T>(mut response: Response, made: &Once<T>) -> Response {
     set(&mut response, header::CACHE_CONTROL, "no-store");
+    if made.is_replayed() {
+        replayed(&mut response);
+    }
     response
 }

@@ -18,6 +18,12 @@ impl World {
         self.ask(method, path, &[("authorization", &bearer)], &body).await
     }
 
+    async fn admin_once(&self, path: &str, body: &Value, key: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.admin);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.ask("POST", path, &[("authorization", &bearer), ("idempotency-key", key)], &body).await
+    }
+
     async fn webhook(&self) -> Value {
         self.admin("POST", "/v1/webhooks", &json!({ "url": HOOK })).await.expect(201).json()
     }
@@ -79,6 +85,76 @@ async fn a_webhook_lives_from_its_making_to_its_removal() {
     world.admin("DELETE", &path, &Value::Null).await.expect(204);
     world.admin("GET", &path, &Value::Null).await.problem(404, "not-found");
     world.admin("DELETE", &path, &Value::Null).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_webhook_is_made_once_by_its_key_and_its_secret_shown_once() {
+    let world = World::new().await;
+    let draft = json!({ "url": HOOK, "events": ["job.failed"] });
+    let made = world.admin_once("/v1/webhooks", &draft, "\"k\"").await.expect(201);
+    assert!(made.headers.get("idempotent-replayed").is_none() && made.json()["secret"].is_string());
+    let path = format!("/v1/webhooks/{}", made.json()["webhook_id"].as_str().unwrap());
+    world.admin("PATCH", &path, &json!({ "description": "ops" })).await.expect(200);
+
+    let again =
+        world.admin_once("/v1/webhooks", &json!({ "events": ["job.failed"], "url": HOOK }), "k").await;
+    let again = again.expect(201);
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.header("location"), format!("{URL}{path}"));
+    assert_eq!(
+        again.json(),
+        world.admin("GET", &path, &Value::Null).await.json(),
+        "as it is now, without secret"
+    );
+    let list = world.admin("GET", "/v1/webhooks", &Value::Null).await.json();
+    assert_eq!(list["webhooks"].as_array().unwrap().len(), 1);
+
+    let other = world.admin_once("/v1/webhooks", &json!({ "url": HOOK }), "k").await;
+    other.problem(422, "idempotency-mismatch");
+    let query = json!({ "kind": "query", "dataset": "flights" });
+    world.admin_once("/v1/jobs", &query, "k").await.problem(422, "idempotency-mismatch");
+    world.admin_once("/v1/jobs", &query, "j").await.expect(202);
+    world.admin_once("/v1/webhooks", &draft, "j").await.problem(422, "idempotency-mismatch");
+    // Only success is kept.
+    let refused = world.admin_once("/v1/webhooks", &json!({ "url": "http://example.com/" }), "m").await;
+    assert_eq!(refused.pointers(), ["#/url"]);
+    world.admin_once("/v1/webhooks", &draft, "m").await.expect(201);
+
+    world.admin("DELETE", &path, &Value::Null).await.expect(204);
+    let gone = world.admin_once("/v1/webhooks", &draft, "k").await.problem(404, "not-found");
+    assert!(gone.contains("was removed"), "{gone}");
+    world.clock.advance(std::time::Duration::from_secs(24 * 3600));
+    let anew = world.admin_once("/v1/webhooks", &draft, "k").await.expect(201).json();
+    assert!(anew["secret"].is_string());
+}
+
+#[tokio::test]
+async fn a_repeated_request_for_a_webhook_is_answered_where_no_more_are_allowed() {
+    let world = World::new().await;
+    let draft = json!({ "url": HOOK });
+    for n in 0..10 {
+        world.admin_once("/v1/webhooks", &draft, &format!("k{n}")).await.expect(201);
+    }
+    world.admin_once("/v1/webhooks", &draft, "k3").await.expect(201).header("idempotent-replayed");
+    world.admin_once("/v1/webhooks", &draft, "k10").await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_secret_is_replaced_once_by_a_key() {
+    let world = World::new().await;
+    let made = world.webhook().await;
+    let path = format!("/v1/webhooks/{}/rotate", made["webhook_id"].as_str().unwrap());
+    for path in [path.as_str(), "/v1/account/webhook-secret/rotate"] {
+        let first = world.admin_once(path, &Value::Null, path).await.expect(200).json();
+        assert!(first["secret"].is_string(), "{first}");
+        let again = world.admin_once(path, &Value::Null, path).await.expect(200);
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!((again.json().get("secret"), &again.json()["secrets"]), (None, &first["secrets"]));
+        let anew = world.admin_once(path, &Value::Null, &format!("{path}#2")).await.expect(200).json();
+        assert!(anew["secret"].is_string() && anew["secret"] != first["secret"]);
+        let elsewhere = world.admin_once("/v1/webhooks", &json!({ "url": HOOK }), path).await;
+        elsewhere.problem(422, "idempotency-mismatch");
+    }
 }
 
 #[tokio::test]
@@ -175,6 +251,37 @@ async fn a_job_tells_its_own_address_and_the_log_says_so() {
     let quiet = world.completed().await;
     world.notify().await;
     assert!(world.told(&quiet).await.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_is_served_by_an_identical_job_is_told_too() {
+    let world = World::new().await;
+    world.webhook().await;
+    let ask = async |address: &str| {
+        let body =
+            json!({ "kind": "query", "dataset": "flights", "reuse": true, "notification_url": address });
+        world.post("/v1/jobs", &body.to_string()).await.expect(202).json()
+    };
+    let urls = async |id: &str| {
+        let told = world.told(id).await;
+        told.iter().map(|one| one["url"].as_str().unwrap_or("all").to_owned()).collect::<Vec<_>>()
+    };
+    let first = ask("https://example.com/0").await;
+    let id = first["job_id"].as_str().unwrap().to_owned();
+    let joined = ask("https://example.com/1").await;
+    assert_eq!((joined["job_id"].as_str(), &joined["reused"]), (Some(id.as_str()), &json!(true)));
+    world.work().await;
+    world.notify().await;
+    assert_eq!(urls(&id).await, ["https://example.com/0", "https://example.com/1", "all"]);
+    let late = ask("https://example.com/2").await;
+    assert_eq!((&late["job_id"], &late["state"]), (&json!(id), &json!("completed")));
+    world.notify().await;
+    let told = urls(&id).await;
+    assert_eq!(told[3..], ["https://example.com/2"], "it alone, and at once");
+    let last = world.told.sender.sent().pop().unwrap();
+    let body: Value = serde_json::from_str(&last.content).unwrap();
+    assert_eq!((&body["type"], &body["data"]["sequence"]), (&json!("results.ready"), &json!(2)));
+    assert_eq!(world.told(&id).await[3]["state"], "delivered");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::{
     limits::MAX_INLINE_REQUEST,
     quota::{self, RateLimit},
     view::view,
-    webhooks::addresses,
+    webhooks::{addresses, announce},
 };
 use crate::{
     Error, JobId,
@@ -35,7 +35,7 @@ pub use rows::{ERROR_COLUMN, MATCH_COLUMN};
 pub(super) use validate::{check_labels, check_name};
 
 /// When those who were refused for a moment only are asked to come again.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// Work to be submitted.
 #[derive(Debug, Clone)]
@@ -109,6 +109,9 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
         }
         Submitted::Joined(job) => {
             tracing::info!(job.id = %job.id, account = %job.account, "joined an identical job");
+            if !new.job.notify.is_empty() {
+                announce(&app.notifier, &job).await;
+            }
             let mut view = view(app, *job).await?;
             view.reused = true;
             Ok(Receipt { view, replayed: false, rate: None })
@@ -177,10 +180,9 @@ async fn prepare(
     })
 }
 
-/// Whether an identical job may serve: where it is asked for, or an age is. Not where its end is to be told to an address:
-/// the job that there is tells its own, and may have ended.
+/// Whether an identical job may serve: where it is asked for, or an age is.
 fn reuse(draft: &super::QueryDraft) -> Option<Reuse> {
-    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some()) && draft.notification_url.is_none();
+    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some());
     wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
 }
 

@@ -61,7 +61,7 @@ async fn deliveries_of(notifier: &Notifier, event: &Event) -> Result<Vec<Deliver
     let own = (0..).zip(&event.addresses).map(|(place, address)| {
         Delivery::new(event, Target::Address(place), Some(address.url.clone()), address.method, now)
     });
-    let endpoints = found.endpoints.iter().filter(|endpoint| endpoint.wants(event.kind));
+    let endpoints = found.endpoints.iter().filter(|endpoint| !event.joined && endpoint.wants(event.kind));
     let endpoints = endpoints
         .map(|endpoint| Delivery::new(event, Target::Endpoint(endpoint.id), None, Method::Post, now));
     Ok(own.chain(endpoints).collect())

@@ -5,21 +5,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use super::{
     Notifier, RACES,
+    once::{self, Changed},
     secrets::{context, live, make},
     subscriptions, too_busy,
 };
 use crate::{
     Error, FieldError,
     account::{Caller, Scope},
-    ports::Message,
+    idempotency::{Made, NewKey},
+    ports::{Message, SavedOnce},
     usecases::limits::{MAX_DESCRIPTION, MAX_ENDPOINTS},
     webhook::{Disabled, Endpoint, EndpointId, EventKind, Method, SealedSecret, Secret, test_body},
 };
 
 /// An endpoint as a client writes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EndpointDraft {
     /// Where.
     pub url: String,
@@ -81,6 +85,15 @@ pub async fn create_endpoint(
     caller: &Caller,
     draft: EndpointDraft,
 ) -> Result<(Endpoint, Secret), Error> {
+    create(notifier, caller, draft, None).await?.made()
+}
+
+pub(super) async fn create(
+    notifier: &Notifier,
+    caller: &Caller,
+    draft: EndpointDraft,
+    key: Option<&NewKey>,
+) -> Result<Changed<Endpoint>, Error> {
     caller.require(Scope::Admin)?;
     let mut errors = Vec::new();
     check_url(notifier, &draft.url, &mut errors);
@@ -109,12 +122,16 @@ pub async fn create_endpoint(
         }
         changed.endpoints.push(made.clone());
         changed.version += 1;
-        if notifier.store.save_subscriptions(&changed).await? {
-            tracing::info!(account = %account, webhook = %id, "made a webhook");
-            return Ok((made, secret));
+        match once::save(notifier, &changed, key, || Made::Webhook(id)).await? {
+            SavedOnce::Saved => {
+                tracing::info!(account = %account, webhook = %id, "made a webhook");
+                return Ok(Changed::Made(made, secret));
+            }
+            SavedOnce::Overtaken => {}
+            SavedOnce::Known(known) => return Ok(Changed::Known(known)),
         }
     }
-    Err(too_busy())
+    Err(once::too_busy(key))
 }
 
 /// Changes an endpoint. One that answered that it is gone is enabled again by this alone.

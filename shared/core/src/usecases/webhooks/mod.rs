@@ -8,6 +8,7 @@ mod address;
 mod deliver;
 mod endpoints;
 mod log;
+mod once;
 mod secrets;
 mod sweep;
 
@@ -21,6 +22,7 @@ pub use self::{
         test_endpoint, update_endpoint,
     },
     log::{notifications, resend},
+    once::{Once, create_endpoint_once, rotate_default_secret_once, rotate_endpoint_secret_once},
     secrets::{default_secrets, rotate_default_secret, rotate_endpoint_secret},
     sweep::{SweptNotices, sweep_notices, take_up},
 };
@@ -68,7 +70,7 @@ async fn subscriptions(notifier: &Notifier, account: &AccountId) -> Result<Subsc
 }
 
 /// How often a change is judged anew when others change the same at the same time.
-const RACES: u32 = 20;
+pub(super) const RACES: u32 = 20;
 
 fn too_busy() -> Error {
     Error::Unavailable("the record is being changed by too many at once".into())

@@ -1,9 +1,15 @@
 //! Secrets: made, shown once, kept encrypted, replaced with a day's overlap.
 
-use super::{Notifier, RACES, subscriptions, too_busy};
+use super::{
+    Notifier, RACES,
+    once::{self, Changed},
+    subscriptions, too_busy,
+};
 use crate::{
     AccountId, Error,
     account::{Caller, Scope},
+    idempotency::{Made, NewKey},
+    ports::SavedOnce,
     webhook::{Endpoint, EndpointId, SealedSecret, Secret, rotate},
 };
 
@@ -42,6 +48,15 @@ pub async fn rotate_endpoint_secret(
     caller: &Caller,
     id: EndpointId,
 ) -> Result<(Endpoint, Secret), Error> {
+    rotate_of(notifier, caller, id, None).await?.made()
+}
+
+pub(super) async fn rotate_of(
+    notifier: &Notifier,
+    caller: &Caller,
+    id: EndpointId,
+    key: Option<&NewKey>,
+) -> Result<Changed<Endpoint>, Error> {
     caller.require(Scope::Admin)?;
     let account = &caller.account.id;
     let (secret, sealed) = make(notifier, &context(account, Some(id))).await?;
@@ -51,12 +66,16 @@ pub async fn rotate_endpoint_secret(
         rotate(&mut endpoint.secrets, sealed.clone(), notifier.clock.now());
         let after = endpoint.clone();
         changed.version += 1;
-        if notifier.store.save_subscriptions(&changed).await? {
-            tracing::info!(account = %account, webhook = %id, "rotated the secret of a webhook");
-            return Ok((after, secret));
+        match once::save(notifier, &changed, key, || Made::Webhook(id)).await? {
+            SavedOnce::Saved => {
+                tracing::info!(account = %account, webhook = %id, "rotated the secret of a webhook");
+                return Ok(Changed::Made(after, secret));
+            }
+            SavedOnce::Overtaken => {}
+            SavedOnce::Known(known) => return Ok(Changed::Known(known)),
         }
     }
-    Err(too_busy())
+    Err(once::too_busy(key))
 }
 
 /// The account's default secrets without what is secret of them, newest first. It signs what goes to addresses of single
@@ -72,6 +91,14 @@ pub async fn rotate_default_secret(
     notifier: &Notifier,
     caller: &Caller,
 ) -> Result<(Vec<SealedSecret>, Secret), Error> {
+    rotate_default(notifier, caller, None).await?.made()
+}
+
+pub(super) async fn rotate_default(
+    notifier: &Notifier,
+    caller: &Caller,
+    key: Option<&NewKey>,
+) -> Result<Changed<Vec<SealedSecret>>, Error> {
     caller.require(Scope::Admin)?;
     let account = &caller.account.id;
     let (secret, sealed) = make(notifier, &context(account, None)).await?;
@@ -79,12 +106,16 @@ pub async fn rotate_default_secret(
         let mut changed = subscriptions(notifier, account).await?;
         rotate(&mut changed.secrets, sealed.clone(), notifier.clock.now());
         changed.version += 1;
-        if notifier.store.save_subscriptions(&changed).await? {
-            tracing::info!(account = %account, "rotated the default secret");
-            return Ok((changed.secrets, secret));
+        match once::save(notifier, &changed, key, || Made::DefaultSecret(account.clone())).await? {
+            SavedOnce::Saved => {
+                tracing::info!(account = %account, "rotated the default secret");
+                return Ok(Changed::Made(changed.secrets, secret));
+            }
+            SavedOnce::Overtaken => {}
+            SavedOnce::Known(known) => return Ok(Changed::Known(known)),
         }
     }
-    Err(too_busy())
+    Err(once::too_busy(key))
 }
 
 /// The account's default secrets that sign now. Where there is none yet one is made, which nobody has seen: whoever wants
