@@ -54,9 +54,32 @@ impl Aws {
         Ok(())
     }
 
+    /// Lets the sweeper look at a batch or a container that is open, as if it had not been fed for long.
+    pub async fn waited(&self, job: &Value) -> Result<()> {
+        let past = json!("2020-01-01T00:00:00.000Z");
+        self.rewrite(job, |body| {
+            ensure!(body["state"] == "open", "{} is {}", id(job), body["state"]);
+            body["due_at"] = past;
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("{} changed meanwhile", id(job)))
+    }
+
     /// Ends the lease of whoever holds the job, as if its time had passed, and lets the sweeper look at it. The holder
     /// must be dead.
     pub async fn lease_over(&self, job: &Value) -> Result<()> {
+        self.rewrite(job, |body| {
+            ensure!(body["leased_until"].is_string(), "nobody holds {}", id(job));
+            body["leased_until"] = json!("2020-01-01T00:00:00.000Z");
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("whoever holds {} lives", id(job)))
+    }
+
+    /// Changes the body of the job's item, unless it is changed meanwhile, and lets the sweeper look at it.
+    async fn rewrite(&self, job: &Value, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<()> {
         let mut get = self.local.dynamodb().get_item().table_name(self.local.table()?).consistent_read(true);
         for (name, value) in Self::key(job) {
             get = get.key(name, value);
@@ -64,8 +87,7 @@ impl Aws {
         let mut item = get.send().await?.item.context("no such job")?;
         let body = item.get("body").and_then(|body| body.as_s().ok()).context("no body")?;
         let mut body: Value = serde_json::from_str(body)?;
-        ensure!(body["leased_until"].is_string(), "nobody holds {}", id(job));
-        body["leased_until"] = json!("2020-01-01T00:00:00.000Z");
+        change(&mut body)?;
         item.insert("body".into(), AttributeValue::S(body.to_string()));
         item.insert("due_at".into(), AttributeValue::N("1".to_owned()));
         let version = item.get("version").cloned().context("no version")?;
@@ -73,8 +95,7 @@ impl Aws {
         put.condition_expression("version = :read")
             .expression_attribute_values(":read", version)
             .send()
-            .await
-            .with_context(|| format!("whoever holds {} lives", id(job)))?;
+            .await?;
         Ok(())
     }
 

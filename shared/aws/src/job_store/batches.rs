@@ -51,8 +51,8 @@ pub(super) async fn add(table: &Table, new: &NewBatch) -> Result<BatchAdded, Add
                 match read(table, &container.account, new.batch.id).await? {
                     // Its answer was lost, and the SDK tried again.
                     Some(found) if found.write == write => return as_it_is(table, &container).await,
-                    Some(_) => return Err(AddBatchError::Exists),
-                    None => places,
+                    Some(_) if look || new.key.is_none() => return Err(AddBatchError::Exists),
+                    _ => places,
                 }
             }
             Ok(Tried::Lost(places)) => places,
