@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
+use willcall_core::AccountId;
 
 use crate::{
     commands::{
@@ -82,6 +83,51 @@ impl AwsHost {
     }
 }
 
+/// Where the AWS host keeps webhooks, for commands that ask no server.
+#[derive(Args)]
+pub(crate) struct AwsWebhooks {
+    /// The DynamoDB table of a host on AWS [default: none, but the server or the data directory]
+    #[arg(long, global = true, value_name = "NAME", env = "WILLCALL_TABLE", help_heading = "AWS")]
+    table: Option<String>,
+    /// Whose webhooks, of those in the table
+    #[arg(long, global = true, value_name = "ID", help_heading = "AWS")]
+    pub(crate) account: Option<AccountId>,
+    /// The bucket that has the key of secrets: for create, test and rotate
+    #[arg(long, global = true, value_name = "NAME", env = "WILLCALL_BUCKET", help_heading = "AWS")]
+    bucket: Option<String>,
+    /// The address of the queue that wakes senders: for resend [default: none, but the sweeper wakes one in a minute or two]
+    #[arg(long, global = true, value_name = "URL", env = "WILLCALL_NOTIFY_QUEUE_URL", help_heading = "AWS")]
+    notify_queue: Option<String>,
+    /// What webhooks may reach beside the public internet, as the deployment has it
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        env = "WILLCALL_WEBHOOKS_ALLOW",
+        value_delimiter = ',',
+        help_heading = "AWS"
+    )]
+    pub(crate) allow: Vec<String>,
+}
+
+impl AwsWebhooks {
+    /// The table. An empty variable counts as none.
+    pub(crate) fn table(&self) -> Option<&str> {
+        self.table.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The bucket, likewise.
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The queue, likewise.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "who has no table wakes nobody"))]
+    pub(crate) fn notify_queue(&self) -> Option<&str> {
+        self.notify_queue.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -116,8 +162,7 @@ pub(crate) enum Command {
     /// Make, list and revoke tokens, also beside a running server
     Token(token::TokenArgs),
     /// Make, test and rotate webhooks, and see what was told of a job
-    #[command(subcommand)]
-    Webhook(webhook::WebhookCommand),
+    Webhook(webhook::WebhookArgs),
     /// Show accounts, and give them plans
     Account(account::AccountArgs),
     /// Check a catalog and its data sets, or bring them to AWS

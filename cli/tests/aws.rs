@@ -7,18 +7,21 @@ mod common;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
     process::{Command, Output},
     sync::Arc,
 };
 
 use common::{Place, code, examples, succeeded, text};
 use serde_json::Value;
-use willcall_aws::{CATALOG_KEY, DynamoAccounts, S3Catalog};
+use willcall_aws::{CATALOG_KEY, DynamoAccounts, DynamoWebhookStore, S3Catalog, VAULT_KEY_OBJECT};
 use willcall_aws_test::Place as Aws;
 use willcall_core::{
+    AccountId,
     account::Scope,
     catalog::{BuiltCatalog, Catalog},
-    ports::{Accounts, CatalogSource, SystemClock},
+    ports::{Accounts, CatalogSource, SystemClock, WebhookStore},
     token::Token,
 };
 
@@ -227,6 +230,76 @@ async fn plans_are_those_of_the_bucket_or_of_the_file() {
     assert!(text(&output.stderr).contains("neither --bucket nor --catalog says"), "{}", text(&output.stderr));
     let list = set.command(&["token", "list"]).env("WILLCALL_TABLE", &set.aws.name).output().unwrap();
     succeeded(list);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_of_a_table_are_made_tested_rotated_and_removed() {
+    let set = Set::new().await;
+    succeeded(set.build(&[]));
+    succeeded(set.on_table(&["account", "put", "acme", "--plan", "pro"]));
+    let webhook = |arguments: &[&str]| {
+        let aws = ["--account", "acme", "--allow", "127.0.0.1"];
+        set.on_table(&[&["webhook"], arguments, &aws].concat())
+    };
+    let address = answers_once();
+    let first = succeeded(webhook(&["create", &address, "--events", "job.failed"]));
+    assert!(first.starts_with("whsec_"), "{first}");
+    let id: AccountId = "acme".parse().unwrap();
+    let store = DynamoWebhookStore::new(&set.aws.clients, &set.aws.name);
+    let kept = store.subscriptions(&id).await.unwrap().unwrap();
+    let made = &kept.endpoints[0];
+    assert_eq!((made.url.as_str(), made.secrets.len()), (address.as_str(), 1));
+    assert!(!made.secrets[0].sealed.contains(first.trim()), "it is sealed");
+    assert!(set.keys().await.contains(&VAULT_KEY_OBJECT.to_owned()));
+    let name = made.id.to_string();
+    let listed = succeeded(webhook(&["list"]));
+    assert!(listed.contains(&name) && listed.contains("job.failed"), "{listed}");
+    let tested = webhook(&["test", &name]);
+    assert_eq!(code(&tested), 0, "{}", text(&tested.stderr));
+    let second = succeeded(webhook(&["rotate", &name]));
+    assert!(second.starts_with("whsec_") && second != first);
+    succeeded(webhook(&["disable", &name]));
+    let kept = store.subscriptions(&id).await.unwrap().unwrap();
+    assert!(kept.endpoints[0].disabled.is_some() && kept.endpoints[0].secrets.len() == 2);
+    succeeded(webhook(&["delete", &name]));
+    assert_eq!(code(&webhook(&["delete", &name])), 3);
+    assert_eq!(code(&webhook(&["deliveries", "01920000-0000-7000-8000-000000000000"])), 3);
+    let refused = webhook(&["create", "http://127.0.0.2/"]);
+    assert!(code(&refused) == 2 && text(&refused.stderr).contains("must be https"));
+    assert!(!set.place.path("data").exists(), "the data directory of one box is left alone");
+    let account = set.accounts().account(&id).await.unwrap().unwrap();
+    assert_eq!(account.plan, "pro", "the account keeps its plan");
+}
+
+/// The address of a receiver that takes one message.
+fn answers_once() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 8192];
+        let _ = stream.read(&mut buffer).unwrap();
+        stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").unwrap();
+    });
+    format!("http://{address}/")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_webhooks_of_a_table_need_and_do_not_have_is_told() {
+    let set = Set::new().await;
+    let table = ["--table", &set.aws.name];
+    for (arguments, exit, said) in [
+        (&["list"][..], 2, "--table needs --account"),
+        (&["list", "--account", "nobody"], 3, "there is no account nobody"),
+        (&["create", "https://example.com/", "--account", "acme"], 2, "with --bucket"),
+        (&["list", "--account", "acme", "--server", "http://127.0.0.1:1"], 2, "--account is for the table"),
+        (&["list", "--account", "nobody", "--allow", "10.0.0.0/99"], 2, "10.0.0.0/99"),
+    ] {
+        let output = set.run(&[&["webhook"], arguments, &table].concat());
+        assert_eq!(code(&output), exit, "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{arguments:?}: {}", text(&output.stderr));
+    }
+    assert!(set.accounts().accounts().await.unwrap().is_empty(), "asking makes no account");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,7 +110,7 @@ def main(path: str) -> None:
         for variable in ("WILLCALL_TABLE", "WILLCALL_BUCKET", "WILLCALL_QUEUE_URL", "WILLCALL_NOTIFY_QUEUE_URL"):
             check(bool(variables.get(variable)), f"{variable} of {name}")
     sources = lambdas.list_event_source_mappings()["EventSourceMappings"]
-    check(len(sources) == 3, "three functions consume queues")
+    check(len(sources) == 4, "every queue is consumed, and its dead letters too")
 
     (table,) = physical("AWS::DynamoDB::Table")
     dynamodb = boto3.client("dynamodb")

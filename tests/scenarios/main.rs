@@ -5,6 +5,7 @@
 mod accounts;
 mod aws_limits;
 mod aws_services;
+mod aws_webhooks;
 mod aws_workers;
 mod batches;
 mod damage;
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
             aws_limits::scenarios(),
             aws_workers::scenarios(),
             aws_services::scenarios(),
+            aws_webhooks::scenarios(),
         ]
         .into_iter()
         .flatten()

@@ -1,40 +1,27 @@
-//! Webhooks on one box, against a receiver that misbehaves.
+//! Webhooks, against a receiver that misbehaves.
 
-use std::{fs, io::Write, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use willcall_tests::{Client, Manner, On, OneBox, Operator, Receiver, id};
+use willcall_tests::{Client, Manner, On, OneBox, Receiver, id};
 
 /// The first retry comes after about five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A host that may send to 127.0.0.1.
-async fn host() -> Result<OneBox> {
-    let mut host = OneBox::numbers(1_000).await?;
-    let catalog = host.catalog_dir().join("willcall.toml");
-    fs::OpenOptions::new()
-        .append(true)
-        .open(catalog)?
-        .write_all(b"\n[webhooks]\nallow = [\"127.0.0.1\"]\n")?;
-    ensure!(host.terminate().await? == 0);
-    host.launch().await?;
-    Ok(host)
-}
-
 /// Submits a job that tells that address of its end.
-async fn submit(client: &Client, url: &str) -> Result<Value> {
+pub(crate) async fn submit(client: &Client, url: &str) -> Result<Value> {
     client.submit(json!({"dataset": "numbers", "limit": 3, "format": "csv", "notification_url": url})).await
 }
 
-async fn notifications(client: &Client, job: &Value) -> Result<Vec<Value>> {
+pub(crate) async fn notifications(client: &Client, job: &Value) -> Result<Vec<Value>> {
     let answer = client.get(&format!("/v1/jobs/{}/notifications", id(job))).await?;
     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
     answer.json()?["notifications"].as_array().cloned().context("no list")
 }
 
 /// The job's only notification once it fits.
-async fn until(client: &Client, job: &Value, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) async fn until(client: &Client, job: &Value, fits: impl Fn(&Value) -> bool) -> Result<Value> {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let found = notifications(client, job).await?;
@@ -48,16 +35,16 @@ async fn until(client: &Client, job: &Value, fits: impl Fn(&Value) -> bool) -> R
     }
 }
 
-fn attempts(notification: &Value) -> usize {
+pub(crate) fn attempts(notification: &Value) -> usize {
     notification["attempts"].as_array().map_or(0, Vec::len)
 }
 
-fn delivered(notification: &Value) -> bool {
+pub(crate) fn delivered(notification: &Value) -> bool {
     notification["state"] == "delivered"
 }
 
-async fn the_end_of_a_job_is_told_within_a_moment(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn the_end_of_a_job_is_told_within_a_moment(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
     let job = submit(&client, &receiver.url("hook")).await?;
     let message = receiver.until("hook", 1, Duration::from_secs(10)).await?.remove(0);
@@ -70,8 +57,8 @@ async fn the_end_of_a_job_is_told_within_a_moment(_: On) -> Result<()> {
     Ok(())
 }
 
-async fn every_misbehaviour_is_logged_and_tried_again_with_the_same_id(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn every_misbehaviour_is_logged_and_tried_again_with_the_same_id(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
     let ok = Manner::Status(200, "");
     let moved = Manner::Status(301, "location: http://127.0.0.1:1/\r\n");
@@ -104,8 +91,8 @@ async fn story(client: &Client, receiver: &Receiver, path: &str) -> Result<()> {
     Ok(())
 }
 
-async fn slow_and_talkative_receivers_are_content_with_one_message(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn slow_and_talkative_receivers_are_content_with_one_message(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("slow", [Manner::Late(Duration::from_secs(3))]);
     receiver.behave("megabyte", [Manner::Megabyte]);
@@ -117,8 +104,8 @@ async fn slow_and_talkative_receivers_are_content_with_one_message(_: On) -> Res
     Ok(())
 }
 
-async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("silent", [Manner::Silent]);
     let mut silent = Vec::new();
@@ -135,8 +122,8 @@ async fn a_silent_receiver_holds_up_nobody_and_is_given_up_in_time(_: On) -> Res
     Ok(())
 }
 
-async fn gone_disables_the_webhook_until_it_is_enabled(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn gone_disables_the_webhook_until_it_is_enabled(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
     receiver.behave("all", [Manner::Status(410, ""), Manner::Status(200, "")]);
     let made = client.post("/v1/webhooks", &json!({"url": receiver.url("all")})).await?;
@@ -163,7 +150,7 @@ async fn gone_disables_the_webhook_until_it_is_enabled(_: On) -> Result<()> {
 }
 
 async fn a_receiver_that_is_down_is_remembered_over_a_restart(_: On) -> Result<()> {
-    let mut host = host().await?;
+    let mut host = OneBox::with_receivers(1_000).await?;
     // A port on which nobody listens any more.
     let port = Receiver::start().await?.port();
     let job = submit(&host.client(), &format!("http://127.0.0.1:{port}/")).await?;
@@ -177,7 +164,7 @@ async fn a_receiver_that_is_down_is_remembered_over_a_restart(_: On) -> Result<(
 }
 
 async fn a_kill_at_any_moment_loses_no_event(_: On) -> Result<()> {
-    let (mut host, receiver) = (host().await?, Receiver::start().await?);
+    let (mut host, receiver) = (OneBox::with_receivers(1_000).await?, Receiver::start().await?);
     let mut jobs = Vec::new();
     for round in 0..4_u64 {
         let client = host.client();
@@ -201,8 +188,8 @@ async fn a_kill_at_any_moment_loses_no_event(_: On) -> Result<()> {
     Ok(())
 }
 
-async fn a_receiver_of_the_inside_is_never_reached(_: On) -> Result<()> {
-    let (host, receiver) = (OneBox::numbers(10).await?, Receiver::start().await?);
+async fn a_receiver_of_the_inside_is_never_reached(on: On) -> Result<()> {
+    let (host, receiver) = (on.numbers(10).await?, Receiver::start().await?);
     let client = host.client();
     let port = receiver.port();
     for url in [
@@ -229,15 +216,12 @@ async fn a_receiver_of_the_inside_is_never_reached(_: On) -> Result<()> {
     Ok(())
 }
 
-async fn the_command_makes_tests_and_lists_webhooks(_: On) -> Result<()> {
-    let (host, receiver) = (host().await?, Receiver::start().await?);
+async fn the_command_makes_tests_and_lists_webhooks(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
     let client = host.client();
-    let made =
-        host.command(&["token", "create", "--json", "--account", "tests", "--scope", "admin"])?.output()?;
-    let made: Value = serde_json::from_slice(&made.stdout)?;
-    let token = made["token"].as_str().context("no token")?.to_owned();
+    let token = host.token("tests", "everything", "admin")?;
     let run = |arguments: &[&str]| -> Result<(Option<i32>, String, String)> {
-        let mut command = host.command(&[&["webhook"], arguments].concat())?;
+        let mut command = host.operator()?.command(&[&["webhook"], arguments].concat())?;
         let out = command.args(["--server", &client.url]).env("WILLCALL_TOKEN", &token).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((out.status.code(), text(&out.stdout), text(&out.stderr)))
@@ -267,16 +251,75 @@ async fn the_command_makes_tests_and_lists_webhooks(_: On) -> Result<()> {
     Ok(())
 }
 
+async fn both_secrets_sign_while_one_takes_the_place_of_the_other(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
+    let client = host.client();
+    let made = client.post("/v1/webhooks", &json!({"url": receiver.url("all")})).await?.json()?;
+    let rotated = async |path: &str| -> Result<String> {
+        let answer = client.post(path, &json!({})).await?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        Ok(answer.json()?["secret"].as_str().context("no secret")?.to_owned())
+    };
+    let mut secrets = vec![made["secret"].as_str().context("no secret")?.to_owned()];
+    let path = format!("/v1/webhooks/{}/rotate", made["webhook_id"].as_str().context("no id")?);
+    for round in 1..=2 {
+        client.run(json!({"dataset": "numbers", "limit": 1})).await?;
+        let message = receiver.until("all", round, PATIENCE).await?.remove(round - 1);
+        assert_eq!(message.signatures().count(), round, "{}", message.head);
+        for secret in &secrets {
+            assert_eq!(message.signatures_by(secret)?, 1, "{}", message.head);
+        }
+        secrets.push(rotated(&path).await?);
+    }
+    // The addresses of single jobs have the account's own secret.
+    let default = rotated("/v1/account/webhook-secret/rotate").await?;
+    submit(&client, &receiver.url("own")).await?;
+    let message = receiver.until("own", 1, PATIENCE).await?.remove(0);
+    assert_eq!((message.signatures_by(&default)?, message.signatures_by(&secrets[0])?), (1, 0));
+    Ok(())
+}
+
+async fn the_log_tells_each_attempt_and_a_resend_tells_once_more(on: On) -> Result<()> {
+    let (host, receiver) = (on.with_receivers(1_000).await?, Receiver::start().await?);
+    let client = host.client();
+    let job = submit(&client, &receiver.url("hook")).await?;
+    let once = until(&client, &job, delivered).await?;
+    let path = format!("/v1/jobs/{}/notifications", id(&job));
+    let resend = format!("{path}/{}/resend", once["notification_id"].as_str().context("no id")?);
+    let answer = client.post(&resend, &json!({})).await?;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let received = receiver.until("hook", 2, PATIENCE).await?;
+    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert_eq!(received[0].body, received[1].body);
+    let twice = until(&client, &job, |one| delivered(one) && attempts(one) == 2).await?;
+    assert_eq!((&twice["url"], &twice["attempts"][1]["status"]), (&json!(receiver.url("hook")), &json!(200)));
+    for unknown in ["1-url1", "2-url0", "nonsense"] {
+        assert_eq!(
+            client.post(&format!("{path}/{unknown}/resend"), &json!({})).await?.status,
+            404,
+            "{unknown}"
+        );
+    }
+    let other = host.client_of("other", "everything", "admin")?;
+    assert_eq!(other.get(&path).await?.status, 404);
+    assert_eq!(other.post(&resend, &json!({})).await?.status, 404);
+    Ok(())
+}
+
 willcall_tests::scenarios! {
-    one_box: [
+    operator: [
         the_end_of_a_job_is_told_within_a_moment,
         every_misbehaviour_is_logged_and_tried_again_with_the_same_id,
         slow_and_talkative_receivers_are_content_with_one_message,
         a_silent_receiver_holds_up_nobody_and_is_given_up_in_time,
         gone_disables_the_webhook_until_it_is_enabled,
+        a_receiver_of_the_inside_is_never_reached,
+        both_secrets_sign_while_one_takes_the_place_of_the_other,
+        the_log_tells_each_attempt_and_a_resend_tells_once_more,
+        the_command_makes_tests_and_lists_webhooks,
+    ],
+    one_box: [
         a_receiver_that_is_down_is_remembered_over_a_restart,
         a_kill_at_any_moment_loses_no_event,
-        a_receiver_of_the_inside_is_never_reached,
-        the_command_makes_tests_and_lists_webhooks,
     ],
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -48,6 +51,21 @@ impl Received {
             .and_then(|line| line.split_once(": "))
             .map_or("", |(_, value)| value)
     }
+
+    /// How many of its signatures are by this secret, as Standard Webhooks reckons them.
+    pub fn signatures_by(&self, secret: &str) -> Result<usize> {
+        let secret = secret.strip_prefix("whsec_").context("no secret")?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64_STANDARD.decode(secret)?)?;
+        let (id, timestamp) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        mac.update(format!("{id}.{timestamp}.{}", self.body).as_bytes());
+        let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
+        Ok(self.signatures().filter(|found| *found == signature).count())
+    }
+
+    /// All of its signatures.
+    pub fn signatures(&self) -> impl Iterator<Item = &str> {
+        self.header("webhook-signature").split(' ')
+    }
 }
 
 #[derive(Default)]
@@ -56,7 +74,7 @@ struct State {
     received: Vec<(String, Received)>,
 }
 
-/// A receiver on a port of its own. Each path has manners of its own: one after the other, the last for ever; 200 where
+/// A receiver. Each path has manners of its own: one after the other, the last for ever; 200 where
 /// there are none.
 pub struct Receiver {
     address: SocketAddr,
@@ -65,9 +83,14 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts to listen.
+    /// Starts to listen on a port of its own.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::at(0).await
+    }
+
+    /// Starts to listen on that port.
+    pub async fn at(port: u16) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);

@@ -96,6 +96,15 @@ impl On {
         }
     }
 
+    /// A host over `numbers` that may send webhooks to this machine.
+    pub async fn with_receivers(self, records: i64) -> Result<Host> {
+        match self {
+            Self::OneBox => Ok(OneBox::with_receivers(records).await?.into()),
+            Self::Aws => Ok(Aws::with_receivers(records, |_| {}).await?.into()),
+            Self::Deployed => anyhow::bail!("a deployed host reaches what its operator lets it"),
+        }
+    }
+
     /// A host over the data sets, each a name and a path within the catalog's directory, which `fill` has filled.
     pub async fn datasets(
         self,

@@ -3,7 +3,8 @@
 use willcall_core::usecases::accounts::Registry;
 
 use crate::{
-    args::{AwsHost, Global},
+    args::{AwsHost, AwsWebhooks, Global},
+    client::Client,
     commands::catalog::BuildArgs,
     failure::{Exit, Failure},
 };
@@ -13,6 +14,10 @@ pub(crate) async fn build(_: &Global, _: BuildArgs) -> Result<(), Failure> {
 }
 
 pub(crate) async fn open_registry(_: &Global, _: &AwsHost, _: &str) -> Result<Registry, Failure> {
+    Err(missing())
+}
+
+pub(crate) async fn webhook_client(_: &AwsWebhooks, _: &str) -> Result<Client, Failure> {
     Err(missing())
 }
 

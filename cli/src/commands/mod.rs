@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Download(args) => download::run(global, args).await,
         Command::Dataset(command) => dataset::run(global, command).await,
         Command::Token(args) => token::run(global, args).await,
-        Command::Webhook(command) => webhook::run(global, command).await,
+        Command::Webhook(args) => webhook::run(global, args).await,
         Command::Account(args) => account::run(global, args).await,
         Command::Catalog(command) => catalog::run(global, command).await,
     }

@@ -5,13 +5,23 @@ use serde_json::{Map, Value, json};
 
 use super::{Session, Work};
 use crate::{
-    args::Global,
+    args::{AwsWebhooks, Global},
     client::Client,
     failure::{Exit, Failure},
     output::{clean, note, print, print_json, table},
 };
 
-/// Make, test and rotate webhooks, and see what was told of a job. Needs a token of the scope admin.
+/// Make, test and rotate webhooks, and see what was told of a job. Needs a token of the scope admin, or the table of a host
+/// on AWS.
+#[derive(Args)]
+pub(crate) struct WebhookArgs {
+    #[command(flatten)]
+    aws: AwsWebhooks,
+    #[command(subcommand)]
+    command: WebhookCommand,
+}
+
+/// What to do with webhooks.
 #[derive(Subcommand)]
 pub(crate) enum WebhookCommand {
     /// Make a webhook that is told of all jobs of the account; its secret is shown this once
@@ -70,7 +80,28 @@ pub(crate) struct CreateArgs {
     description: Option<String>,
 }
 
-pub(crate) async fn run(global: &Global, command: WebhookCommand) -> Result<(), Failure> {
+impl WebhookCommand {
+    /// Whether it makes secrets or signs by them.
+    fn needs_secrets(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Test { .. } | Self::Rotate { .. })
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: WebhookArgs) -> Result<(), Failure> {
+    let WebhookArgs { aws, command } = args;
+    // A server that is named is asked, whatever else the environment has.
+    if let (None, Some(table)) = (&global.server, aws.table()) {
+        if command.needs_secrets() && aws.bucket().is_none() {
+            let words = "nothing says where the key of the webhooks' secrets is";
+            return Err(Failure::new(Exit::Usage, words).advice("name the host's bucket with --bucket"));
+        }
+        let client = crate::aws::webhook_client(&aws, table).await?;
+        return answer(global, &client, command).await;
+    }
+    if aws.account.is_some() {
+        return Err(Failure::new(Exit::Usage, "--account is for the table of a host on AWS")
+            .advice("name it with --table; of a server it is the account that the token is for"));
+    }
     let session = Session::open(global, Work::No).await?;
     let done = answer(global, &session.client, command).await;
     session.close().await;

@@ -1,4 +1,4 @@
-//! The Lambda function that moves jobs when all else fails, and ends those of dead letters.
+//! The Lambda function that moves jobs and notices when all else fails, and deals with dead letters.
 
 use std::process::ExitCode;
 

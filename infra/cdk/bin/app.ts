@@ -57,6 +57,7 @@ new WillcallStack(
     workerStorage: value('workerEphemeralStorage', (text) => Size.mebibytes(Number(text))),
     workerConcurrency: number('workerConcurrency'),
     recordsConcurrency: number('recordsConcurrency'),
+    webhooksAllow: text('webhooksAllow')?.split(','),
     longestRetentionDays: number('longestRetentionDays'),
     dataBuckets: text('dataBucketArns')
       ?.split(',')

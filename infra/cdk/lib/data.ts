@@ -44,8 +44,7 @@ export function data(scope: Construct, props: DataProps): Data {
   const kept = {
     table: table(scope, props),
     bucket: bucket(scope, props),
-    // The sweeper consumes the dead letters of jobs; those of notifications are left to the operator.
-    jobs: queue(scope, 'Jobs', `${props.name}-jobs`, TIMEOUT.worker, TIMEOUT.sweeper),
+    jobs: queue(scope, 'Jobs', `${props.name}-jobs`, TIMEOUT.worker),
     notifications: queue(scope, 'Notify', `${props.name}-notify`, TIMEOUT.notify),
   };
   tellOfUploads(scope, kept.bucket, kept.jobs.queue);
@@ -141,13 +140,8 @@ function bucket(scope: Construct, { longestRetentionDays, browserOrigins }: Data
   return bucket;
 }
 
-function queue(
-  scope: Construct,
-  id: string,
-  name: string,
-  timeout: Duration,
-  deadTimeout?: Duration,
-): QueueWithDeadLetters {
+/** A queue, consumed by a function of that time-out; the sweeper consumes its dead letters. */
+function queue(scope: Construct, id: string, name: string, timeout: Duration): QueueWithDeadLetters {
   const sixfold = (timeout: Duration) => Duration.seconds(6 * timeout.toSeconds());
   const common = { retentionPeriod: KEPT, encryption: sqs.QueueEncryption.SQS_MANAGED };
   // By name, as each queue cannot wait for the other to be made first.
@@ -155,7 +149,7 @@ function queue(
   const deadLetters = new sqs.Queue(scope, `${id}DeadLetters`, {
     ...common,
     queueName: `${name}-dead`,
-    visibilityTimeout: deadTimeout && sixfold(deadTimeout),
+    visibilityTimeout: sixfold(TIMEOUT.sweeper),
     redriveAllowPolicy: {
       sourceQueues: [sqs.Queue.fromQueueArn(scope, `${id}Source`, source)],
     },

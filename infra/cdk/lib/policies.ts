@@ -1,6 +1,7 @@
 // What each function may do: the actions that its adapters call, on what they call them.
 
 import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Data } from './data';
 import type { FunctionName } from './names';
 
@@ -22,12 +23,19 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
   const list = (sid: string, ...prefixes: string[]) => listIf('StringLike', sid, prefixes);
   // Without a prefix too: S3 says of no key that it is not there to whoever may not list.
   const listAndTell = (sid: string, ...prefixes: string[]) => listIf('StringLikeIfExists', sid, prefixes);
-  const consume = (sid: string, queueArn: string) =>
-    allow(sid, ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], [queueArn]);
+  const consume = (sid: string, ...queues: sqs.IQueue[]) =>
+    allow(
+      sid,
+      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+      queues.map((queue) => queue.queueArn),
+    );
   const send = (sid: string) => allow(sid, ['sqs:SendMessage'], [jobs.queue.queueArn]);
   const wakeSenders = () => allow('WakeSenders', ['sqs:SendMessage'], [notifications.queue.queueArn]);
-  const keepKeyOfSecrets = () =>
-    allow('KeepKeyOfSecrets', ['s3:GetObject', 's3:PutObject'], objects('keys/webhooks'));
+  // Whoever may not list gets the same refusal for what is not there.
+  const keepKeyOfSecrets = () => [
+    allow('KeepKeyOfSecrets', ['s3:GetObject', 's3:PutObject'], objects('keys/webhooks')),
+    list('FindKeyOfSecrets', 'keys/*'),
+  ];
   const readCatalog = () => allow('ReadCatalog', ['s3:GetObject'], objects('catalog/catalog.json'));
   const keepLargeRequests = () =>
     allow('KeepLargeRequests', ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], objects('requests/*'));
@@ -44,7 +52,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       list('FindWhatToRemove', 'requests/*', 'results/*', 'uploads/*'),
       send('WakeWorkers'),
       wakeSenders(),
-      keepKeyOfSecrets(),
+      ...keepKeyOfSecrets(),
     ],
     records: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
@@ -67,7 +75,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       allow('ReadRequestsAndResults', ['s3:GetObject'], objects('requests/*', 'results/*')),
     ],
     worker: [
-      consume('ReceiveMessages', jobs.queue.queueArn),
+      consume('ReceiveMessages', jobs.queue),
       send('SendRetries'),
       wakeSenders(),
       // A job that ends gives its place among the open ones back, and one that completes adds to the account's day.
@@ -93,10 +101,10 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       listAndTell('ListDataResultsAndUploads', 'datasets/*', 'results/*', 'uploads/*'),
     ],
     notify: [
-      consume('ReceiveMessages', notifications.queue.queueArn),
+      consume('ReceiveMessages', notifications.queue),
       wakeSenders(),
       onJobs('KeepDeliveries', 'dynamodb:GetItem', 'dynamodb:PutItem'),
-      keepKeyOfSecrets(),
+      ...keepKeyOfSecrets(),
     ],
     sweeper: [
       allow('FindWhatIsDue', ['dynamodb:Query'], [`${table.tableArn}/index/due`]),
@@ -108,7 +116,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       listAndTell('FindWhatToRemove', 'requests/*', 'results/*', 'uploads/*'),
       send('SendMessagesAgain'),
       wakeSenders(),
-      consume('ReceiveDeadLetters', jobs.deadLetters.queueArn),
+      consume('ReceiveDeadLetters', jobs.deadLetters, notifications.deadLetters),
     ],
   };
 }

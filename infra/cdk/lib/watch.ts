@@ -63,21 +63,20 @@ export function alarms(scope: Construct, props: WatchProps): void {
   };
 
   // The sweeper takes them away within seconds, so those that it received count too.
-  const dead = new cloudwatch.MathExpression({
-    expression: 'waiting + received',
-    label: 'dead letters',
-    period: minute,
-    usingMetrics: {
-      waiting: queue(jobs.deadLetters)('ApproximateNumberOfMessagesVisible', { statistic: 'Maximum', period: minute }),
-      received: queue(jobs.deadLetters)('NumberOfMessagesReceived', { statistic: 'Sum', period: minute }),
-    },
-  });
-  alarm('JobsDeadLetters', dead, 'A message of a job was given up after ten tries; the sweeper fails its job.');
-  alarm(
-    'NotifyDeadLetters',
-    queue(notifications.deadLetters)('ApproximateNumberOfMessagesVisible', { statistic: 'Maximum', period: minute }),
-    'A notification was given up after ten tries.',
-  );
+  const dead = (letters: sqs.IQueue) =>
+    new cloudwatch.MathExpression({
+      expression: 'waiting + received',
+      label: 'dead letters',
+      period: minute,
+      usingMetrics: {
+        waiting: queue(letters)('ApproximateNumberOfMessagesVisible', { statistic: 'Maximum', period: minute }),
+        received: queue(letters)('NumberOfMessagesReceived', { statistic: 'Sum', period: minute }),
+      },
+    });
+  const job = 'A message of a job was given up after ten tries; the sweeper fails its job.';
+  alarm('JobsDeadLetters', dead(jobs.deadLetters), job);
+  const notice = 'A message of a notification was given up after ten tries; the sweeper sees to its next attempt.';
+  alarm('NotifyDeadLetters', dead(notifications.deadLetters), notice);
   const old = { threshold: props.queueAge.toSeconds() };
   const age = (of: sqs.IQueue) => queue(of)('ApproximateAgeOfOldestMessage', { statistic: 'Maximum' });
   alarm('JobsQueueAge', age(jobs.queue), 'Jobs wait long for a worker.', old);
@@ -128,7 +127,7 @@ export function dashboard(scope: Construct, props: WatchProps): void {
           queue(jobs.queue)('ApproximateNumberOfMessagesNotVisible', maximum('jobs running')),
           queue(notifications.queue)('ApproximateNumberOfMessagesVisible', maximum('notifications waiting')),
           queue(jobs.deadLetters)('NumberOfMessagesReceived', maximum('dead jobs')),
-          queue(notifications.deadLetters)('ApproximateNumberOfMessagesVisible', maximum('dead notifications')),
+          queue(notifications.deadLetters)('NumberOfMessagesReceived', maximum('dead notifications')),
         ]),
         graph('Queues: age of the oldest message, s', [
           queue(jobs.queue)('ApproximateAgeOfOldestMessage', maximum('jobs')),

@@ -59,6 +59,8 @@ export interface WillcallProps {
   /** Requests for records that may wait at once, reserved. 0 reserves nothing: what a new account needs, whose limit is
    * 10. Default: 0. */
   readonly recordsConcurrency?: number;
+  /** What webhooks may reach beside the public internet: addresses, networks, names. Default: nothing. */
+  readonly webhooksAllow?: string[];
 
   /** The longest `retention_days` of any plan. The bucket removes a result that the sweeper has left behind 7 days
    * later. Default: 7. */
@@ -166,6 +168,7 @@ export class Willcall extends Construct {
       WILLCALL_CATALOG: CATALOG,
       WILLCALL_PUBLIC_URL: props.publicUrl ?? '',
       WILLCALL_STACK: name,
+      WILLCALL_WEBHOOKS_ALLOW: (props.webhooksAllow ?? []).join(','),
       RUST_LOG: props.logLevel ?? 'info',
     };
     const front = { memorySize: http, timeout: TIMEOUT.http };
@@ -245,6 +248,7 @@ export class Willcall extends Construct {
     consume('WorkerFunctionJobs', worker, this.jobsQueue, 1, props.workerConcurrency ?? 10);
     consume('NotifyFunctionNotifications', notify, this.notifyQueue, 1, 10);
     consume('SweeperFunctionDeadLetters', sweeper, this.jobsDeadLetters, 10, 2);
+    consume('SweeperFunctionDeadNotifications', sweeper, this.notifyDeadLetters, 10, 2);
     new events.Rule(this, 'SweeperFunctionEveryMinute', {
       schedule: events.Schedule.rate(Duration.minutes(1)),
       targets: [new targets.LambdaFunction(sweeper, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })],

@@ -74,6 +74,7 @@ test('they are the same where everything is chosen', () => {
     workerStorage: Size.mebibytes(4000),
     workerConcurrency: 30,
     recordsConcurrency: 20,
+    webhooksAllow: ['10.1.0.0/16', 'hooks.internal'],
     longestRetentionDays: 90,
     dataBuckets: ['one', 'two'].map((name) => s3.Bucket.fromBucketArn(stack, name, `arn:aws:s3:::data-${name}`)),
     browserOrigins: ['https://one.example.com', 'https://two.example.com'],
@@ -98,6 +99,7 @@ test('they are the same where everything is chosen', () => {
     BackgroundMemorySize: 300,
     WorkerConcurrency: 30,
     RecordsConcurrency: 20,
+    WebhooksAllow: '10.1.0.0/16,hooks.internal',
     LongestRetentionDays: '90',
     DataBucketArns: 'arn:aws:s3:::data-one,arn:aws:s3:::data-two',
     BrowserOrigins: 'https://one.example.com,https://two.example.com',
@@ -142,6 +144,7 @@ const changes: Record<string, (source: any) => void> = {
     source.Resources.HttpApi.Properties.Body['x-amazon-apigateway-cors'].exposeHeaders.pop(),
   'how long logs are kept': (source) => delete source.Resources.WorkerLogs.Properties.RetentionInDays,
   'how many messages at once': (source) => (source.Resources.WorkerFunctionJobs.Properties.BatchSize = 10),
+  'who consumes dead letters': (source) => delete source.Resources.SweeperFunctionDeadNotifications,
   'what is retried': (source) => delete source.Resources.SweeperFunctionEventInvokeConfig,
 };
 

@@ -10,7 +10,10 @@ use willcall_core::{
     ports::{VAULT_KEY_LEN, VaultKey},
 };
 
-use crate::{Clients, failure::CallFailed};
+use crate::{
+    Clients,
+    failure::{CallFailed, status},
+};
 
 /// The name of the object. Only what signs, and what makes secrets, need be allowed to read it.
 pub const VAULT_KEY_OBJECT: &str = "keys/webhooks";
@@ -27,6 +30,19 @@ pub struct S3VaultKey {
 #[error("{VAULT_KEY_OBJECT} holds {0} bytes, not a key of {VAULT_KEY_LEN}")]
 struct NoKey(usize);
 
+/// S3 refuses what the role must be allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("the key of webhooks' secrets cannot be had: the role lacks {action}")]
+struct Denied {
+    action: &'static str,
+    source: CallFailed,
+}
+
+const READ: &str = "s3:GetObject on keys/webhooks";
+const WRITE: &str = "s3:PutObject on keys/webhooks";
+const LIST: &str =
+    "s3:ListBucket on the bucket for the prefix keys/*, without which nobody can tell whether it is there";
+
 impl S3VaultKey {
     /// The key of that bucket.
     pub fn new(clients: &Clients, bucket: impl Into<String>) -> Self {
@@ -37,18 +53,36 @@ impl S3VaultKey {
         let got = self.client.get_object().bucket(&self.bucket).key(VAULT_KEY_OBJECT).send().await;
         let object = match got {
             Ok(object) => object,
-            Err(error)
-                if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_)))
-                    // What is not there is forbidden to those who may not list the bucket.
-                    || error.code() == Some("AccessDenied") =>
-            {
+            Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => {
                 return Ok(None);
             }
-            Err(error) => return Err(CallFailed::new("GetObject", error).into()),
+            Err(error) => {
+                let denied = status(&error) == Some(403);
+                let failed = CallFailed::new("GetObject", error);
+                return if denied { self.denied(failed).await } else { Err(failed.into()) };
+            }
         };
         let bytes = object.body.collect().await?.into_bytes();
         let key = <[u8; VAULT_KEY_LEN]>::try_from(&bytes[..]).map_err(|_| NoKey(bytes.len()))?;
         Ok(Some(key))
+    }
+
+    /// What S3 means by refusing to read: that the object may not be read, or that there is none and the bucket may not be
+    /// listed. A list of that name alone tells; to take one for the other would put a new key in place of nothing.
+    async fn denied(&self, refused: CallFailed) -> Result<Option<[u8; VAULT_KEY_LEN]>, Source> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(VAULT_KEY_OBJECT).max_keys(1);
+        match list.send().await {
+            Ok(found) => {
+                if found.contents().iter().any(|object| object.key() == Some(VAULT_KEY_OBJECT)) {
+                    return Err(Denied { action: READ, source: refused }.into());
+                }
+                Ok(None)
+            }
+            Err(error) if status(&error) == Some(403) => {
+                Err(Denied { action: LIST, source: CallFailed::new("ListObjectsV2", error) }.into())
+            }
+            Err(error) => Err(CallFailed::new("ListObjectsV2", error).into()),
+        }
     }
 
     /// Puts a key where there is none yet.
@@ -72,6 +106,9 @@ impl S3VaultKey {
             {
                 Ok(())
             }
+            Err(error) if status(&error) == Some(403) => {
+                Err(Denied { action: WRITE, source: CallFailed::new("PutObject", error) }.into())
+            }
             Err(error) => Err(CallFailed::new("PutObject", error).into()),
         }
     }
@@ -84,8 +121,6 @@ impl VaultKey for S3VaultKey {
             return Ok(key);
         }
         self.make().await?;
-        self.read()
-            .await?
-            .ok_or_else(|| format!("{VAULT_KEY_OBJECT} may not be read, or is gone again").into())
+        self.read().await?.ok_or_else(|| format!("{VAULT_KEY_OBJECT} was made and is gone again").into())
     }
 }

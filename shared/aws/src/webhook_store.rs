@@ -15,8 +15,8 @@ use crate::{
     Clients,
     backoff::{Backoff, write_id},
     dynamo::{
-        Answer, DUE_AT, DUE_INDEX, DUE_SHARD, DUE_SHARDS, If, Item, NOTICE_SHARDS_FROM, PARTITION_KEY,
-        SORT_KEY, TTL, Table, Unreadable, Write, key, number, refuse_newer, text,
+        Answer, DUE_AT, DUE_SHARD, DUE_SHARDS, If, Item, NOTICE_SHARDS_FROM, PARTITION_KEY, SORT_KEY, TTL,
+        Table, Unreadable, Write, key, number, refuse_newer, text,
     },
     failure::CallFailed,
     job_store::{key_item, read_key, unknown_at},
@@ -82,40 +82,6 @@ impl DynamoWebhookStore {
         let write = name(&mut item)?;
         let refused = self.put(key, &write, vec![Write::Put(item, follows(version))]).await?;
         Ok(refused.is_none())
-    }
-
-    async fn due_in_shard(
-        &self,
-        shard: u32,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<(Timestamp, Notice)>, StoreError> {
-        let query = self
-            .table
-            .index(DUE_INDEX)
-            .key_condition_expression("#shard = :shard AND #due <= :now")
-            .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_names("#due", DUE_AT)
-            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let (mut due, mut from) = (Vec::new(), None);
-        loop {
-            let page = query.clone().set_exclusive_start_key(from).send().await;
-            let page = page.map_err(|error| unavailable(CallFailed::new("Query", error)))?;
-            for item in page.items() {
-                let at = number(item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
-                match at.and_then(|at| Ok((Timestamp::from_millis(at), notice(item)?))) {
-                    Ok(found) => due.push(found),
-                    // One that cannot be read must not hide the others.
-                    Err(error) => tracing::error!(error = %error, "a due notice cannot be read"),
-                }
-            }
-            from = page.last_evaluated_key;
-            if from.is_none() || due.len() >= limit as usize {
-                return Ok(due);
-            }
-        }
     }
 
     /// Every item of the account's partition whose sort key begins so.
@@ -255,10 +221,7 @@ impl WebhookStore for DynamoWebhookStore {
 
     async fn due_notices(&self, now: Timestamp, limit: u32) -> Result<Vec<(Timestamp, Notice)>, StoreError> {
         let shards = NOTICE_SHARDS_FROM..NOTICE_SHARDS_FROM + DUE_SHARDS;
-        let mut due = try_join_all(shards.map(|shard| self.due_in_shard(shard, now, limit))).await?.concat();
-        due.sort();
-        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(due)
+        self.table.due(shards, now, limit, notice).await.map_err(unavailable)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Timestamp, format::Format, job::DailyLimits, token::TokenHash};
+use crate::{AccountId, Timestamp, format::Format, job::DailyLimits, prices::Prices, token::TokenHash};
 
 /// What a token lets its bearer do. Each scope holds those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,6 +128,9 @@ pub struct Plan {
     pub sql: bool,
     /// The formats that it may ask for; `None` for all.
     pub formats: Option<BTreeSet<Format>>,
+    /// What its jobs cost; `None` where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
 }
 
 impl Plan {
@@ -145,6 +148,7 @@ impl Plan {
             upstreams: None,
             sql: false,
             formats: None,
+            prices: None,
         }
     }
 

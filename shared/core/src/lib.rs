@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod input;
 pub mod job;
 pub mod ports;
+pub mod prices;
 pub mod query;
 pub mod telemetry;
 pub mod time;

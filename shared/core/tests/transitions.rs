@@ -231,9 +231,11 @@ fn an_ended_jobs_record_is_kept_after_its_result() {
         let purged = job.apply(&Transition::Purged, at(100)).unwrap();
         assert_eq!(purged.due_at, Some(job.expires.unwrap().plus(RECORD_KEPT)));
     }
+    let completed = ended(JobState::Completed).apply(&Transition::Purged, at(9)).unwrap();
+    assert_eq!(completed.due_at, completed.expires);
     assert_eq!(
-        ended(JobState::Completed).apply(&Transition::Purged, at(9)),
-        Err(Refused::State(JobState::Completed))
+        ended(JobState::Expired).apply(&Transition::Purged, at(9)),
+        Err(Refused::State(JobState::Expired))
     );
 }
 

@@ -28,6 +28,8 @@ use willcall_core::{
 
 #[path = "usecases/conditions.rs"]
 mod conditions;
+#[path = "usecases/leftovers.rs"]
+mod leftovers;
 #[path = "usecases/submissions.rs"]
 mod submissions;
 
@@ -313,6 +315,7 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
         records_found: None,
         records_requested: None,
         counts: None,
+        day: None,
     };
     assert!(world.jobs.transition(&job, &late, world.app.clock.now()).await.is_err());
     assert_eq!(world.job(&job).await, done);

@@ -17,15 +17,15 @@ use willcall_core::{
     usecases::{
         Notifier,
         webhooks::{
-            EndpointChange, EndpointDraft, create_endpoint, default_secrets, delete_endpoint, endpoint,
-            endpoints, notify, rotate_default_secret, rotate_endpoint_secret, sweep_notices, take_up,
-            test_endpoint, update_endpoint,
+            DeadNotice, EndpointChange, EndpointDraft, create_endpoint, dead_notice, default_secrets,
+            delete_endpoint, endpoint, endpoints, notify, rotate_default_secret, rotate_endpoint_secret,
+            sweep_notices, take_up, test_endpoint, update_endpoint,
         },
         work::Disposition,
     },
     webhook::{
         Delivery, DeliveryState, Disabled, Ending, EventRef, LAST_ATTEMPT, LOG_KEPT, MAX_PAYLOAD, Method,
-        NotifyAddress,
+        NotifyAddress, SEND_LEASE,
     },
 };
 
@@ -459,4 +459,33 @@ async fn a_large_job_is_told_within_twenty_thousand_bytes() {
     let body: Value = serde_json::from_str(&content).unwrap();
     assert_eq!(body["data"]["omitted"], serde_json::json!(["labels"]));
     assert_eq!((&body["data"]["name"], body["data"].get("labels")), (&"late".into(), None));
+}
+
+#[tokio::test]
+async fn an_attempt_that_broke_off_counts_by_its_dead_letter_until_none_is_left() {
+    let world = World::new();
+    let ended = world.complete(addressed(Method::Post)).await;
+    let event = Notice::Event(EventRef { job: ended.reference(), sequence: ended.events });
+    assert_eq!(dead_notice(&world.notifier, &event).await.unwrap(), DeadNotice::Left);
+    notify(&world.notifier, &event).await;
+    let notice = world.fakes.queue.receive().unwrap();
+    let dead = async || dead_notice(&world.notifier, &notice).await.unwrap();
+    assert_eq!(dead().await, DeadNotice::Left, "it was never begun: the sweeper wakes another sender");
+    for attempt in 1..=LAST_ATTEMPT {
+        let found = world.only_delivery(&ended).await;
+        world.clock.advance(found.next_at.unwrap().since(world.clock.now()));
+        // A sender that dies in the middle.
+        let begun = found.begin(world.clock.now()).unwrap();
+        assert!(world.fakes.store.save_delivery(&begun).await.unwrap());
+        assert_eq!(dead().await, DeadNotice::Left, "whoever holds it may live");
+        world.clock.advance(SEND_LEASE);
+        assert_eq!(dead().await, DeadNotice::Counted);
+        assert_eq!(dead().await, DeadNotice::Left, "once");
+        let counted = world.only_delivery(&ended).await;
+        assert_eq!(counted.tries, attempt);
+        assert_eq!(counted.attempts.last().unwrap().error.as_deref(), Some("the attempt broke off"));
+    }
+    let given_up = world.only_delivery(&ended).await;
+    assert_eq!((given_up.state, given_up.ending), (DeliveryState::Failed, Some(Ending::Exhausted)));
+    assert!(world.fakes.sender.sent().is_empty());
 }

@@ -40,7 +40,7 @@ pub(crate) async fn each(
 }
 
 /// Notes all of the files; one that cannot be noted now keeps none of the others waiting.
-async fn note(app: &App, files: &[(JobRef, usize)]) -> Handled {
+pub(crate) async fn note(app: &App, files: &[(JobRef, usize)]) -> Handled {
     let mut handled = Handled::Done;
     for (batch, file) in files {
         match arrived(app, batch, *file).await {

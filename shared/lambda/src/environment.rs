@@ -14,7 +14,7 @@ pub enum Part {
     Catalog,
     /// Sending to the queue of notices: `WILLCALL_NOTIFY_QUEUE_URL`.
     Notices,
-    /// The secrets of webhooks, whose key is in the bucket.
+    /// Making webhooks and sending to them: the key of their secrets, in the bucket, and `WILLCALL_WEBHOOKS_ALLOW`.
     Secrets,
 }
 

@@ -15,7 +15,7 @@ use willcall_aws_test::{Emulator, QueueClock};
 
 use super::{
     Directory, Host, Operator, create_token,
-    directory::{built, willcall},
+    directory::{RECEIVERS, built, willcall},
 };
 use crate::{Client, id};
 
@@ -42,6 +42,15 @@ impl Aws {
     /// A host over `numbers`, that many records, with what `change` changes of what the template says.
     pub async fn numbers(records: i64, change: impl FnOnce(&mut Options)) -> Result<Self> {
         Self::changed(Directory::numbers(records)?, change).await
+    }
+
+    /// The same, which may also send webhooks to this machine.
+    pub async fn with_receivers(records: i64, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        Self::numbers(records, |options| {
+            options.parameters.insert("WebhooksAllow".into(), RECEIVERS.into());
+            change(options);
+        })
+        .await
     }
 
     /// The same over another catalog.

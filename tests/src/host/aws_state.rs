@@ -15,9 +15,19 @@ use super::aws::Aws;
 use crate::{Operator as _, id};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+const PAST: &str = "2020-01-01T00:00:00.000Z";
 const QUEUES: [&str; 4] = ["JobsQueue", "JobsDeadLetters", "NotifyQueue", "NotifyDeadLetters"];
 
 impl Aws {
+    /// The body of the message of a job's notification.
+    pub fn notice(job: &Value, notification: &Value) -> Result<String> {
+        let name = notification["notification_id"].as_str().context("no id")?;
+        let (sequence, target) = name.split_once("-url").context("no notification of an address")?;
+        let id = json!({"sequence": sequence.parse::<u32>()?, "target": {"address": target.parse::<u32>()?}});
+        let job = json!({"account": job["account"], "job": job["job_id"]});
+        Ok(json!({"schema": 1, "notice": {"delivery": {"job": job, "id": id}}}).to_string())
+    }
+
     /// The body of the job's message.
     pub fn message(job: &Value) -> String {
         json!({"schema": 1, "account": job["account"], "job": job["job_id"]}).to_string()
@@ -56,35 +66,69 @@ impl Aws {
 
     /// Lets the sweeper look at a batch or a container that is open, as if it had not been fed for long.
     pub async fn waited(&self, job: &Value) -> Result<()> {
-        let past = json!("2020-01-01T00:00:00.000Z");
-        self.rewrite(job, |body| {
+        let sort = format!("JOB#{}", id(job));
+        self.rewrite(job, &sort, |body| {
             ensure!(body["state"] == "open", "{} is {}", id(job), body["state"]);
-            body["due_at"] = past;
+            body["due_at"] = json!(PAST);
             Ok(())
         })
         .await
-        .with_context(|| format!("{} changed meanwhile", id(job)))
     }
 
     /// Ends the lease of whoever holds the job, as if its time had passed, and lets the sweeper look at it. The holder
     /// must be dead.
     pub async fn lease_over(&self, job: &Value) -> Result<()> {
-        self.rewrite(job, |body| {
+        let sort = format!("JOB#{}", id(job));
+        let rewritten = self.rewrite(job, &sort, |body| {
             ensure!(body["leased_until"].is_string(), "nobody holds {}", id(job));
-            body["leased_until"] = json!("2020-01-01T00:00:00.000Z");
+            body["leased_until"] = json!(PAST);
+            Ok(())
+        });
+        rewritten.await.with_context(|| format!("whoever holds {} lives", id(job)))
+    }
+
+    /// Lets the sweeper look at the job's event now, as if the time had come.
+    pub async fn event_due_now(&self, job: &Value, sequence: u32) -> Result<()> {
+        let sort = format!("EVENT#{}#{sequence:010}", id(job));
+        self.rewrite(job, &sort, |body| {
+            ensure!(body["told"] == false, "it is told: {body}");
+            body["due_at"] = json!(PAST);
             Ok(())
         })
         .await
-        .with_context(|| format!("whoever holds {} lives", id(job)))
     }
 
-    /// Changes the body of the job's item, unless it is changed meanwhile, and lets the sweeper look at it.
-    async fn rewrite(&self, job: &Value, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<()> {
-        let mut get = self.local.dynamodb().get_item().table_name(self.local.table()?).consistent_read(true);
-        for (name, value) in Self::key(job) {
-            get = get.key(name, value);
-        }
-        let mut item = get.send().await?.item.context("no such job")?;
+    /// Lets the next attempt of the job's notification begin now, and the sweeper look at it, as if the time had come. Whoever
+    /// is at it must be dead.
+    pub async fn notification_due_now(&self, job: &Value, notification: &Value) -> Result<()> {
+        let name = notification["notification_id"].as_str().context("no id")?;
+        let sequence: u32 = name.split('-').next().unwrap_or_default().parse()?;
+        let sort = format!("DELIVERY#{}#{sequence:010}#{name}", id(job));
+        self.rewrite(job, &sort, |body| {
+            ensure!(body["state"] == "pending", "it is over: {body}");
+            for member in ["next_at", "leased_until", "due_at"] {
+                if body[member].is_string() {
+                    body[member] = json!(PAST);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the record of an item of the account that is due at some time, which then is due, unless another writes it at
+    /// the same time.
+    async fn rewrite(
+        &self,
+        job: &Value,
+        sort: &str,
+        change: impl FnOnce(&mut Value) -> Result<()>,
+    ) -> Result<()> {
+        let account = job["account"].as_str().unwrap_or_default();
+        let get = self.local.dynamodb().get_item().table_name(self.local.table()?).consistent_read(true);
+        let get = get.key("pk", AttributeValue::S(format!("ACCOUNT#{account}")));
+        let found = get.key("sk", AttributeValue::S(sort.to_owned())).send().await?;
+        let mut item = found.item.with_context(|| format!("no {sort}"))?;
         let body = item.get("body").and_then(|body| body.as_s().ok()).context("no body")?;
         let mut body: Value = serde_json::from_str(body)?;
         change(&mut body)?;
@@ -92,10 +136,8 @@ impl Aws {
         item.insert("due_at".into(), AttributeValue::N("1".to_owned()));
         let version = item.get("version").cloned().context("no version")?;
         let put = self.local.dynamodb().put_item().table_name(self.local.table()?).set_item(Some(item));
-        put.condition_expression("version = :read")
-            .expression_attribute_values(":read", version)
-            .send()
-            .await?;
+        let put = put.condition_expression("version = :read").expression_attribute_values(":read", version);
+        put.send().await.with_context(|| format!("another has written {sort}"))?;
         Ok(())
     }
 

@@ -2,11 +2,15 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+
+/// Where the scenarios' receivers of webhooks are.
+pub(super) const RECEIVERS: &str = "127.0.0.1";
 
 const PLANS: &str = r#"
 [plans.everything]
@@ -50,6 +54,13 @@ impl Directory {
         Self::new(&[("numbers", "numbers.parquet")], |folder| {
             crate::write_numbers(&folder.join("numbers.parquet"), records)
         })
+    }
+
+    /// The same with leave for webhooks to reach this machine, on a host that takes it from the catalog.
+    pub fn with_receivers(self) -> Result<Self> {
+        let mut catalog = fs::OpenOptions::new().append(true).open(self.catalog_file())?;
+        catalog.write_all(format!("[webhooks]\nallow = [{RECEIVERS:?}]\n").as_bytes())?;
+        Ok(self)
     }
 
     /// Where the catalog and its data are.

@@ -40,6 +40,11 @@ impl OneBox {
         Self::start(Directory::numbers(records)?).await
     }
 
+    /// The same, which may also send webhooks to this machine.
+    pub async fn with_receivers(records: i64) -> Result<Self> {
+        Self::start(Directory::numbers(records)?.with_receivers()?).await
+    }
+
     /// A client with an admin's token of the account `tests`.
     pub fn client(&self) -> Client {
         self.client.clone()

@@ -5,6 +5,7 @@ mod runtime_api;
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -45,16 +46,7 @@ enum Event {
 /// A function. Its environments start when they are needed and are used again.
 #[derive(Debug)]
 pub(crate) struct Function {
-    pub(crate) spec: FunctionSpec,
-    pub(crate) arn: String,
-    pub(crate) program: PathBuf,
-    pub(crate) variables: BTreeMap<String, String>,
-    /// How many environments it may have at once.
-    pub(crate) limit: usize,
-    pub(crate) directory: PathBuf,
-    pub(crate) logs: Logs,
-    /// Numbers environments over the whole run.
-    pub(crate) numbers: Arc<AtomicU64>,
+    parts: Parts,
     pool: Mutex<Pool>,
 }
 
@@ -76,21 +68,31 @@ struct Alive {
 }
 
 /// What a [`Function`] is made of.
+#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) spec: FunctionSpec,
     pub(crate) arn: String,
     pub(crate) program: PathBuf,
     pub(crate) variables: BTreeMap<String, String>,
+    /// How many environments it may have at once.
     pub(crate) limit: usize,
     pub(crate) directory: PathBuf,
     pub(crate) logs: Logs,
+    /// Numbers environments over the whole run.
     pub(crate) numbers: Arc<AtomicU64>,
+}
+
+impl Deref for Function {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Function {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { spec, arn, program, variables, limit, directory, logs, numbers } = parts;
-        Self { spec, arn, program, variables, limit, directory, logs, numbers, pool: Mutex::default() }
+        Self { parts, pool: Mutex::default() }
     }
 
     /// Invokes the function. The invocation goes on if the caller stops waiting.

@@ -1,6 +1,6 @@
 //! Calls of the table, with their failures sorted by what a store does next.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -8,10 +8,15 @@ use aws_sdk_dynamodb::{
     operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
     types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update},
 };
-use willcall_core::error::Source;
+use futures::future::try_join_all;
+use willcall_core::{Timestamp, error::Source, job::Before};
 
-use super::{Item, PARTITION_KEY, SORT_KEY, TTL};
-use crate::{Clients, backoff::Backoff, failure::CallFailed};
+use super::{DUE_AT, DUE_INDEX, DUE_SHARD, Item, PARTITION_KEY, SORT_KEY, TTL, Unreadable, number};
+use crate::{
+    Clients,
+    backoff::Backoff,
+    failure::{CallFailed, chain},
+};
 
 /// The most keys of one call.
 const MOST_KEYS: usize = 100;
@@ -81,8 +86,8 @@ pub(crate) enum Write {
         key: Item,
         /// What is added to which attribute.
         amounts: Vec<(&'static str, u64)>,
-        /// An attribute that must be below a number before.
-        below: Option<(&'static str, u64)>,
+        /// What must hold of which attribute before. One that is not there has no number that could be too great.
+        before: Vec<(&'static str, Before)>,
         /// When DynamoDB removes the item by itself.
         ttl: i64,
     },
@@ -153,9 +158,58 @@ impl Table {
             .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
     }
 
-    /// A query of an index, which has no consistent reads.
-    pub(crate) fn index(&self, index: &str) -> QueryFluentBuilder {
-        self.client.query().table_name(&self.name).index_name(index)
+    /// What has been due longest at `now` in those shards of the index, at most `limit`, each read by `read` from its keys.
+    /// The shards are asked at once. An index has no consistent reads; it follows the table by some milliseconds.
+    pub(crate) async fn due<T: Ord>(
+        &self,
+        shards: Range<u32>,
+        now: Timestamp,
+        limit: u32,
+        read: impl Fn(&Item) -> Result<T, Unreadable>,
+    ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
+        let found = try_join_all(shards.map(|shard| self.due_in(shard, now, limit, &read))).await?;
+        let mut due: Vec<_> = found.into_iter().flatten().collect();
+        due.sort();
+        due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(due)
+    }
+
+    /// What has been due longest in a shard: `limit`, or up to a page more.
+    async fn due_in<T>(
+        &self,
+        shard: u32,
+        now: Timestamp,
+        limit: u32,
+        read: &impl Fn(&Item) -> Result<T, Unreadable>,
+    ) -> Result<Vec<(Timestamp, T)>, CallFailed> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#shard = :shard AND #due <= :now")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#due", DUE_AT)
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(now.as_millis().to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let (mut due, mut from) = (Vec::new(), None);
+        loop {
+            let page = query.clone().set_exclusive_start_key(from).send().await;
+            let page = page.map_err(|error| CallFailed::new("Query", error))?;
+            for item in page.items() {
+                let at = number(item, DUE_AT).and_then(|at| at.ok_or(Unreadable::Attribute(DUE_AT)));
+                match at.and_then(|at| Ok((Timestamp::from_millis(at), read(item)?))) {
+                    Ok(found) => due.push(found),
+                    // One that cannot be read must not hide the others.
+                    Err(error) => tracing::error!(error = chain(&error), "failed to read what is due"),
+                }
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() || due.len() >= limit as usize {
+                return Ok(due);
+            }
+        }
     }
 
     /// The sort keys of the partition that begin with `prefix`, less the prefix.
@@ -291,7 +345,7 @@ impl Table {
                     .set_expression_attribute_values(values);
                 item.delete(delete.build()?)
             }
-            Write::Add { key, amounts, below, ttl } => {
+            Write::Add { key, amounts, before, ttl } => {
                 let mut update = Update::builder()
                     .table_name(&self.name)
                     .set_key(Some(key))
@@ -307,12 +361,22 @@ impl Table {
                             AttributeValue::N(amount.to_string()),
                         );
                 }
-                if let Some((name, bound)) = below {
-                    update = update
-                        .condition_expression("attribute_not_exists(#below) OR #below < :below")
-                        .expression_attribute_names("#below", name)
-                        .expression_attribute_values(":below", AttributeValue::N(bound.to_string()));
+                let mut conditions = Vec::with_capacity(before.len());
+                for (at, (name, before)) in before.into_iter().enumerate() {
+                    update = update.expression_attribute_names(format!("#b{at}"), name);
+                    let mut allowed = vec![format!("attribute_not_exists(#b{at})")];
+                    for (sign, number) in [("<=", Some(before.at_most)), ("=", before.or)] {
+                        if let Some(number) = number {
+                            let value = format!(":b{at}_{}", allowed.len());
+                            allowed.push(format!("#b{at} {sign} {value}"));
+                            let number = AttributeValue::N(number.to_string());
+                            update = update.expression_attribute_values(value, number);
+                        }
+                    }
+                    conditions.push(format!("({})", allowed.join(" OR ")));
                 }
+                let conditions = (!conditions.is_empty()).then(|| conditions.join(" AND "));
+                update = update.set_condition_expression(conditions);
                 let update = update.update_expression(format!("SET #ttl = :ttl ADD {}", adds.join(", ")));
                 item.update(update.build()?)
             }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use willcall_core::{
     AccountId, Timestamp,
     idempotency::{KeyHash, KeyRecord},
-    job::{Identity, Job, ResultSummary},
+    job::{Before, DayEntry, Identity, Job},
     ports::{Consumed, StoreError},
 };
 
@@ -119,7 +119,7 @@ pub(super) fn count(account: &AccountId, now: Timestamp, most: u32) -> Write {
     Write::Add {
         key: submits_key(account, now),
         amounts: vec![(SUBMITS, 1)],
-        below: Some((SUBMITS, most.into())),
+        before: vec![(SUBMITS, Before { at_most: u64::from(most).saturating_sub(1), or: None })],
         ttl: now.as_seconds() + MINUTE_KEPT,
     }
 }
@@ -128,12 +128,13 @@ fn delivered_key(account: &AccountId, now: Timestamp) -> Item {
     key(partition(account), format!("DELIVERED#{}", now.day()))
 }
 
-/// Adds what a job delivered to its account's day.
-pub(super) fn add_delivered(account: &AccountId, result: &ResultSummary, now: Timestamp) -> Write {
+/// Adds what a job delivered to its account's day, if it fits there.
+pub(super) fn add_delivered(account: &AccountId, entry: &DayEntry, now: Timestamp) -> Write {
+    let before = [(RECORDS, entry.records_before), (BYTES, entry.bytes_before)];
     Write::Add {
         key: delivered_key(account, now),
-        amounts: vec![(RECORDS, result.records), (BYTES, result.bytes)],
-        below: None,
+        amounts: vec![(RECORDS, entry.records), (BYTES, entry.bytes)],
+        before: before.into_iter().filter_map(|(name, before)| Some((name, before?))).collect(),
         ttl: now.as_seconds() + DAY_KEPT,
     }
 }

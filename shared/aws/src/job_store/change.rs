@@ -2,7 +2,7 @@
 
 use willcall_core::{
     JobRef, Timestamp,
-    job::{Change, Job, Transition},
+    job::{Change, Job, Refused, Transition},
     ports::{StoreError, TransitionError},
 };
 
@@ -19,7 +19,9 @@ use crate::{
     webhook_store::{event_write, is_listening},
 };
 
-/// Where the place comes among the writes, after the job.
+/// Where the job comes among the writes.
+const JOB: usize = 0;
+/// Where its place comes.
 const PLACE: usize = 1;
 
 impl DynamoJobStore {
@@ -44,22 +46,33 @@ impl DynamoJobStore {
             let event = self.event(&mut change, now).await?;
             let after = change.job;
             let freed = before.slot.filter(|_| after.state.is_terminal());
-            let delivered = after.newly_delivered(&before.job);
-            let delivered = delivered.map(|result| add_delivered(&after.account, result, now));
+            let delivered = after.day_entry(&before.job, transition);
+            let delivered = delivered.map(|entry| add_delivered(&after.account, &entry, now));
             let slot = before.slot.filter(|_| freed.is_none());
             let stored = Stored { job: after, slot, write: write.clone() };
             let mut writes = vec![put(&stored, before.job.version)?];
             let place = freed.filter(|_| place_is_ours);
             writes.extend(place.map(|slot| free(job, slot)));
+            let day = delivered.is_some().then_some(writes.len());
             writes.extend(delivered);
             writes.extend(event);
+            let mut beside = None;
             if let (Some(before), Some(after)) = (container, change.container) {
+                beside = Some(writes.len());
                 // It does not end by its batches, and keeps its place.
                 let changed = Stored { job: after, slot: before.slot, write: write.clone() };
                 writes.push(put(&changed, before.job.version)?);
             }
             match self.table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return Ok(stored.job),
+                // Where the job's own write was refused as well, or its container's, another changed it, or an answer was lost.
+                Answer::Refused(places)
+                    if day.is_some_and(|day| places.contains(&day))
+                        && !places.contains(&JOB)
+                        && !beside.is_some_and(|container| places.contains(&container)) =>
+                {
+                    return Err(Refused::DayUsedUp.into());
+                }
                 Answer::Refused(places) if place.is_some() && places == [PLACE] => {
                     place_is_ours = lost_place(job);
                 }

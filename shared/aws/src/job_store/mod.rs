@@ -3,7 +3,6 @@
 mod batches;
 mod beside;
 mod change;
-mod due;
 mod insert;
 mod item;
 mod list;
@@ -19,7 +18,7 @@ use willcall_core::{
     },
 };
 
-use self::item::{SLOT, Stored, job_key, partition};
+use self::item::{SLOT, Stored, job_key, partition, reference};
 pub(crate) use self::{
     beside::{key_item, read_key, unknown_at},
     item::shard,
@@ -27,7 +26,7 @@ pub(crate) use self::{
 use crate::{
     Clients,
     backoff::Exhausted,
-    dynamo::{Table, Unreadable},
+    dynamo::{DUE_SHARDS, Table, Unreadable},
     failure::CallFailed,
 };
 
@@ -111,7 +110,8 @@ impl JobStore for DynamoJobStore {
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
-        due::due(&self.table, now, limit).await
+        let due = self.table.due(0..DUE_SHARDS, now, limit, reference).await.map_err(unavailable)?;
+        Ok(due.into_iter().map(|(_, job)| job).collect())
     }
 
     async fn delete(&self, job: &JobRef) -> Result<bool, StoreError> {

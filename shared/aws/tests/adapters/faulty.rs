@@ -69,8 +69,9 @@ impl Faulty {
     }
 
     /// The next `times` requests of that method whose address has `part` in it meet the fault.
-    pub(crate) fn address(&self, method: &'static str, part: &'static str, times: u32, fault: Fault) {
-        self.plan(times, fault, move |request| request.method() == method && request.uri().contains(part));
+    pub(crate) fn address(&self, method: &'static str, part: impl Into<String>, times: u32, fault: Fault) {
+        let part = part.into();
+        self.plan(times, fault, move |request| request.method() == method && request.uri().contains(&part));
     }
 
     /// How many calls of that operation, or requests of that method, were made; of `304`, how many were answered so.

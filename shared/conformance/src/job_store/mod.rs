@@ -3,6 +3,7 @@
 mod batches;
 mod changes;
 mod containers;
+mod days;
 mod lists;
 mod places;
 mod submits;
@@ -12,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use willcall_core::ports::JobStore;
 
-use self::{batches::*, changes::*, containers::*, lists::*, places::*, submits::*};
+use self::{batches::*, changes::*, containers::*, days::*, lists::*, places::*, submits::*};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -68,6 +69,9 @@ crate::suite! {
         submits_are_counted_by_minute_and_account,
         what_jobs_deliver_is_added_to_the_day_once,
         jobs_that_complete_at_once_are_all_added,
+        jobs_that_complete_at_once_never_exceed_the_days_records,
+        the_last_piece_alone_may_pass_the_days_bytes,
+        midnight_makes_room,
         an_identical_job_serves_those_who_ask_for_it,
         what_ended_without_a_whole_result_serves_nobody,
         of_many_that_could_serve_each_other_one_inserts,

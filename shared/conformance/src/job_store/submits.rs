@@ -162,59 +162,6 @@ pub(super) async fn submits_are_counted_by_minute_and_account(harness: &impl Job
     assert_eq!(store.consumed(&account("acme"), next).await.unwrap().submits, 1);
 }
 
-pub(super) async fn what_jobs_deliver_is_added_to_the_day_once(harness: &impl JobStoreHarness) {
-    let store = harness.store();
-    let end = Timestamp::from_millis((START.day() + 1) * 86_400_000).minus(Duration::from_secs(1));
-    let run = async |at: Timestamp| {
-        let job = job_at("acme", at);
-        store.insert(&job, MANY).await.unwrap();
-        store.transition(&job.reference(), &claim(), at).await.unwrap();
-        store.transition(&job.reference(), &complete(1), at).await.unwrap();
-        assert!(store.transition(&job.reference(), &complete(1), at).await.is_err());
-        job.reference()
-    };
-    let delivered = async |at| {
-        let consumed = store.consumed(&account("acme"), at).await.unwrap();
-        (consumed.records, consumed.bytes)
-    };
-    assert_eq!(delivered(end).await, (0, 0));
-    run(end).await;
-    let kept = run(end).await;
-    assert_eq!(delivered(end).await, (20, 200));
-    run(end.plus(Duration::from_secs(1))).await;
-    assert_eq!(delivered(end).await, (20, 200), "midnight begins another day");
-    assert_eq!(delivered(end.plus(DAY)).await, (10, 100));
-    store.transition(&kept, &Transition::Expire, end).await.unwrap();
-    store.delete(&kept).await.unwrap();
-    let failed = job("acme");
-    store.insert(&failed, MANY).await.unwrap();
-    store
-        .transition(&failed.reference(), &Transition::Fail { attempt: None, problem: problem() }, end)
-        .await
-        .unwrap();
-    assert_eq!(delivered(end).await, (20, 200), "what was delivered stays, and nothing else counts");
-    assert_eq!(store.consumed(&account("other"), end).await.unwrap(), Consumed::default());
-}
-
-pub(super) async fn jobs_that_complete_at_once_are_all_added(harness: &impl JobStoreHarness) {
-    let mut jobs = Vec::new();
-    for _ in 0..12 {
-        let job = job("acme");
-        harness.store().insert(&job, MANY).await.unwrap();
-        harness.store().transition(&job.reference(), &claim(), START).await.unwrap();
-        jobs.push(job.reference());
-    }
-    let ends = jobs.into_iter().map(|job| {
-        let store = harness.store();
-        tokio::spawn(async move { store.transition(&job, &complete(1), START).await })
-    });
-    for end in join_all(ends).await {
-        end.unwrap().unwrap();
-    }
-    let consumed = harness.store().consumed(&account("acme"), START).await.unwrap();
-    assert_eq!((consumed.records, consumed.bytes), (120, 1_200));
-}
-
 pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl JobStoreHarness) {
     let (store, first) = (harness.store(), job("acme"));
     let first_of = NewJob { identity: Some(identity(0)), ..NewJob::plain(first.clone(), MANY) };
@@ -246,12 +193,13 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
 pub(super) async fn what_ended_without_a_whole_result_serves_nobody(harness: &impl JobStoreHarness) {
     let store = harness.store();
     let fail = Transition::Fail { attempt: Some(1), problem: problem() };
-    let Transition::Complete { attempt, mut result, records_found, records_requested, counts } = complete(1)
+    let Transition::Complete { attempt, mut result, records_found, records_requested, counts, day } =
+        complete(1)
     else {
         unreachable!();
     };
     result.truncated = Some(Truncation { reason: TruncationReason::DailyLimit, limit: 10 });
-    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts };
+    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts, day };
     for end in [fail, Transition::Cancel, cut, complete(1)] {
         let new = reusing(job("acme"), None);
         assert_eq!(store.submit(&new).await.unwrap(), Submitted::Inserted { submits: None }, "{end:?}");

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord, Made},
-    job::{Identity, Job, JobState, Transition},
+    job::{Identity, Job, JobState, Refused, Transition},
     ports::{
         AddBatchError, BatchAdded, Consumed, InsertError, JobFilter, JobPage, JobStore, NewBatch, NewJob,
         StoreError, Submitted, TransitionError,
@@ -221,23 +221,25 @@ impl JobStore for MemoryJobStore {
             let found = jobs.get(job).ok_or(TransitionError::NotFound)?;
             let container = found.container().and_then(|container| jobs.get(&container));
             let mut change = found.change(container, transition, now)?;
+            if let Some(entry) = change.job.day_entry(found, transition) {
+                let mut beside = lock(&self.beside);
+                let day = beside.delivered.entry((job.account.clone(), now.day())).or_default();
+                let consumed = Consumed { submits: 0, records: day.0, bytes: day.1 };
+                if !entry.fits(&consumed) {
+                    return Err(Refused::DayUsedUp.into());
+                }
+                day.0 += entry.records;
+                day.1 += entry.bytes;
+            }
             if let Some(event) = change.event(self.webhooks.is_listening(&job.account), now) {
                 self.webhooks.add(event);
-            }
-            let after = change.job;
-            if let Some(result) = after.newly_delivered(found) {
-                let mut beside = lock(&self.beside);
-                let (records, bytes) =
-                    beside.delivered.entry((after.account.clone(), now.day())).or_default();
-                *records += result.records;
-                *bytes += result.bytes;
             }
             if let Some(container) = change.container {
                 told.push(container.reference());
                 jobs.insert(container.reference(), container);
             }
-            jobs.insert(job.clone(), after.clone());
-            after
+            jobs.insert(job.clone(), change.job.clone());
+            change.job
         };
         told.iter().for_each(|job| self.signals.tell(job));
         Ok(after)

@@ -9,7 +9,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{DatasetSource, View, location::absolute};
-use crate::{account::Plan, format::Format, id::is_name, webhook::AllowList};
+use crate::{
+    account::Plan,
+    format::Format,
+    id::is_name,
+    prices::{Micros, Prices, is_currency},
+    webhook::AllowList,
+};
 
 /// The catalog as it is written, checked for everything that can be seen without the data.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +140,46 @@ pub struct PlanEntry {
     pub sql: Option<bool>,
     /// The formats that it may ask for.
     pub formats: Option<BTreeSet<String>>,
+    /// What its jobs cost.
+    pub prices: Option<PricesEntry>,
+}
+
+/// Prices as they are written, in units of the currency; those that are left out are 0.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PricesEntry {
+    /// The currency, as ISO 4217 has it.
+    pub currency: String,
+    /// Of a job.
+    #[serde(default)]
+    pub per_job: f64,
+    /// Of a million records delivered.
+    #[serde(default)]
+    pub per_million_records: f64,
+    /// Of a GiB of the data set's files.
+    #[serde(default)]
+    pub per_gib_read: f64,
+    /// Of a GiB of the result.
+    #[serde(default)]
+    pub per_gib_written: f64,
+}
+
+impl PricesEntry {
+    fn into_prices(self) -> Result<Prices, String> {
+        if !is_currency(&self.currency) {
+            return Err(format!("prices.currency: {:?} is no currency: write it like EUR", self.currency));
+        }
+        let price = |member: &str, units: f64| {
+            Micros::from_units(units).map_err(|detail| format!("prices.{member} {detail}"))
+        };
+        Ok(Prices {
+            per_job: price("per_job", self.per_job)?,
+            per_million_records: price("per_million_records", self.per_million_records)?,
+            per_gib_read: price("per_gib_read", self.per_gib_read)?,
+            per_gib_written: price("per_gib_written", self.per_gib_written)?,
+            currency: self.currency,
+        })
+    }
 }
 
 impl CatalogFile {
@@ -241,6 +287,7 @@ impl PlanEntry {
             upstreams: default.upstreams,
             sql: default.sql,
             formats,
+            prices: self.prices.map(PricesEntry::into_prices).transpose()?,
             name: default.name,
         })
     }
@@ -282,6 +329,7 @@ mod tests {
             max_bytes_per_day = 1_000_000_000
             datasets = ["flights"]
             formats = ["csv", "jsons"]
+            prices = { currency = "EUR", per_million_records = 2, per_gib_read = 0.005 }
             "#,
         )
         .unwrap();
@@ -293,6 +341,9 @@ mod tests {
         assert_eq!(pro.submits_per_minute, Some(60));
         assert_eq!((pro.daily().records, pro.daily().bytes), (Some(1_000_000), Some(1_000_000_000)));
         assert!(file.plans["free"].daily().is_none() && file.plans["free"].submits_per_minute.is_none());
+        let prices = pro.prices.as_ref().unwrap();
+        assert_eq!(prices.to_string(), "2 EUR for a million records, 0.005 EUR for a GiB read");
+        assert_eq!(file.plans["free"].prices, None);
         assert!(pro.allows_dataset("flights") && !pro.allows_dataset("other"));
         assert!(pro.allows_format(Format::Json) && !pro.allows_format(Format::Parquet));
     }
@@ -319,6 +370,10 @@ mod tests {
             ("[plans.p]\nsubmits_per_minute = 0", "plans.p: submits_per_minute must be at least 1"),
             ("[plans.p]\nmax_bytes_per_day = 0", "plans.p: max_bytes_per_day must be at least 1"),
             ("[plans.p]\nmax_records_per_day = -1", "invalid value"),
+            ("[plans.p]\nprices = { per_job = 1 }", "missing field `currency`"),
+            ("[plans.p]\nprices = { currency = 'euro' }", "prices.currency: \"euro\" is no currency"),
+            ("[plans.p]\nprices = { currency = 'EUR', per_job = -1 }", "prices.per_job must be 0 to"),
+            ("[plans.p]\nprices = { currency = 'EUR', per_row = 1 }", "unknown field `per_row`"),
             ("[plans.p]\nsql = true", "plans.p: sql is not served"),
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),

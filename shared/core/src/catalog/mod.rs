@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
-    file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
+    file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, PricesEntry, ViewEntry},
     location::Place,
     upstream::Upstream,
 };

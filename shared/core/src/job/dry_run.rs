@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobState, kinds::QueryWork};
+use crate::prices::{Cost, Prices};
 
 /// The most records of a sample.
 pub const SAMPLE: u64 = 1_000;
@@ -23,10 +24,13 @@ pub struct DryRun {
     pub sorted: bool,
     /// The size of all files of the data set.
     pub dataset_bytes: u64,
+    /// What the plan's jobs cost; `None` where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
 }
 
 /// What a query would deliver and take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
     /// All records that match: counted.
     pub records_found: u64,
@@ -45,13 +49,15 @@ pub struct Estimate {
     pub sample_bytes: u64,
     /// Whether a sort would come on top.
     pub sorted: bool,
+    /// What it would cost by the plan's prices; `None` where it has none.
+    pub cost: Option<Cost>,
 }
 
 impl DryRun {
     /// The estimate for this work, and the work that makes it: a sample of the same form.
-    pub fn of(work: &QueryWork, dataset_bytes: u64) -> (Self, QueryWork) {
-        let dry_run =
-            Self { cap: work.cap(), offset: work.offset, sorted: !work.sort.is_empty(), dataset_bytes };
+    pub fn of(work: &QueryWork, dataset_bytes: u64, prices: Option<Prices>) -> (Self, QueryWork) {
+        let sorted = !work.sort.is_empty();
+        let dry_run = Self { cap: work.cap(), offset: work.offset, sorted, dataset_bytes, prices };
         let sample = QueryWork { limit: Some(work.cap().min(SAMPLE)), sort: Vec::new(), ..work.clone() };
         (dry_run, sample)
     }
@@ -81,6 +87,10 @@ impl Job {
             sample_records,
             sample_bytes,
             sorted: dry_run.sorted,
+            cost: dry_run
+                .prices
+                .as_ref()
+                .map(|prices| prices.cost(records, dry_run.dataset_bytes, bytes_written)),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod counts;
+mod day;
 mod dry_run;
 pub mod kinds;
 mod manifest;
@@ -21,6 +22,7 @@ pub use self::{
     batch::{BATCH_IDLE, BatchCounts, BatchPhase, MAX_BATCHES, MAX_FILES, Upload, UploadFile, UploadedFile},
     change::Change,
     counts::Counts,
+    day::{Before, DailyLimits, DayEntry},
     dry_run::{DryRun, Estimate, SAMPLE},
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
@@ -155,22 +157,6 @@ pub struct Job {
     /// When a container or batch that is open was last fed; `None` since its insert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fed: Option<Timestamp>,
-}
-
-/// What an account may consume in a day (UTC); `None` for no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DailyLimits {
-    /// The most records.
-    pub records: Option<u64>,
-    /// The most bytes of results.
-    pub bytes: Option<u64>,
-}
-
-impl DailyLimits {
-    /// Whether nothing is limited.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Job {

@@ -7,7 +7,7 @@ use super::{
     BATCH_IDLE, BatchPhase, Counts, Job, JobState, MAX_ATTEMPTS, MAX_BATCHES, Problem, Progress,
     ResultSummary, Stage, UploadedFile,
 };
-use crate::Timestamp;
+use crate::{Timestamp, ports::Consumed};
 
 /// How long after its insert the sweeper looks at a job whose message may never have been sent.
 pub const UNSENT_DUE: Duration = Duration::from_secs(60);
@@ -15,7 +15,8 @@ pub const UNSENT_DUE: Duration = Duration::from_secs(60);
 pub const SENT_DUE: Duration = Duration::from_secs(6 * 3600);
 /// How long the record of an ended job stays after its result has expired.
 pub const RECORD_KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// How long after a job ended without a result its files are swept once more, for writers that came late.
+/// How long after a job ended the files of its attempts without a result are swept once more, for writers that came
+/// late.
 pub const SWEEP_AFTER_END: Duration = Duration::from_secs(60);
 
 /// How long after it was added the sweeper looks for files of a batch whose arrival nobody told.
@@ -75,6 +76,8 @@ pub enum Transition {
         records_requested: Option<u64>,
         /// What became of the rows, where the job takes rows.
         counts: Option<Counts>,
+        /// What its account's day had when the attempt was told how much is left of it; `None` where nothing is limited.
+        day: Option<Consumed>,
     },
     /// The job has failed for good.
     Fail {
@@ -98,7 +101,7 @@ pub enum Transition {
     },
     /// The result has expired and its files are gone.
     Expire,
-    /// What a job without a result left behind is gone.
+    /// What a job left behind beside its result is gone.
     Purged,
     /// A file of a batch has arrived. The last one sends the batch to the queue.
     Uploaded {
@@ -140,6 +143,9 @@ pub enum Refused {
     /// The record is not the one any more that the change was judged on: judge anew.
     #[error("the job has changed meanwhile")]
     Changed,
+    /// The day has not enough left for the result, as others completed meanwhile: it must be made anew, of what is left.
+    #[error("others have used up what was left of the day")]
+    DayUsedUp,
     /// No attempts are left: the job must be failed.
     #[error("no attempts are left")]
     Exhausted,
@@ -217,10 +223,17 @@ impl Job {
                     job.back_to_queue(now);
                 }
             }
-            Transition::Complete { attempt, result, records_found, records_requested, counts } => {
+            Transition::Complete { attempt, result, records_found, records_requested, counts, day: _ } => {
                 self.must_hold(*attempt)?;
                 job.end(JobState::Completed, now)?;
-                job.due_at = job.expires;
+                // Attempts before this one may have left files, or have a writer that comes late.
+                job.due_at = match self.attempt {
+                    1 => job.expires,
+                    _ => {
+                        let sweep = now.plus(SWEEP_AFTER_END);
+                        Some(job.expires.map_or(sweep, |expires| expires.min(sweep)))
+                    }
+                };
                 job.progress = Progress {
                     stage: Stage::Done,
                     records_found: *records_found,
@@ -271,10 +284,13 @@ impl Job {
                 job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
             }
             Transition::Purged => {
-                if !matches!(self.state, JobState::Failed | JobState::Cancelled) {
-                    return Err(Refused::State(self.state));
-                }
-                job.due_at = self.container.is_none().then(|| self.expires.unwrap_or(now).plus(RECORD_KEPT));
+                job.due_at = match self.state {
+                    JobState::Completed => self.expires,
+                    JobState::Failed | JobState::Cancelled => {
+                        self.container.is_none().then(|| self.expires.unwrap_or(now).plus(RECORD_KEPT))
+                    }
+                    state => return Err(Refused::State(state)),
+                };
             }
             Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
             Transition::AddBatch(phase) => {

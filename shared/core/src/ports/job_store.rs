@@ -70,7 +70,8 @@ pub trait JobStore: Send + Sync {
     /// Makes [`Job::change`] in one atomic step, with the container of a batch, and answers the job as it is afterwards.
     /// Races are resolved by reading anew: the transition is judged on the records that it then replaces. The insert's
     /// open-job place is freed in the same step when the job ends, what a completed job delivered is added to what its
-    /// account consumed on the day of `now`, once, and the event that the change causes is written, as
+    /// account consumed on the day of `now`, once, if it fits there as [`Job::day_entry`] says and else
+    /// [`Refused::DayUsedUp`], and the event that the change causes is written, as
     /// [`Change::event`](crate::job::Change::event) says.
     ///
     /// Durable like an insert where the job ends; others may be lost by a crash of the machine, never by one of

@@ -7,7 +7,7 @@ use crate::{
     Error, Timestamp,
     account::Caller,
     job::{Job, TruncationReason, kinds::Work},
-    ports::{Delivered, StoreError},
+    ports::{Consumed, Delivered, StoreError},
 };
 
 /// One minute of the clock.
@@ -78,11 +78,13 @@ pub(super) async fn check_day(app: &App, caller: &Caller) -> Result<(), Error> {
 pub(super) struct Allowance {
     records: Option<u64>,
     pub(super) bytes: Option<u64>,
+    /// What the day had then, where anything is limited.
+    pub(super) day: Option<Consumed>,
 }
 
 impl Allowance {
-    /// What is left at `now`. Jobs that run at the same time are given the same: what one delivers counts once it has
-    /// completed.
+    /// What is left at `now`. Jobs that run at the same time are given the same: the store adds what one delivers once it has
+    /// completed, and refuses what does not fit any more.
     pub(super) async fn at(app: &App, job: &Job, now: Timestamp) -> Result<Self, StoreError> {
         if job.daily.is_none() {
             return Ok(Self::default());
@@ -92,7 +94,7 @@ impl Allowance {
         let bytes = left(job.daily.bytes, consumed.bytes);
         // Without a byte left there is no record either.
         let none = bytes.filter(|bytes| *bytes == 0);
-        Ok(Self { records: none.or(left(job.daily.records, consumed.records)), bytes })
+        Ok(Self { records: none.or(left(job.daily.records, consumed.records)), bytes, day: Some(consumed) })
     }
 
     /// The work with no more records than are left.

@@ -25,7 +25,7 @@ pub struct Swept {
     pub abandoned: u32,
     /// Results expired.
     pub expired: u32,
-    /// Left-overs of jobs without a result removed.
+    /// Left-overs of attempts without a result removed.
     pub purged: u32,
     /// Records removed.
     pub removed: u32,
@@ -114,8 +114,18 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
             settle(app, job, &Transition::Resent, now).await?;
             swept.resent += 1;
         }
-        // Extended since it was listed as due.
-        JobState::Completed if found.expires.is_some_and(|expires| now < expires) => {}
+        // A batch's result goes with its container.
+        JobState::Completed if found.expires.is_none_or(|expires| now < expires) => {
+            let delivered = found.result.as_ref().map(|result| result.attempt);
+            // One that was extended since it was listed as due is due no more.
+            if found.due_at.is_some_and(|due| due <= now) {
+                for attempt in (1..=found.attempt).filter(|attempt| Some(*attempt) != delivered) {
+                    app.blobs.delete_prefix(&BlobPrefix::Attempt { job: job.clone(), attempt }).await?;
+                }
+                settle(app, job, &Transition::Purged, now).await?;
+                swept.purged += 1;
+            }
+        }
         JobState::Completed => {
             if found.batches.is_some() {
                 batches::end_all(app, job).await?;

@@ -206,6 +206,36 @@ async fn an_attempt_delivers_what_the_day_has_left_and_says_so() {
 }
 
 #[tokio::test]
+async fn jobs_that_run_at_once_together_deliver_what_the_day_has_left_and_no_more() {
+    let world = World::new([Script::Deliver(vec!["{}".into(); 4])]);
+    let limited = Plan { max_records_per_day: Some(10), ..plan() };
+    let mut run = Vec::new();
+    for _ in 0..5 {
+        run.push(world.ask(limited.clone(), draft(), None).await.unwrap().view.job.reference());
+    }
+    // All are told of the ten before any has completed; two of them fit whole.
+    let dispositions = join_all(run.iter().map(|job| world.work(job))).await;
+    let late = dispositions.iter().filter(|one| **one == Disposition::RetryAfter(Duration::ZERO)).count();
+    assert_eq!(late, 3, "{dispositions:?}");
+    for job in &run {
+        let found = world.job(job).await;
+        assert!(found.state == JobState::Completed || !world.has_files_of(job));
+    }
+    join_all(run.iter().map(|job| world.work(job))).await;
+    join_all(run.iter().map(|job| world.work(job))).await;
+    let mut delivered = Vec::new();
+    for job in &run {
+        let found = world.job(job).await;
+        assert_eq!((found.state, found.failures, found.lost), (JobState::Completed, 0, 0));
+        delivered.push(found.result.unwrap().records);
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, [0, 0, 2, 4, 4]);
+    let caller = Caller { plan: limited, ..world.caller() };
+    assert_eq!(accounts::usage(&world.app, &caller).await.unwrap().records_today, 10);
+}
+
+#[tokio::test]
 async fn a_day_without_a_byte_left_delivers_no_record() {
     let world = World::delivering();
     let limited = Plan { max_bytes_per_day: Some(10), ..plan() };
@@ -324,7 +354,7 @@ async fn a_joined_job_is_answered_again_by_the_key_of_who_joined() {
 async fn what_was_sampled_stands_for_the_rest() {
     let done = |found, cap, offset| {
         let mut job = willcall_conformance::samples::job("acme");
-        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7 });
+        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7, prices: None });
         job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
         job = job.apply(&willcall_conformance::samples::complete(1), START.plus(MINUTE)).unwrap();
         job.progress.records_found = Some(found);
@@ -340,6 +370,6 @@ async fn what_was_sampled_stands_for_the_rest() {
     assert_eq!(done(3, 500, 9).records, 0);
     let mut open = willcall_conformance::samples::job("acme");
     assert_eq!(open.estimate(), None);
-    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7 });
+    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7, prices: None });
     assert_eq!(open.estimate(), None, "not before it has completed");
 }

@@ -8,7 +8,7 @@ use willcall_core::{
 
 use super::{
     row::{read_job, update_job},
-    submit::add_delivered,
+    submit::{add_delivered, consumed},
 };
 use crate::{
     database::{Durability, Failed},
@@ -44,8 +44,12 @@ pub(crate) fn change_job<E>(
     if let (Some(before), Some(after)) = (&container, &change.container) {
         update_job(connection, before, after)?;
     }
-    if let Some(result) = change.job.newly_delivered(before) {
-        add_delivered(connection, &before.account, result, now)?;
+    if let Some(entry) = change.job.day_entry(before, transition) {
+        // A refusal undoes what was written before it.
+        if !entry.fits(&consumed(connection, &before.account, now)?) {
+            return Ok(Err(Refused::DayUsedUp));
+        }
+        add_delivered(connection, &before.account, &entry, now)?;
     }
     let container = change.container.map(|container| container.reference());
     Ok(Ok(Changed { job: change.job, container }))

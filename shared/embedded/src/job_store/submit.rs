@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use willcall_core::{
     AccountId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord, Made},
-    job::{Identity, Job, ResultSummary, Reuse},
+    job::{DayEntry, Identity, Job, Reuse},
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
 
@@ -166,11 +166,11 @@ fn count(
 pub(super) fn add_delivered<E>(
     connection: &Connection,
     account: &AccountId,
-    result: &ResultSummary,
+    entry: &DayEntry,
     now: Timestamp,
 ) -> Result<(), Failed<E>> {
     let stored = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let (records, bytes, day) = (stored(result.records), stored(result.bytes), now.day());
+    let (records, bytes, day) = (stored(entry.records), stored(entry.bytes), now.day());
     connection
         .prepare_cached(
             "INSERT INTO delivered (account, day, records, bytes) VALUES (?1, ?2, ?3, ?4)

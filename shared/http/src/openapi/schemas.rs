@@ -21,7 +21,7 @@ use crate::{
     wire::{
         account::{AccountResource, AccountUsage, PlanLimits},
         dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
-        estimate::{EstimateBasis, EstimateResource},
+        estimate::{CostResource, EstimateBasis, EstimateResource},
         job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
         manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
     },
@@ -34,6 +34,7 @@ pub(super) fn components() -> Components {
     }
     batches::schemas(webhooks::schemas(components))
         .schema_from::<EstimateResource>()
+        .schema_from::<CostResource>()
         .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
         .schema_from::<JobResource>()

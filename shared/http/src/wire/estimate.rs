@@ -19,11 +19,23 @@ pub struct EstimateResource {
     /// How long it would take, without waiting for a worker (ISO 8601).
     #[schema(pattern = r"^PT([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{3})?S)?$", example = "PT1.532S")]
     pub duration: String,
-    /// What it would cost; always null: no host has prices yet.
-    #[schema(required, value_type = Option<Object>)]
-    pub cost: Option<serde_json::Value>,
+    /// What it would cost by the plan's prices; null where it has none.
+    #[schema(required)]
+    pub cost: Option<CostResource>,
     /// What each figure rests on, in words.
     pub basis: EstimateBasis,
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Cost)]
+pub struct CostResource {
+    /// How much: a decimal number, to the millionth of the currency's unit.
+    #[schema(pattern = r"^[0-9]+(\.[0-9]{1,6})?$", example = "0.226834")]
+    pub amount: String,
+    /// In which currency (ISO 4217).
+    #[schema(example = "EUR")]
+    pub currency: String,
 }
 
 /// What each figure of an estimate rests on.
@@ -50,13 +62,20 @@ impl From<Estimate> for EstimateResource {
             format!("a sample of {sample_records} records, which has {sample_bytes} bytes")
         };
         let sort = if estimate.sorted { "; the sort comes on top" } else { "" };
+        let cost_basis = match &estimate.cost {
+            Some(cost) => format!("{}, by the plan, of the figures above", cost.basis),
+            None => "the plan has no prices".to_owned(),
+        };
+        let cost = estimate
+            .cost
+            .map(|cost| CostResource { amount: cost.amount.to_string(), currency: cost.currency });
         Self {
             records_found: estimate.records_found,
             records: estimate.records,
             bytes_read: estimate.bytes_read,
             bytes_written: estimate.bytes_written,
             duration: iso8601(estimate.duration),
-            cost: None,
+            cost,
             basis: EstimateBasis {
                 records: "counted".into(),
                 bytes_read: "the size of all files of the data set; columns that are not needed are not read"
@@ -65,7 +84,7 @@ impl From<Estimate> for EstimateResource {
                 duration: format!(
                     "the time that counting and the sample took, and 50 MB a second for the rest{sort}"
                 ),
-                cost: "this host has no prices".into(),
+                cost: cost_basis,
             },
         }
     }

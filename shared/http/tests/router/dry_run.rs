@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use willcall_conformance::Script;
-use willcall_core::job::kinds::Work;
+use willcall_core::{
+    job::kinds::Work,
+    prices::{Micros, Prices},
+};
 
 use crate::world::World;
 
@@ -30,6 +33,25 @@ async fn an_estimate_in_time_is_counted_and_sampled() {
     let job = world.get(&format!("/v1/jobs/{id}")).await.json();
     assert_eq!(job["estimate"], estimate);
     assert_eq!(world.get("/v1/account").await.json()["usage"]["records_today"], 0, "a sample is no delivery");
+}
+
+#[tokio::test]
+async fn a_plan_with_prices_tells_what_a_query_would_cost() {
+    let world = World::new().await;
+    world.change_plan(|plan| {
+        plan.prices = Some(Prices {
+            currency: "EUR".into(),
+            per_job: Micros(10_000),
+            per_million_records: Micros(5_000_000),
+            per_gib_read: Micros(0),
+            per_gib_written: Micros(0),
+        });
+    });
+    let _working = world.working();
+    let estimate = world.post(PATH, QUERY).await.expect(200).json();
+    assert_eq!(estimate["cost"], json!({ "amount": "0.01001", "currency": "EUR" }), "a job and two records");
+    let basis = estimate["basis"]["cost"].as_str().unwrap();
+    assert!(basis.starts_with("0.01 EUR for a job, 5 EUR for a million records, by the plan"), "{basis}");
 }
 
 #[tokio::test]

@@ -151,7 +151,8 @@ async fn prepare(
     let work = match (work, draft) {
         (Work::Query(work), _) if dry_run => {
             // A sample serves nobody who asks for the whole, and nothing else is an estimate.
-            let (dry_run, sample) = DryRun::of(&work, facts.map_or(0, |facts| facts.bytes));
+            let (dry_run, sample) =
+                DryRun::of(&work, facts.map_or(0, |facts| facts.bytes), plan.prices.clone());
             estimated = Some(dry_run);
             Work::Query(Box::new(sample))
         }

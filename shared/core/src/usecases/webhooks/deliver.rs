@@ -9,7 +9,7 @@ use super::{
     send, subscriptions, too_busy,
 };
 use crate::{
-    Error,
+    Error, Timestamp,
     ports::{Message, Notice, Reply, SendError},
     usecases::work::{Disposition, chain},
     webhook::{
@@ -161,17 +161,22 @@ async fn settle(
         let now = notifier.clock.now();
         let after = found.end_attempt(attempt.clone(), outcome, now, chance);
         if notifier.store.save_delivery(&after).await? {
-            let wait = after.next_at.map(|next| next.since(now));
-            if let Some(wait) = wait.filter(|wait| *wait <= LONGEST_DELAY) {
-                send(notifier, &Notice::Delivery(reference.clone()), wait).await;
-            }
+            wake_in_time(notifier, &after, now).await;
             return Ok(());
         }
     }
     Err(too_busy())
 }
 
+/// Wakes a sender for the delivery's next attempt, unless that is left to the sweeper.
+pub(super) async fn wake_in_time(notifier: &Notifier, after: &Delivery, now: Timestamp) {
+    let wait = after.next_at.map(|next| next.since(now));
+    if let Some(wait) = wait.filter(|wait| *wait <= LONGEST_DELAY) {
+        send(notifier, &Notice::Delivery(after.reference()), wait).await;
+    }
+}
+
 /// A number from 0 to 1 by chance; the middle where there is none to be had.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
 }

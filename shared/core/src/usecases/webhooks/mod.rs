@@ -5,6 +5,7 @@
 //! them dropped, and what waits for longer than the queue delays.
 
 mod address;
+mod dead_letter;
 mod deliver;
 mod endpoints;
 mod log;
@@ -16,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 pub(super) use self::address::addresses;
 pub use self::{
+    dead_letter::{DeadNotice, dead_notice},
     deliver::notify,
     endpoints::{
         EndpointChange, EndpointDraft, Tested, create_endpoint, delete_endpoint, endpoint, endpoints,

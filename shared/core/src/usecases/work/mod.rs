@@ -22,8 +22,8 @@ use crate::{
         Refused, ResultSummary, Stage, Transition, kinds::Work,
     },
     ports::{
-        BlobError, BlobKey, BlobPrefix, Control, Delivered, ExecuteError, Executor, Input, InputFile,
-        QueueError, Subject, Task, TransitionError,
+        BlobError, BlobKey, BlobPrefix, Consumed, Control, Delivered, ExecuteError, Executor, Input,
+        InputFile, QueueError, Subject, Task, TransitionError,
     },
     telemetry::{self, step},
 };
@@ -166,6 +166,7 @@ struct Finished {
     records_found: Option<u64>,
     records_requested: Option<u64>,
     counts: Option<Counts>,
+    day: Option<Consumed>,
 }
 
 async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Disposition {
@@ -245,6 +246,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         records_found: delivered.records_found,
         records_requested: requested(&work, &delivered),
         counts: delivered.counts,
+        day: allowance.day,
     })
 }
 
@@ -366,9 +368,9 @@ async fn write_manifest(app: &App, job: &Job, manifest: &Manifest) -> Result<(),
 async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
     let attempt = job.attempt;
     let transition = match outcome {
-        Outcome::Finished(Finished { result, records_found, records_requested, counts }) => {
+        Outcome::Finished(Finished { result, records_found, records_requested, counts, day }) => {
             let result = Box::new(result);
-            Transition::Complete { attempt, result, records_found, records_requested, counts }
+            Transition::Complete { attempt, result, records_found, records_requested, counts, day }
         }
         Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
         Outcome::Stopped(Stop::Lost) => {
@@ -401,6 +403,10 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
                 }
             }
             Disposition::Done
+        }
+        Err(TransitionError::Refused(Refused::DayUsedUp)) => {
+            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the day, trying with what is left");
+            Box::pin(settle(app, job, Outcome::Stopped(Stop::Shutdown))).await
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => {
             tracing::info!(job.id = %job.id, job.attempt = attempt, "attempt came too late");
