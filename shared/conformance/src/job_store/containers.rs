@@ -22,7 +22,14 @@ fn matched(attempt: u32) -> Transition {
         unreachable!();
     };
     let counts = Counts::Append { rows: 10, matched: 7, unmatched: 2, ambiguous: 1, malformed: 0 };
-    Transition::Complete { attempt, result, records_found, records_requested, counts: Some(counts) }
+    Transition::Complete {
+        attempt,
+        result,
+        records_found,
+        records_requested,
+        counts: Some(counts),
+        day: None,
+    }
 }
 
 fn fail(attempt: u32) -> Transition {
