@@ -3,7 +3,6 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use tracing::field::display;
 use willcall_aws::{JobsMessage, MessageError, parse_jobs_message, parse_notice};
 use willcall_core::{
     JobId, JobRef,
