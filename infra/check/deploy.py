@@ -42,6 +42,7 @@ NOT_MADE = {
     "AWS::IAM::RolePolicy",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
 }
 TIMEOUTS = {"Submit": 29, "Records": 29, "Status": 29, "Download": 29, "Worker": 900, "Notify": 60, "Sweeper": 300}
 

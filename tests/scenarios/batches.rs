@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use willcall_tests::{Answer, Client, On, OneBox, id};
+use willcall_aws_local::{Fault, Rule, Service, Which};
+use willcall_tests::{Answer, Aws, Client, On, OneBox, id};
 
 /// What every job here asks for: the word of each number.
 fn append(more: Value) -> Value {
@@ -182,9 +183,8 @@ async fn links_take_only_what_they_are_for(on: On) -> Result<()> {
     close(&client, &job).await?;
     let done = client.ended(&job).await?;
     assert_eq!((&done["state"], &done["result"]["records"]), (&json!("completed"), &json!(1)), "{done}");
-    let late = client
-        .post(&format!("/v1/jobs/{}/batches", id(&job)), &json!({"files": [{"name": "b.csv", "bytes": 1}]}));
-    let late = late.await?;
+    let more = json!({"files": [{"name": "b.csv", "bytes": 1}]});
+    let late = client.post(&format!("/v1/jobs/{}/batches", id(&job)), &more).await?;
     assert_eq!((late.status, late.problem()?.as_str()), (409, "conflict"));
     Ok(())
 }
@@ -223,6 +223,29 @@ async fn a_killed_host_loses_no_row_and_tells_none_twice(_: On) -> Result<()> {
     Ok(())
 }
 
+/// S3 tells of what was uploaded, and the sweeper looks for what it did not tell of.
+async fn a_file_that_nobody_told_of_is_found_by_the_sweeper(_: On) -> Result<()> {
+    let host = Aws::numbers(1_000, |_| {}).await?;
+    let client = host.client();
+    let told = Rule::new(Service::Events, Fault::CutBefore).path("uploads/").only(Which::First(1));
+    let lost = host.faults().add(told);
+    let job = submit(&client, &append(json!({}))).await?;
+    let untold = feed(&client, &job, "untold.csv", "text/csv", b"number\n1\n").await?;
+    while host.faults().met(lost) == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let told = feed(&client, &job, "told.csv", "text/csv", b"number\n2\n").await?;
+    assert_eq!(batch_ended(&client, &job, &told).await?["state"], "completed");
+    assert_eq!(read(&client, &job, &untold).await?["state"], "waiting_for_upload", "nobody knows of it");
+    host.waited(&json!({"account": job["account"], "job_id": untold["batch_id"]})).await?;
+    host.sweep().await?;
+    assert_eq!(batch_ended(&client, &job, &untold).await?["state"], "completed");
+    close(&client, &job).await?;
+    let done = client.ended(&job).await?;
+    assert_eq!((&done["state"], &done["result"]["records"]), (&json!("completed"), &json!(2)), "{done}");
+    Ok(())
+}
+
 willcall_tests::scenarios! {
     client: [
         rows_of_the_request_come_back_with_what_is_known_of_them,
@@ -231,4 +254,5 @@ willcall_tests::scenarios! {
         links_take_only_what_they_are_for,
     ],
     one_box: [a_killed_host_loses_no_row_and_tells_none_twice],
+    aws: [a_file_that_nobody_told_of_is_found_by_the_sweeper],
 }

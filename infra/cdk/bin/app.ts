@@ -62,6 +62,9 @@ new WillcallStack(
     dataBuckets: text('dataBucketArns')
       ?.split(',')
       .map((arn, index) => s3.Bucket.fromBucketArn(stack, `DataBucket${index}`, arn.trim())),
+    browserOrigins: text('browserOrigins')
+      ?.split(',')
+      .map((origin) => origin.trim()),
     tableDeletionProtection: oneOf('tableDeletionProtection', { true: true, false: false }),
     logLevel: text('logLevel'),
     logRetention: number('logRetentionDays') as logs.RetentionDays | undefined,

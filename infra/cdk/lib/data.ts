@@ -1,7 +1,8 @@
 // What is kept: the table, the bucket, the queues.
 
-import { ArnFormat, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib/core';
+import { ArnFormat, Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib/core';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
@@ -35,16 +36,54 @@ const KEPT = Duration.days(14);
 export interface DataProps {
   readonly name: string;
   readonly longestRetentionDays: number;
+  readonly browserOrigins: string[];
   readonly deletionProtection: boolean;
 }
 
 export function data(scope: Construct, props: DataProps): Data {
-  return {
+  const kept = {
     table: table(scope, props),
     bucket: bucket(scope, props),
     jobs: queue(scope, 'Jobs', `${props.name}-jobs`, TIMEOUT.worker),
     notifications: queue(scope, 'Notify', `${props.name}-notify`, TIMEOUT.notify),
   };
+  tellOfUploads(scope, kept.bucket, kept.jobs.queue);
+  return kept;
+}
+
+/** What was uploaded for a batch is told to the workers. By properties, as the library would make a function that sets
+ * the bucket's notifications, where CloudFormation can do it by itself. */
+function tellOfUploads(scope: Construct, bucket: s3.Bucket, queue: sqs.Queue): void {
+  const policy = new sqs.CfnQueuePolicy(scope, 'JobsQueuePolicy', {
+    queues: [queue.queueUrl],
+    policyDocument: new iam.PolicyDocument({
+      statements: [
+        new iam.PolicyStatement({
+          sid: 'TakeEventsOfBuckets',
+          principals: [new iam.ServicePrincipal('s3.amazonaws.com')],
+          actions: ['sqs:SendMessage'],
+          resources: [queue.queueArn],
+          // The bucket cannot be named here, as it waits for this policy, and CloudFormation makes its name.
+          conditions: {
+            ArnLike: { 'aws:SourceArn': `arn:${Aws.PARTITION}:s3:::*` },
+            StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID },
+          },
+        }),
+      ],
+    }),
+  });
+  const resource = bucket.node.defaultChild as s3.CfnBucket;
+  resource.notificationConfiguration = {
+    queueConfigurations: [
+      {
+        event: 's3:ObjectCreated:*',
+        queue: queue.queueArn,
+        filter: { s3Key: { rules: [{ name: 'prefix', value: 'uploads/' }] } },
+      },
+    ],
+  };
+  // S3 tries whether it may send there.
+  resource.addDependency(policy);
 }
 
 function table(scope: Construct, { deletionProtection }: DataProps): dynamodb.Table {
@@ -69,7 +108,7 @@ function table(scope: Construct, { deletionProtection }: DataProps): dynamodb.Ta
 }
 
 /** Without versions: what has expired must be gone. */
-function bucket(scope: Construct, { longestRetentionDays }: DataProps): s3.Bucket {
+function bucket(scope: Construct, { longestRetentionDays, browserOrigins }: DataProps): s3.Bucket {
   const { GET, HEAD, PUT } = s3.HttpMethods;
   const bucket = new s3.Bucket(scope, 'Bucket', {
     blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
@@ -77,17 +116,18 @@ function bucket(scope: Construct, { longestRetentionDays }: DataProps): s3.Bucke
     encryption: s3.BucketEncryption.S3_MANAGED,
     enforceSSL: true,
     removalPolicy: RemovalPolicy.RETAIN,
-    // The sweeper removes results and requests; these rules remove what it missed. A request is needed as long as its
+    // The sweeper removes results, requests and uploads; these rules remove what it missed. A request is needed as long as its
     // job's record, 30 days more than the result, and the job may have waited 14 days in the queue first.
     lifecycleRules: [
       { id: 'results', prefix: 'results/', expiration: Duration.days(longestRetentionDays + 7) },
       { id: 'requests', prefix: 'requests/', expiration: Duration.days(longestRetentionDays + 51) },
+      { id: 'uploads', prefix: 'uploads/', expiration: Duration.days(14) },
       { id: 'unfinished-uploads', abortIncompleteMultipartUploadAfter: Duration.days(1) },
     ],
-    // A signed link is all that it takes, so any site may follow one.
+    // A signed link is all that it takes, so any site may follow one, unless the operator names those that may.
     cors: [
       {
-        allowedOrigins: ['*'],
+        allowedOrigins: browserOrigins,
         allowedMethods: [GET, HEAD, PUT],
         allowedHeaders: ['*'],
         exposedHeaders: ['etag', 'content-length', 'content-range', 'accept-ranges', 'content-disposition'],

@@ -15,11 +15,14 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     statement.addCondition('ForAllValues:StringLike', { 'dynamodb:LeadingKeys': ['ACCOUNT#*'] });
     return statement;
   };
-  const list = (sid: string, ...prefixes: string[]) => {
+  const listIf = (condition: string, sid: string, prefixes: string[]) => {
     const statement = allow(sid, ['s3:ListBucket'], [bucket.bucketArn]);
-    statement.addCondition('StringLike', { 's3:prefix': prefixes });
+    statement.addCondition(condition, { 's3:prefix': prefixes });
     return statement;
   };
+  const list = (sid: string, ...prefixes: string[]) => listIf('StringLike', sid, prefixes);
+  // Without a prefix too: S3 says of no key that it is not there to whoever may not list.
+  const listAndTell = (sid: string, ...prefixes: string[]) => listIf('StringLikeIfExists', sid, prefixes);
   const consume = (sid: string, ...queues: sqs.IQueue[]) =>
     allow(
       sid,
@@ -39,13 +42,14 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
 
   return {
     submit: [
-      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'),
       onJobs('WriteJobs', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
       readCatalog(),
       keepLargeRequests(),
       // A link is signed with the rights of who signs it.
       allow('SignLinksAndRemoveResults', ['s3:GetObject', 's3:DeleteObject'], objects('results/*')),
-      list('FindWhatToRemove', 'requests/*', 'results/*'),
+      allow('SignAndRemoveUploads', ['s3:PutObject', 's3:DeleteObject'], objects('uploads/*')),
+      list('FindWhatToRemove', 'requests/*', 'results/*', 'uploads/*'),
       send('WakeWorkers'),
       wakeSenders(),
       ...keepKeyOfSecrets(),
@@ -60,9 +64,10 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       send('WakeWorkers'),
     ],
     status: [
-      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:Query'),
+      onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'),
       readCatalog(),
       allow('ReadRequestsAndSignLinks', ['s3:GetObject'], objects('requests/*', 'results/*')),
+      allow('SignUploads', ['s3:PutObject'], objects('uploads/*')),
     ],
     download: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem'),
@@ -74,18 +79,26 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       send('SendRetries'),
       wakeSenders(),
       // A job that ends gives its place among the open ones back, and one that completes adds to the account's day.
-      onJobs('RunJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem'),
+      onJobs(
+        'RunJobs',
+        'dynamodb:GetItem',
+        'dynamodb:BatchGetItem',
+        'dynamodb:Query',
+        'dynamodb:PutItem',
+        'dynamodb:UpdateItem',
+        'dynamodb:DeleteItem',
+      ),
       allow(
-        'ReadCatalogRequestsAndData',
+        'ReadCatalogRequestsUploadsAndData',
         ['s3:GetObject'],
-        objects('catalog/catalog.json', 'requests/*', 'datasets/*'),
+        objects('catalog/catalog.json', 'requests/*', 'datasets/*', 'uploads/*'),
       ),
       allow(
         'WriteResults',
         ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'],
         objects('results/*'),
       ),
-      list('ListDataAndResults', 'datasets/*', 'results/*'),
+      listAndTell('ListDataResultsAndUploads', 'datasets/*', 'results/*', 'uploads/*'),
     ],
     notify: [
       consume('ReceiveMessages', notifications.queue),
@@ -95,10 +108,12 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     ],
     sweeper: [
       allow('FindWhatIsDue', ['dynamodb:Query'], [`${table.tableArn}/index/due`]),
-      onJobs('MoveJobs', 'dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
-      onJobs('FindDeliveries', 'dynamodb:Query'),
-      allow('RemoveRequestsAndResults', ['s3:DeleteObject'], objects('requests/*', 'results/*')),
-      list('FindWhatToRemove', 'requests/*', 'results/*'),
+      onJobs('MoveJobs', 'dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'),
+      onJobs('FindDeliveriesAndBatches', 'dynamodb:Query'),
+      // Uploads that nobody told of.
+      allow('LookForUploads', ['s3:GetObject'], objects('uploads/*')),
+      allow('RemoveRequestsResultsAndUploads', ['s3:DeleteObject'], objects('requests/*', 'results/*', 'uploads/*')),
+      listAndTell('FindWhatToRemove', 'requests/*', 'results/*', 'uploads/*'),
       send('SendMessagesAgain'),
       wakeSenders(),
       consume('ReceiveDeadLetters', jobs.deadLetters, notifications.deadLetters),

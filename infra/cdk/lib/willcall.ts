@@ -23,7 +23,7 @@ import { alarms, dashboard } from './watch';
 
 const DESCRIPTIONS: Record<FunctionName, string> = {
   submit: 'Everything that writes',
-  records: 'Records at once, or a job where that takes too long',
+  records: 'Records and answers of upstreams at once, or a job where that takes too long',
   status: 'Everything that reads state, the pages about the service, and what is not there',
   download: 'Everything that reads results',
   worker: 'Runs jobs',
@@ -67,6 +67,9 @@ export interface WillcallProps {
   readonly longestRetentionDays?: number;
   /** Buckets that data sets at `s3://` lie in; the worker may read them. Default: none. */
   readonly dataBuckets?: s3.IBucket[];
+  /** Origins of the web pages that may follow signed links, as `https://app.example.com`: to read results, and to
+   * upload files of batches. Default: all. */
+  readonly browserOrigins?: string[];
   /** Whether the table refuses to be deleted. Default: true. */
   readonly tableDeletionProtection?: boolean;
 
@@ -112,6 +115,7 @@ export class Willcall extends Construct {
     const kept = data(this, {
       name,
       longestRetentionDays: props.longestRetentionDays ?? 7,
+      browserOrigins: props.browserOrigins ?? ['*'],
       deletionProtection: props.tableDeletionProtection ?? true,
     });
     this.table = kept.table;

@@ -37,7 +37,10 @@ export function model(template: Template, program: (code: any) => string): Recor
     roles: byName('AWS::IAM::Role', ({ Properties }, name) => role(template, name, Properties)),
     queues: byName('AWS::SQS::Queue', whole),
     tables: byName('AWS::DynamoDB::Table', kept),
-    buckets: byName('AWS::S3::Bucket', kept),
+    queuePolicies: byName('AWS::SQS::QueuePolicy', ({ Properties }) => {
+      return { ...Properties, PolicyDocument: Properties.PolicyDocument.Statement.map(rights) };
+    }),
+    buckets: byName('AWS::S3::Bucket', (bucket) => ({ ...kept(bucket), waitsFor: bucket.DependsOn })),
     bucketPolicies: byName('AWS::S3::BucketPolicy', (policy) => {
       return { ...kept(policy), PolicyDocument: policy.Properties.PolicyDocument.Statement.map(rights) };
     }),

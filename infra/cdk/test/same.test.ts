@@ -77,6 +77,7 @@ test('they are the same where everything is chosen', () => {
     webhooksAllow: ['10.1.0.0/16', 'hooks.internal'],
     longestRetentionDays: 90,
     dataBuckets: ['one', 'two'].map((name) => s3.Bucket.fromBucketArn(stack, name, `arn:aws:s3:::data-${name}`)),
+    browserOrigins: ['https://one.example.com', 'https://two.example.com'],
     tableDeletionProtection: false,
     logLevel: 'debug',
     logRetention: logs.RetentionDays.ONE_YEAR,
@@ -101,6 +102,7 @@ test('they are the same where everything is chosen', () => {
     WebhooksAllow: '10.1.0.0/16,hooks.internal',
     LongestRetentionDays: '90',
     DataBucketArns: 'arn:aws:s3:::data-one,arn:aws:s3:::data-two',
+    BrowserOrigins: 'https://one.example.com,https://two.example.com',
     TableDeletionProtection: 'false',
     LogLevel: 'debug',
     LogRetentionDays: 365,
@@ -132,6 +134,10 @@ const changes: Record<string, (source: any) => void> = {
   'an index': (source) => delete source.Resources.Table.Properties.GlobalSecondaryIndexes,
   'what outlives the stack': (source) => delete source.Resources.Table.DeletionPolicy,
   'a rule of the bucket': (source) => source.Resources.Bucket.Properties.LifecycleConfiguration.Rules.pop(),
+  'what the bucket tells': (source) => delete source.Resources.Bucket.Properties.NotificationConfiguration,
+  'what the bucket waits for': (source) => delete source.Resources.Bucket.DependsOn,
+  'who may send to a queue': (source) =>
+    delete source.Resources.JobsQueuePolicy.Properties.PolicyDocument.Statement[0].Condition.StringEquals,
   'a refusal': (source) => delete source.Resources.BucketPolicy,
   'a threshold': (source) => (source.Resources.ApiErrorsAlarm.Properties.Threshold = 5),
   'a header for browsers': (source) =>

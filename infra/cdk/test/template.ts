@@ -4,6 +4,7 @@
 export interface Resource {
   readonly Type: string;
   readonly Condition?: string;
+  readonly DependsOn?: string[];
   readonly DeletionPolicy?: string;
   readonly UpdateReplacePolicy?: string;
   readonly Properties: any;
@@ -53,7 +54,9 @@ export class Template {
     for (const [id, resource] of Object.entries(source.Resources)) {
       if (resource.Condition && !this.condition(resource.Condition)) continue;
       if (this.resources[name(id)]) throw new Error(`two resources are called ${name(id)}`);
-      this.resources[name(id)] = { ...resource, Properties: this.value(resource.Properties ?? {}) };
+      const waitsFor = [resource.DependsOn ?? []].flat().map((other: string) => name(other));
+      const Properties = this.value(resource.Properties ?? {});
+      this.resources[name(id)] = { ...resource, DependsOn: waitsFor, Properties };
     }
     for (const [id, output] of Object.entries(source.Outputs ?? {})) {
       if (!output.Condition || this.condition(output.Condition)) this.outputs[id] = this.value(output.Value);

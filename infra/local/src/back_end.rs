@@ -10,7 +10,10 @@ use aws_sdk_dynamodb::{
         ProjectionType, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
     },
 };
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, CreateBucketConfiguration, Delete, FilterRule, NotificationConfiguration,
+    NotificationConfigurationFilter, ObjectIdentifier, QueueConfiguration, S3KeyFilter,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_http_client::{
     Builder,
@@ -19,7 +22,7 @@ use aws_smithy_http_client::{
 
 use crate::{
     Error, Overrides, Service,
-    deployment::{Deployment, KeySpec, QueueSpec, TableSpec},
+    deployment::{BucketSpec, Deployment, KeySpec, QueueSpec, TableSpec},
     error::Source,
     template::Names,
 };
@@ -99,7 +102,7 @@ impl Endpoints {
             Service::S3 => &self.s3,
             Service::Sqs => &self.sqs,
             Service::DynamoDb => &self.dynamodb,
-            Service::Other => &None,
+            Service::Events | Service::Other => &None,
         };
         own.as_deref().or(self.all.as_deref())
     }
@@ -171,8 +174,33 @@ impl Clients {
             call.send().await.map_err(|error| failed(format!("create the bucket {name}"), error))?;
             names.set(&bucket.logical, "", &name);
             names.set(&bucket.logical, "Arn", format!("arn:aws:s3:::{name}"));
+            self.notify(bucket, &name, &names).await?;
         }
         Ok(names)
+    }
+
+    /// Lets the bucket tell the queues, if it is to.
+    async fn notify(&self, bucket: &BucketSpec, name: &str, names: &Names) -> Result<(), Error> {
+        if bucket.notifications.is_empty() {
+            return Ok(());
+        }
+        let what = || format!("set the notifications of {name}");
+        let mut all = NotificationConfiguration::builder();
+        for notification in &bucket.notifications {
+            let rule = |(name, value): &(String, String)| {
+                FilterRule::builder().name(name.as_str().into()).value(value).build()
+            };
+            let rules = notification.filters.iter().map(rule).collect();
+            let filter = S3KeyFilter::builder().set_filter_rules(Some(rules)).build();
+            let queue = QueueConfiguration::builder()
+                .queue_arn(names.get(&notification.queue, "Arn").unwrap_or_default())
+                .events(notification.event.as_str().into())
+                .filter(NotificationConfigurationFilter::builder().key(filter).build());
+            all = all.queue_configurations(queue.build().map_err(|error| failed(what(), error))?);
+        }
+        let call = self.s3.put_bucket_notification_configuration().bucket(name);
+        let call = call.notification_configuration(all.build());
+        call.send().await.map(drop).map_err(|error| failed(what(), error))
     }
 
     async fn create_queue(

@@ -210,6 +210,17 @@ pub(crate) struct IndexSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BucketSpec {
     pub(crate) logical: String,
+    pub(crate) notifications: Vec<NotificationSpec>,
+}
+
+/// What a bucket tells a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotificationSpec {
+    pub(crate) queue: String,
+    /// `s3:ObjectCreated:*`.
+    pub(crate) event: String,
+    /// What keys must be like: `prefix` or `suffix`, and of which text.
+    pub(crate) filters: Vec<(String, String)>,
 }
 
 impl Deployment {

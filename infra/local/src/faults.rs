@@ -1,4 +1,4 @@
-//! What goes wrong between functions and the back end, on purpose.
+//! What goes wrong between functions and the back end, and with what it tells them, on purpose.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,6 +14,9 @@ pub enum Service {
     Sqs,
     /// DynamoDB.
     DynamoDb,
+    /// What S3 tells a queue of: each event counts as a call of the function that it is for. Its operation is the event's
+    /// name, and its path the key. An event that would not be served is lost, and one that is served late comes late.
+    Events,
     /// Any other.
     Other,
 }
@@ -36,6 +39,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether what meets it is never served.
+    pub(crate) fn keeps_from_serving(&self) -> bool {
+        match self {
+            Self::Error(..) | Self::Answer(..) | Self::CutBefore => true,
+            Self::Delay(_) | Self::CutAfter | Self::Drip(..) => false,
+        }
+    }
+
     /// 500, as every service sometimes answers.
     pub const INTERNAL: Self = Self::Error(500, "InternalError");
     /// S3 under too much load.
@@ -127,16 +138,16 @@ impl Rule {
     }
 }
 
-/// A call that a function made.
+/// A call that a function made, or an event that is for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The logical id of the function.
     pub function: String,
     /// The service that was called.
     pub service: Service,
-    /// `PutItem`, `UploadPart`, `SendMessage`, …
+    /// `PutItem`, `UploadPart`, `SendMessage`, …; of an event `ObjectCreated:Put`.
     pub operation: String,
-    /// The path with the query.
+    /// The path with the query; of an event the key.
     pub path: String,
 }
 

@@ -16,6 +16,7 @@ mod options;
 mod proxy;
 mod schedules;
 mod serve;
+mod signature;
 mod sources;
 mod template;
 

@@ -24,6 +24,7 @@ use crate::{
     proxy::{Proxy, Upstream, upstream},
     schedules::Schedule,
     serve::{Server, bind, serve},
+    signature::Signer,
     sources::Mapping,
     template::{Names, Template},
 };
@@ -187,6 +188,7 @@ impl Local {
                 arn: self.names.get(&spec.queue, "Arn").unwrap_or_default().to_owned(),
                 region: region.to_owned(),
                 visibility,
+                faults: self.faults.clone(),
                 spec: spec.clone(),
             }));
         }
@@ -464,7 +466,9 @@ async fn proxies(
             return Err(Error::NoProxy(endpoint));
         }
         let (function, upstream, faults) = (logical.to_owned(), upstream.clone(), faults.clone());
-        let server = Proxy { function, service, endpoint, upstream, faults }.start().await?;
+        let Endpoints { access_key, secret_key, .. } = endpoints.clone();
+        let signer = Signer { access_key, secret_key };
+        let server = Proxy { function, service, endpoint, upstream, faults, signer }.start().await?;
         variables.insert(variable.to_owned(), format!("http://{}", server.address));
         servers.push(server);
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     Call, Error, Fault, Faults, Service,
     serve::{Body, Cut, Handler, Server, bind, full, serve},
+    signature::{Asked, Refused, Signer},
 };
 
 /// Calls the back end. Clones share their connections.
@@ -37,6 +38,7 @@ pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     pub(crate) upstream: Upstream,
     pub(crate) faults: Faults,
+    pub(crate) signer: Signer,
 }
 
 impl Proxy {
@@ -52,6 +54,12 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let operation = operation(self.service, request.method(), request.headers(), &path);
+        if let Err(refused) = self.judge(&request, &path) {
+            // Read first, or the client may see a broken connection in place of the answer.
+            request.into_body().collect().await.map_err(|_| Cut)?;
+            let (kind, body) = error(self.service, refused.code(), &[]);
+            return plain(403, kind, body);
+        }
         let call =
             Call { function: self.function.clone(), service: self.service, operation, path: path.clone() };
         match self.faults.meet(call) {
@@ -78,6 +86,16 @@ impl Proxy {
             }
             Some(Fault::Drip(bytes, pause)) => drip(self.pass_on(request, &path).await?, bytes, pause).await,
         }
+    }
+
+    /// Whether a link of S3 works, where the request follows one.
+    fn judge(&self, request: &Request<Incoming>, path: &str) -> Result<(), Refused> {
+        if self.service != Service::S3 {
+            return Ok(());
+        }
+        let back_end = self.endpoint.split_once("//").map_or("", |(_, host)| host);
+        let asked = Asked { method: request.method().as_str(), path, headers: request.headers(), back_end };
+        self.signer.judge(asked, jiff::Timestamp::now())
     }
 
     /// The host stays what the client called: it is part of what is signed. The body is passed on once it is there: a
@@ -147,7 +165,7 @@ fn error(service: Service, code: &str, request: &[u8]) -> (&'static str, String)
             }
             ("application/x-amz-json-1.0", body.to_string())
         }
-        Service::Sqs | Service::Other => {
+        Service::Sqs | Service::Events | Service::Other => {
             ("application/x-amz-json-1.0", typed("com.amazonaws.sqs").to_string())
         }
     }

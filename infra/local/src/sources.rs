@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    InvokeError,
+    Call, Fault, Faults, InvokeError, Service,
     deployment::SourceSpec,
     lambda::{Function, chain, trace},
 };
@@ -35,6 +35,7 @@ pub(crate) struct Mapping {
     pub(crate) region: String,
     /// How long a message that was received stays hidden.
     pub(crate) visibility: Duration,
+    pub(crate) faults: Faults,
 }
 
 impl Mapping {
@@ -90,6 +91,10 @@ impl Mapping {
     }
 
     async fn handle(self: Arc<Self>, batch: Vec<Message>, _place: OwnedSemaphorePermit) {
+        let batch = self.arrive(batch).await;
+        if batch.is_empty() {
+            return;
+        }
         let records = batch.iter().map(|message| self.record(message)).collect();
         let given_up = Instant::now() + self.visibility;
         let mut pause = LOOK;
@@ -114,7 +119,30 @@ impl Mapping {
         let Some(failed) = failed else { return };
         let done =
             batch.iter().filter(|message| !failed.iter().any(|id| Some(id) == message.message_id.as_ref()));
-        for (index, some) in done.collect::<Vec<_>>().chunks(MOST).enumerate() {
+        self.delete(&done.collect::<Vec<_>>()).await;
+    }
+
+    /// The messages that are not lost on their way: those of S3 meet faults.
+    async fn arrive(&self, batch: Vec<Message>) -> Vec<Message> {
+        let (mut arrived, mut lost) = (Vec::new(), Vec::new());
+        for message in batch {
+            let mut served = true;
+            for (operation, path) in events_of_s3(message.body.as_deref().unwrap_or_default()) {
+                let function = self.function.spec.logical.clone();
+                let fault = self.faults.meet(Call { function, service: Service::Events, operation, path });
+                if let Some(Fault::Delay(time)) = fault {
+                    tokio::time::sleep(time).await;
+                }
+                served &= !fault.is_some_and(|fault| fault.keeps_from_serving());
+            }
+            if served { arrived.push(message) } else { lost.push(message) }
+        }
+        self.delete(&lost.iter().collect::<Vec<_>>()).await;
+        arrived
+    }
+
+    async fn delete(&self, messages: &[&Message]) {
+        for (index, some) in messages.chunks(MOST).enumerate() {
             let entries: Vec<_> = some
                 .iter()
                 .enumerate()
@@ -182,6 +210,21 @@ impl Mapping {
     }
 }
 
+/// The names and keys of the events that a message brings, if it is one of S3.
+fn events_of_s3(body: &str) -> Vec<(String, String)> {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let events = body["Records"].as_array().into_iter().flatten();
+    events
+        .filter(|event| event["eventSource"] == "aws:s3")
+        .map(|event| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let key = text(&event["s3"]["object"]["key"]).replace('+', " ");
+            let key = percent_encoding::percent_decode_str(&key).decode_utf8_lossy().into_owned();
+            (text(&event["eventName"]), key)
+        })
+        .collect()
+}
+
 fn records_of(records: &Vec<Value>) -> Value {
     json!({ "Records": records })
 }
@@ -207,6 +250,15 @@ fn failures(answer: &Bytes, batch: &[Message]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_s3_brings_events_and_others_bring_none() {
+        let body = r#"{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"object":{"key":"a%2Fb+c"}}}]}"#;
+        assert_eq!(events_of_s3(body), [("ObjectCreated:Put".to_owned(), "a/b c".to_owned())]);
+        for other in ["", "{}", "fine", r#"{"Records":[{"eventSource":"aws:sns"}]}"#, r#"{"Records":3}"#] {
+            assert_eq!(events_of_s3(other), [], "{other}");
+        }
+    }
 
     #[test]
     fn an_answer_names_what_failed_and_one_that_cannot_be_read_fails_all() {

@@ -100,13 +100,25 @@ impl Emulator {
 
     /// A request without the SDK: all of the answer, head and body.
     pub fn request(&self, method: &str, path_and_query: &str) -> Vec<u8> {
+        self.send(method, path_and_query, &[], &[])
+    }
+
+    /// The same of a request with these headers, beside its length, and that body.
+    pub fn send(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let host = format!("127.0.0.1:{}", self.port);
-        write!(
-            stream,
-            "{method} {path_and_query} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        let (host, length) = (format!("127.0.0.1:{}", self.port), body.len());
+        let mut head = format!("{method} {path_and_query} HTTP/1.1\r\nHost: {host}\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        write!(stream, "{head}Content-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         answer

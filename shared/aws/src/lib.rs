@@ -5,6 +5,7 @@
 //! `docs/data-model.md` shows the items of the table.
 
 mod accounts;
+mod arrivals;
 mod backoff;
 mod blob_store;
 mod catalog;
@@ -22,6 +23,7 @@ mod webhook_store;
 
 pub use self::{
     accounts::DynamoAccounts,
+    arrivals::{JobsMessage, parse_jobs_message},
     blob_store::S3BlobStore,
     catalog::{
         Action, CATALOG_KEY, LocalFile, PublishError, Published, S3Catalog, S3Publisher, Step, Upload,

@@ -41,7 +41,7 @@ impl NoticeConsumer {
                 }
             },
         };
-        Ok(each_of(event.payload, parse_notice, |notice| notice.job().job, handle).await)
+        Ok(each_of(event.payload, parse_notice, |notice| Some(notice.job().job), handle).await)
     }
 }
 

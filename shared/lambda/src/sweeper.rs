@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
-use willcall_aws::{MessageError, parse_message, parse_notice};
+use willcall_aws::{JobsMessage, MessageError, parse_jobs_message, parse_notice};
 use willcall_core::{
     JobId, JobRef,
     ports::Notice,
@@ -17,7 +17,7 @@ use willcall_core::{
 
 use crate::{
     Error,
-    batch::{Handled, each_of},
+    batch::{Handled, each_of, note},
     chain,
     deadline::Deadline,
 };
@@ -56,6 +56,8 @@ impl Sweeper {
         let handle = async |letter: Letter, message: &SqsMessage| {
             let job = letter.job();
             let became = match &letter {
+                // Whether or not its message came through, the file is there.
+                Letter::Arrived(files) => return note(&self.app, files).await,
                 Letter::Job(job) => dead_letter(&self.app, job).await.map(|became| format!("{became:?}")),
                 Letter::Notice(notice) => {
                     dead_notice(&self.app.notifier, notice).await.map(|became| format!("{became:?}"))
@@ -64,11 +66,15 @@ impl Sweeper {
             match became {
                 Ok(became) => {
                     let received = message.attributes.get("ApproximateReceiveCount");
-                    tracing::info!(job.id = %job, became, received, "dealt with dead letter");
+                    tracing::info!(job.id = job.map(display), became, received, "dealt with dead letter");
                     Handled::Done
                 }
                 Err(error) => {
-                    tracing::error!(job.id = %job, error = chain(&error), "failed to deal with dead letter");
+                    tracing::error!(
+                        job.id = job.map(display),
+                        error = chain(&error),
+                        "failed to deal with dead letter"
+                    );
                     Handled::Failed
                 }
             }
@@ -80,18 +86,26 @@ impl Sweeper {
 /// A message that a queue has given up. Each queue has a form of its own, so the form tells which.
 enum Letter {
     Job(JobRef),
+    Arrived(Vec<(JobRef, usize)>),
     Notice(Notice),
 }
 
 impl Letter {
     fn parse(body: &str) -> Result<Self, MessageError> {
-        parse_notice(body).map(Self::Notice).or_else(|_| parse_message(body).map(Self::Job))
+        parse_notice(body).map(Self::Notice).or_else(|_| {
+            parse_jobs_message(body).map(|message| match message {
+                JobsMessage::Work(job) => Self::Job(job),
+                JobsMessage::Arrived(files) => Self::Arrived(files),
+            })
+        })
     }
 
-    fn job(&self) -> JobId {
+    /// The job that it speaks of, where it is one.
+    fn job(&self) -> Option<JobId> {
         match self {
-            Self::Job(job) => job.job,
-            Self::Notice(notice) => notice.job().job,
+            Self::Job(job) => Some(job.job),
+            Self::Arrived(_) => None,
+            Self::Notice(notice) => Some(notice.job().job),
         }
     }
 }
@@ -110,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        batch::tests::{batch, body},
+        batch::tests::{arrival, batch, body},
         worker::tests::World,
     };
 
@@ -140,6 +154,16 @@ mod tests {
         assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "m1"}]}));
         assert_eq!(world.job(&job).await.state, JobState::Failed);
         assert!(world.queue.messages().is_empty(), "no sweep on the way");
+    }
+
+    #[tokio::test]
+    async fn files_that_a_dead_letter_tells_of_have_arrived_all_the_same() {
+        let world = World::new([]);
+        let upload = world.upload().await;
+        let letters = serde_json::to_value(batch([arrival(&upload.to_string()).as_str()])).unwrap();
+        let answer = Sweeper::new(world.app.clone()).handle(event_of(letters)).await.unwrap();
+        assert_eq!(answer, json!({"batchItemFailures": []}));
+        assert_eq!(world.queue.messages().len(), 1, "the batch is queued");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Messages of the jobs queue: each is a job's work, done here and now.
+//! Messages of the jobs queue: each is a job's work, done here and now, or tells of files that have arrived.
 
 use std::convert::Infallible;
 
@@ -31,7 +31,8 @@ impl Consumer {
     /// Does the work of each message.
     pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Infallible> {
         let deadline = Deadline::of(&event.context);
-        Ok(each(event.payload, async |job, _| self.one(&job, deadline).await).await)
+        let work = async |job, _: &_| self.one(&job, deadline).await;
+        Ok(each(&self.worker.app, event.payload, work).await)
     }
 
     async fn one(&self, job: &JobRef, deadline: Option<Deadline>) -> Handled {

@@ -64,6 +64,17 @@ impl Aws {
         Ok(())
     }
 
+    /// Lets the sweeper look at a batch or a container that is open, as if it had not been fed for long.
+    pub async fn waited(&self, job: &Value) -> Result<()> {
+        let sort = format!("JOB#{}", id(job));
+        self.rewrite(job, &sort, |body| {
+            ensure!(body["state"] == "open", "{} is {}", id(job), body["state"]);
+            body["due_at"] = json!(PAST);
+            Ok(())
+        })
+        .await
+    }
+
     /// Ends the lease of whoever holds the job, as if its time had passed, and lets the sweeper look at it. The holder
     /// must be dead.
     pub async fn lease_over(&self, job: &Value) -> Result<()> {

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Reader, TemplateError, at::At};
-use crate::deployment::{BucketSpec, Deployment, IndexSpec, KeySpec, QueueSpec, RedriveSpec, TableSpec};
+use crate::deployment::{
+    BucketSpec, Deployment, IndexSpec, KeySpec, NotificationSpec, QueueSpec, RedriveSpec, TableSpec,
+};
 
 pub(super) fn queue(reader: &Reader<'_>, deployment: &mut Deployment) -> Result<(), TemplateError> {
     let used = [
@@ -158,13 +160,42 @@ pub(super) fn bucket(reader: &Reader<'_>, deployment: &mut Deployment) -> Result
         "MetricsConfigurations",
         "AccelerateConfiguration",
     ];
-    let node = reader.properties(&["VersioningConfiguration"], &passed_over)?;
+    let node = reader.properties(&["VersioningConfiguration", "NotificationConfiguration"], &passed_over)?;
     let at = At::new(&node, reader.resource.place());
     if let Some(versions) = at.get("VersioningConfiguration")?
         && versions.required("Status")?.one_of(&["Enabled", "Suspended"])? == "Enabled"
     {
         return Err(versions.wrong("keeps versions, which the local runner does not know"));
     }
-    deployment.buckets.push(BucketSpec { logical: reader.logical() });
+    let mut notifications = Vec::new();
+    if let Some(at) = at.get("NotificationConfiguration")? {
+        // Of functions and topics, the local runner knows nothing.
+        at.only(&["QueueConfigurations"])?;
+        for item in at.required("QueueConfigurations")?.items()? {
+            notifications.push(notification(reader, &item)?);
+        }
+    }
+    deployment.buckets.push(BucketSpec { logical: reader.logical(), notifications });
     Ok(())
+}
+
+fn notification(reader: &Reader<'_>, at: &At<'_>) -> Result<NotificationSpec, TemplateError> {
+    at.only(&["Event", "Queue", "Filter"])?;
+    let event = at.required("Event")?;
+    if !event.text()?.starts_with("s3:") {
+        return Err(event.wrong("is no event of S3"));
+    }
+    let mut filters = Vec::new();
+    if let Some(filter) = at.get("Filter")? {
+        filter.only(&["S3Key"])?;
+        let key = filter.required("S3Key")?;
+        key.only(&["Rules"])?;
+        for rule in key.required("Rules")?.items()? {
+            rule.only(&["Name", "Value"])?;
+            let name = rule.required("Name")?.one_of(&["prefix", "suffix"])?;
+            filters.push((name.to_owned(), rule.required("Value")?.text()?.to_owned()));
+        }
+    }
+    let queue = reader.queue(&at.required("Queue")?)?;
+    Ok(NotificationSpec { queue, event: event.text()?.to_owned(), filters })
 }

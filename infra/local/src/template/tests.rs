@@ -70,6 +70,14 @@ Resources:
       AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
       KeySchema: [{AttributeName: pk, KeyType: HASH}]
       TimeToLiveSpecification: {AttributeName: ttl, Enabled: true}
+  Bucket:
+    Type: AWS::S3::Bucket
+    Properties:
+      NotificationConfiguration:
+        QueueConfigurations:
+          - Event: s3:ObjectCreated:*
+            Queue: !GetAtt Jobs.Arn
+            Filter: {S3Key: {Rules: [{Name: prefix, Value: in/}, {Name: suffix, Value: .csv}]}}
   Alarm:
     Type: AWS::CloudWatch::Alarm
     Properties: {Dimensions: [{Name: QueueName, Value: !GetAtt Dead.QueueName}], Whatever: !GetAZs ''}
@@ -121,6 +129,10 @@ fn a_template_says_what_runs() {
     assert_eq!((redrive.dead_letters.as_str(), redrive.max_receive_count), ("Dead", 4));
     assert_eq!((queue.visibility, deployment.queues[1].visibility.as_secs()), (Duration::from_secs(60), 30));
     assert_eq!(deployment.tables[0].ttl.as_deref(), Some("ttl"));
+    let [notification] = deployment.buckets[0].notifications.as_slice() else { panic!("not one") };
+    assert_eq!((notification.queue.as_str(), notification.event.as_str()), ("Jobs", "s3:ObjectCreated:*"));
+    let filters = [("prefix", "in/"), ("suffix", ".csv")];
+    assert_eq!(notification.filters, filters.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
 #[test]
@@ -178,6 +190,9 @@ fn what_is_wrong_is_an_error_that_names_the_place() {
         ),
         ("AllowMethods: [GET]", "AllowMethods: [GTE]", "allows the method GTE"),
         ("AllowMethods: [GET]", "AllowMethods: ['*'], AllowCredentials: true", "allows credentials"),
+        ("Event: s3:ObjectCreated:*", "Event: ObjectCreated", "is no event of S3"),
+        ("Name: suffix,", "Name: infix,", "must be one of prefix, suffix"),
+        ("QueueConfigurations:", "LambdaConfigurations:", "NotificationConfiguration.LambdaConfigurations"),
         ("maxReceiveCount: 4", "maxReceiveCount: 0", "from 1 to 1000"),
         (
             "[{AttributeName: pk, AttributeType: S}]",
@@ -253,4 +268,5 @@ fn the_template_of_this_repository_is_understood() {
     assert!(deployment.routes.iter().any(|route| route.path == RoutePath::Default));
     assert_eq!((deployment.tables.len(), deployment.buckets.len(), deployment.queues.len()), (1, 1, 4));
     assert!(deployment.sources.iter().any(|source| source.queue == "JobsDeadLetters"));
+    assert!(deployment.buckets[0].notifications.iter().any(|to| to.queue == "JobsQueue"));
 }

@@ -46,6 +46,37 @@ async fn calls_pass_through_and_are_noted() {
     assert_eq!((calls[0].function.as_str(), calls[0].service), ("EchoFunction", Service::S3));
 }
 
+/// The emulator would take them all.
+#[tokio::test]
+async fn a_signed_link_works_as_it_was_signed_only() {
+    let setup = with_object(3).await;
+    assert_eq!(call(&setup, "EchoFunction", "GET", "a").await["status"], 200);
+    let (s3, bucket) = (setup.local.s3(), setup.local.bucket().unwrap());
+    let ask = async |method: &str, path: String| {
+        let event = json!({"queryStringParameters": {"do": "call", "method": method, "path": path}});
+        let answer = setup.local.invoke("EchoFunction", &event).await.unwrap().unwrap();
+        let answer: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        (answer["status"].as_u64().unwrap(), answer["body"].as_str().unwrap().to_owned())
+    };
+    let signing = || PresigningConfig::expires_in(Duration::from_secs(600)).unwrap();
+    let put = s3.put_object().bucket(bucket).key("b").content_length(0).presigned(signing()).await.unwrap();
+    let path = format!("/{}", put.uri().split_once("//").unwrap().1.split_once('/').unwrap().1);
+    assert_eq!(ask("PUT", path.clone()).await.0, 200);
+    for (method, path) in [
+        ("GET", path.clone()),
+        ("PUT", path.replace("/b?", "/c?")),
+        ("PUT", path.replace("Expires=600", "Expires=601")),
+    ] {
+        let (status, body) = ask(method, path).await;
+        assert_eq!(status, 403, "{body}");
+        assert!(body.contains("<Code>SignatureDoesNotMatch</Code>"), "{body}");
+    }
+    let longer =
+        s3.put_object().bucket(bucket).key("b").content_length(1).presigned(signing()).await.unwrap();
+    let path = format!("/{}", longer.uri().split_once("//").unwrap().1.split_once('/').unwrap().1);
+    assert_eq!(ask("PUT", path).await.0, 403, "it has another length");
+}
+
 #[tokio::test]
 async fn errors_are_answered_to_those_that_a_rule_names() {
     let setup = with_object(3).await;

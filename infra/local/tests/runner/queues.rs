@@ -1,9 +1,9 @@
 //! Queues and clocks that invoke functions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use willcall_aws_local::Local;
+use willcall_aws_local::{Fault, Local, Rule, Service, Which};
 
 use crate::setup::{Setup, until};
 
@@ -113,4 +113,58 @@ async fn a_schedule_fires_at_its_rate_and_when_it_is_told() {
     })
     .await;
     setup.until_notes(|notes| notes.len() >= 3).await;
+}
+
+/// A bucket that tells of what is made below `uploads/`.
+async fn notifying() -> Setup {
+    let notifies = |options: &mut willcall_aws_local::Options| {
+        options.parameters.insert("Notifies".to_owned(), "yes".to_owned());
+    };
+    Setup::with(notifies).await
+}
+
+async fn make(local: &Local, key: &str) {
+    let put = local.s3().put_object().bucket(local.bucket().unwrap()).key(key);
+    put.body(vec![b'x'; 3].into()).send().await.unwrap();
+}
+
+/// What the bucket told of so far, without the word that it will.
+fn told(notes: &[String]) -> Vec<&str> {
+    let ends = notes.iter().filter_map(|note| note.strip_prefix("end "));
+    ends.filter(|body| !body.contains("s3:TestEvent")).collect()
+}
+
+#[tokio::test]
+async fn a_bucket_tells_of_what_the_template_names() {
+    let setup = notifying().await;
+    for key in ["other/a", "uploads/b c"] {
+        make(&setup.local, key).await;
+    }
+    let notes = setup.until_notes(|notes| !told(notes).is_empty()).await;
+    let [event] = told(&notes).try_into().unwrap();
+    let event: serde_json::Value = serde_json::from_str(event).unwrap();
+    assert_eq!(event["Records"][0]["eventName"], "ObjectCreated:Put");
+    assert!(event["Records"][0]["s3"]["object"]["key"].as_str().unwrap().ends_with("b+c"), "{event}");
+    until("all are deleted", async || left(&setup.local, "Uploads").await == 0).await;
+    let calls = setup.local.faults().calls();
+    let events: Vec<_> = calls.iter().filter(|call| call.service == Service::Events).collect();
+    let [call] = events.try_into().unwrap();
+    assert_eq!((call.function.as_str(), call.path.as_str()), ("UploadFunction", "uploads/b c"));
+}
+
+#[tokio::test]
+async fn an_event_can_be_lost_and_another_late() {
+    let setup = notifying().await;
+    let rule = Rule::new(Service::Events, Fault::CutBefore).operation("ObjectCreated:Put").path("uploads/");
+    let lost = setup.local.faults().add(rule.only(Which::First(1)));
+    let late = Rule::new(Service::Events, Fault::Delay(Duration::from_millis(700))).path("uploads/late");
+    setup.local.faults().add(late);
+    make(&setup.local, "uploads/lost").await;
+    until("the event is lost", async || setup.local.faults().met(lost) == 1).await;
+    make(&setup.local, "uploads/late").await;
+    let began = Instant::now();
+    let notes = setup.until_notes(|notes| !told(notes).is_empty()).await;
+    assert!(began.elapsed() > Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(!notes.iter().any(|note| note.contains("lost")), "{notes:?}");
+    until("all are deleted", async || left(&setup.local, "Uploads").await == 0).await;
 }

@@ -5,7 +5,11 @@ mod parts;
 mod read;
 mod writer;
 
-use std::{collections::HashMap, ops::Range, time::SystemTime};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -18,7 +22,7 @@ use willcall_core::{
     error::Source,
     ports::{
         BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
-        SignedLink,
+        SignPut, SignedLink, SignedUpload,
     },
 };
 
@@ -139,15 +143,7 @@ impl BlobStore for S3BlobStore {
     }
 
     async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError> {
-        let failed =
-            |error: Source| BlobError::Unavailable(Box::new(CallFailed::other("signing a link", error)));
-        let now = SystemTime::UNIX_EPOCH
-            + std::time::Duration::from_millis(u64::try_from(sign.now.as_millis()).unwrap_or(0));
-        let config = PresigningConfig::builder()
-            .start_time(now)
-            .expires_in(sign.lifetime)
-            .build()
-            .map_err(|error| failed(error.into()))?;
+        let config = presigning(sign.now, sign.lifetime)?;
         let signed = self
             .client
             .get_object()
@@ -157,9 +153,49 @@ impl BlobStore for S3BlobStore {
             .response_content_disposition(disposition(&sign.file_name))
             .presigned(config)
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| not_signed(error.into()))?;
         Ok(SignedLink { url: signed.uri().to_owned(), expires: sign.now.plus(sign.lifetime) })
     }
+
+    /// Length and media type are among the headers that are signed: S3 refuses a PUT that has others.
+    async fn sign_put(&self, key: &BlobKey, sign: &SignPut) -> Result<SignedUpload, BlobError> {
+        let bytes = i64::try_from(sign.bytes).map_err(|error| not_signed(error.into()))?;
+        let signed = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.to_string())
+            .content_length(bytes)
+            .content_type(&sign.media_type)
+            .presigned(presigning(sign.now, sign.lifetime)?)
+            .await
+            .map_err(|error| not_signed(error.into()))?;
+        // Whoever sends a body tells its length by itself; a browser lets nobody else tell it.
+        let headers = signed.headers().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
+        let headers = headers.map(|(name, value)| (header_name(name), value.to_owned()));
+        Ok(SignedUpload {
+            url: signed.uri().to_owned(),
+            headers: headers.collect(),
+            expires: sign.now.plus(sign.lifetime),
+        })
+    }
+}
+
+/// From when and how long a link works.
+fn presigning(now: Timestamp, lifetime: Duration) -> Result<PresigningConfig, BlobError> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+    let config = PresigningConfig::builder().start_time(now).expires_in(lifetime).build();
+    config.map_err(|error| not_signed(error.into()))
+}
+
+fn not_signed(error: Source) -> BlobError {
+    BlobError::Unavailable(Box::new(CallFailed::other("signing a link", error)))
+}
+
+/// As people write it: `Content-Type`.
+fn header_name(lower: &str) -> String {
+    let part = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+    lower.split('-').filter(|part| !part.is_empty()).map(part).collect::<Vec<_>>().join("-")
 }
 
 /// RFC 6266: a name of ASCII for old clients, and beside it the whole one where that is not the same.

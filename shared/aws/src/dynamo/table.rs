@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata,
     operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
+    types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update},
 };
 use futures::future::try_join_all;
 use willcall_core::{Timestamp, error::Source, job::Before};
@@ -14,8 +14,12 @@ use willcall_core::{Timestamp, error::Source, job::Before};
 use super::{DUE_AT, DUE_INDEX, DUE_SHARD, Item, PARTITION_KEY, SORT_KEY, TTL, Unreadable, number};
 use crate::{
     Clients,
+    backoff::Backoff,
     failure::{CallFailed, chain},
 };
+
+/// The most keys of one call.
+const MOST_KEYS: usize = 100;
 
 /// How a conditional write came out.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +119,29 @@ impl Table {
     pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, CallFailed> {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         Ok(call.send().await.map_err(|error| CallFailed::new("GetItem", error))?.item)
+    }
+
+    /// Those items of the keys that are there, in no order.
+    pub(crate) async fn get_all(&self, keys: Vec<Item>) -> Result<Vec<Item>, Source> {
+        const CALL: &str = "BatchGetItem";
+        let mut items = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(MOST_KEYS) {
+            let (mut left, mut backoff) = (keys.to_vec(), Backoff::default());
+            loop {
+                let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+                let keys = keys.map_err(|error| CallFailed::other(CALL, error))?;
+                let call = self.client.batch_get_item().request_items(&self.name, keys);
+                let found = call.send().await.map_err(|error| CallFailed::new(CALL, error))?;
+                items.extend(found.responses.into_iter().flatten().flat_map(|(_, items)| items));
+                // What was too much at once is asked for again.
+                left = found.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
+                if left.is_empty() {
+                    break;
+                }
+                backoff.wait().await?;
+            }
+        }
+        Ok(items)
     }
 
     /// A query of the items of a partition whose sort keys lie between two, both included.

@@ -14,10 +14,13 @@ use crate::dynamo::{
 const ACCOUNT: &str = "ACCOUNT#";
 pub(super) const JOB: &str = "JOB#";
 pub(super) const SLOT: &str = "SLOT#";
+const BATCH: &str = "BATCH#";
 pub(super) const VERSION: &str = "version";
 pub(super) const HOLDER: &str = "job";
 pub(super) const BODY: &str = "body";
 const SLOT_HELD: &str = "slot";
+/// The name of a batch.
+pub(super) const NAME: &str = "name";
 pub(super) const WRITE: &str = "write";
 
 /// How long after the sweeper should have removed a record DynamoDB does it by itself.
@@ -85,6 +88,29 @@ pub(super) fn slot_item(job: &JobRef, slot: u32) -> Item {
     let mut item = slot_key(&job.account, slot);
     item.insert(HOLDER.to_owned(), AttributeValue::S(job.job.to_string()));
     item
+}
+
+/// What the sort keys of a container's batches begin with.
+pub(super) fn batches_of(container: JobId) -> String {
+    format!("{BATCH}{container}#")
+}
+
+fn batch_key(account: &AccountId, container: JobId, batch: JobId) -> Item {
+    key(partition(account), format!("{}{batch}", batches_of(container)))
+}
+
+/// What leads from a container to a batch of it, and from a name to the batches that have it.
+pub(super) fn batch_item(container: JobId, batch: &Job) -> Item {
+    let mut item = batch_key(&batch.account, container, batch.id);
+    if let Some(name) = &batch.name {
+        item.insert(NAME.to_owned(), AttributeValue::S(name.clone()));
+    }
+    item
+}
+
+/// The key of what leads from its container to the job, where it is a batch.
+pub(super) fn entry_key(batch: &Job) -> Option<Item> {
+    batch.container.map(|container| batch_key(&batch.account, container, batch.id))
 }
 
 /// The job that an item's keys name.

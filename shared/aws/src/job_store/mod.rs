@@ -1,5 +1,6 @@
 //! Jobs in DynamoDB: an item of about 2 KB for each, and an item for the place of each open one.
 
+mod batches;
 mod beside;
 mod change;
 mod insert;
@@ -12,7 +13,8 @@ use willcall_core::{
     idempotency::{KeyHash, KeyRecord},
     job::{Job, Transition},
     ports::{
-        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+        AddBatchError, BatchAdded, Consumed, InsertError, JobFilter, JobPage, JobStore, NewBatch, NewJob,
+        StoreError, Submitted, TransitionError,
     },
 };
 
@@ -75,6 +77,19 @@ impl JobStore for DynamoJobStore {
         Ok(self.read(job).await?.map(|stored| stored.job))
     }
 
+    async fn add_batch(&self, new: &NewBatch) -> Result<BatchAdded, AddBatchError> {
+        Box::pin(batches::add(&self.table, new)).await
+    }
+
+    async fn batches(
+        &self,
+        container: &JobRef,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        batches::list(&self.table, container, after, limit).await
+    }
+
     async fn list(
         &self,
         account: &AccountId,
@@ -91,7 +106,7 @@ impl JobStore for DynamoJobStore {
         transition: &Transition,
         now: Timestamp,
     ) -> Result<Job, TransitionError> {
-        self.change(job, transition, now).await
+        Box::pin(self.change(job, transition, now)).await
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {

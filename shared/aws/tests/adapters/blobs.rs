@@ -7,11 +7,12 @@ use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use willcall_aws::S3BlobStore;
 use willcall_conformance::samples::{START, reference};
-use willcall_core::ports::{BlobError, BlobKey, BlobPrefix, BlobStore, SignGet};
+use willcall_core::ports::{BlobError, BlobKey, BlobPrefix, BlobStore, SignGet, SignPut};
 
 use crate::{
     faulty::{Fault, Faulty},
     place::Place,
+    signature,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -198,4 +199,40 @@ async fn a_link_says_what_the_client_is_to_make_of_it() {
     assert!(url.contains("X-Amz-Expires=900"), "{url}");
     assert!(url.contains("response-content-type=text%2Fcsv"), "{url}");
     assert!(url.contains("filename%2A%3DUTF-8%27%27sp%25C3%25A4te.csv"), "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_for_an_upload_holds_for_one_length_and_one_media_type() {
+    let place = Place::new().await;
+    let key = BlobKey::Upload { job: reference("acme"), file: 0 };
+    let sign = SignPut {
+        base_url: "unused".into(),
+        media_type: "text/csv".into(),
+        bytes: 12,
+        now: START,
+        lifetime: Duration::from_secs(3600),
+    };
+    let signed = place.blobs().sign_put(&key, &sign).await.unwrap();
+    assert_eq!(signed.headers, [("Content-Type".to_owned(), "text/csv".to_owned())]);
+    assert_eq!(signed.expires, START.plus(sign.lifetime));
+    assert!(!signed.url.contains("checksum"), "{}", signed.url);
+    let (host, rest) = signed.url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let (path, query) = rest.split_once('?').unwrap();
+    let path = format!("/{path}");
+    let works = |method, length, kind, now| {
+        let headers = [("host", host), ("content-length", length), ("content-type", kind)];
+        signature::is_signed(method, &headers, &path, query, now)
+    };
+    assert!(works("PUT", "12", "text/csv", START));
+    assert!(!works("PUT", "13", "text/csv", START), "another length");
+    assert!(!works("PUT", "12", "text/html", START), "another media type");
+    assert!(!works("GET", "12", "text/csv", START), "another method");
+    assert!(!works("PUT", "12", "text/csv", signed.expires), "too late");
+    let owned = [
+        ("host", host),
+        ("content-length", "12"),
+        ("content-type", "text/csv"),
+        ("x-amz-acl", "public-read"),
+    ];
+    assert!(!signature::is_signed("PUT", &owned, &path, query, START), "a header that was not signed");
 }

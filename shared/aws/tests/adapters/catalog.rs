@@ -55,6 +55,7 @@ pub(crate) fn built(column: &str) -> BuiltCatalog {
         hash: "0".repeat(64),
         datasets: BTreeMap::from([("flights".to_owned(), Arc::new(flights))]),
         plans: BTreeMap::from([("free".to_owned(), Plan::default_named("free"))]),
+        upstreams: BTreeMap::new(),
         default_plan: "free".into(),
     };
     BuiltCatalog { catalog, built: START }

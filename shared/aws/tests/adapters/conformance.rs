@@ -7,8 +7,11 @@ use bytes::Bytes;
 use willcall_aws::{DynamoAccounts, DynamoJobStore, PollingSignals, S3BlobStore, SqsJobQueue, parse_message};
 use willcall_aws_test::Emulator;
 use willcall_conformance::{
-    accounts::AccountsHarness, blob_store::BlobStoreHarness, job_queue::JobQueueHarness,
-    job_store::JobStoreHarness, signals::SignalsHarness,
+    accounts::AccountsHarness,
+    blob_store::{BlobStoreHarness, Put},
+    job_queue::JobQueueHarness,
+    job_store::JobStoreHarness,
+    signals::SignalsHarness,
 };
 use willcall_core::{
     JobRef, Timestamp,
@@ -91,6 +94,27 @@ impl BlobStoreHarness for Place {
         assert!(head.contains("content-disposition: attachment; filename=\""), "{head}");
         assert!(head.contains("content-type: text/csv; charset=utf-8"), "{head}");
         Some(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    /// The emulator takes every PUT: what S3 refuses is refused here.
+    async fn upload(&self, put: Put<'_>) -> bool {
+        let Some((host, rest)) = put.url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {
+            return false;
+        };
+        let Some((path, query)) = rest.split_once('?') else { return false };
+        let (path, length) = (format!("/{path}"), put.body.len().to_string());
+        let own = put.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+        let own: Vec<(String, &str)> = own.collect();
+        let mut headers: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        headers.extend([("host", host), ("content-length", length.as_str())]);
+        if !signature::is_signed("PUT", &headers, &path, query, put.now) {
+            return false;
+        }
+        let answer = Emulator::of_this_run().send("PUT", &format!("{path}?{query}"), put.headers, &put.body);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        true
     }
 
     /// A writer that was dropped gives its upload up in the background.

@@ -13,7 +13,7 @@ use willcall_core::{
 
 use crate::place::Place;
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 impl Place {
     pub(crate) fn jobs(&self) -> Arc<dyn JobStore> {
@@ -24,13 +24,13 @@ impl Place {
         AttributeValue::S(value.into())
     }
 
-    async fn item(&self, job: &Job) -> Item {
+    pub(crate) async fn job_item(&self, job: &Job) -> Item {
         let get = self.raw_dynamodb.get_item().table_name(&self.name);
         let get = get.key(PARTITION_KEY, Self::s(format!("ACCOUNT#{}", job.account)));
         get.key(SORT_KEY, Self::s(format!("JOB#{}", job.id))).send().await.unwrap().item.unwrap()
     }
 
-    async fn put(&self, item: Item) {
+    pub(crate) async fn put_item(&self, item: Item) {
         self.raw_dynamodb.put_item().table_name(&self.name).set_item(Some(item)).send().await.unwrap();
     }
 
@@ -75,7 +75,7 @@ async fn a_place_that_another_has_meanwhile_is_not_given_back() {
     let mut slot = Item::from([(PARTITION_KEY.to_owned(), Place::s("ACCOUNT#acme"))]);
     slot.insert(SORT_KEY.to_owned(), Place::s("SLOT#0"));
     slot.insert("job".to_owned(), Place::s("another"));
-    place.put(slot).await;
+    place.put_item(slot).await;
     let ended = store.transition(&mine.reference(), &Transition::Cancel, START).await.unwrap();
     assert!(ended.state.is_terminal(), "the job ends all the same");
     assert_eq!(place.slots("acme").await["SLOT#0"], "another");
@@ -86,12 +86,12 @@ async fn an_item_has_what_the_index_and_the_expiry_need_and_no_more() {
     let place = Place::new().await;
     let (store, job) = (place.jobs(), job("acme"));
     store.insert(&job, 10).await.unwrap();
-    let item = place.item(&job).await;
+    let item = place.job_item(&job).await;
     assert_eq!(item[DUE_AT].as_n().unwrap(), &job.due_at.unwrap().as_millis().to_string());
     assert!(item.contains_key("slot") && !item.contains_key(TTL));
     store.transition(&job.reference(), &claim(), START).await.unwrap();
     let done = store.transition(&job.reference(), &complete(1), START).await.unwrap();
-    let item = place.item(&job).await;
+    let item = place.job_item(&job).await;
     assert!(!item.contains_key("slot"), "the place is given back");
     let ttl: i64 = item[TTL].as_n().unwrap().parse().unwrap();
     let kept = done.expires.unwrap().plus(willcall_core::job::RECORD_KEPT).as_seconds();
@@ -99,7 +99,7 @@ async fn an_item_has_what_the_index_and_the_expiry_need_and_no_more() {
     let mut never = willcall_conformance::samples::job("acme");
     never.due_at = None;
     store.insert(&never, 10).await.unwrap();
-    let item = place.item(&never).await;
+    let item = place.job_item(&never).await;
     assert!(!item.contains_key(DUE_AT) && !item.contains_key(DUE_SHARD), "the index is sparse");
 }
 
@@ -119,7 +119,7 @@ async fn due_jobs_of_all_shards_come_in_the_order_of_their_times() {
     for (_, job) in &expected {
         let mut stored = willcall_conformance::samples::job("acme");
         stored.id = job.job;
-        shards.push(place.item(&stored).await[DUE_SHARD].as_n().unwrap().parse().unwrap());
+        shards.push(place.job_item(&stored).await[DUE_SHARD].as_n().unwrap().parse().unwrap());
     }
     assert!(shards.iter().all(|shard| *shard < DUE_SHARDS));
     shards.sort_unstable();
@@ -139,7 +139,7 @@ async fn a_list_of_many_jobs_is_read_within_bounds_and_comes_to_its_end() {
     let store = place.jobs();
     let mut template = job("acme");
     store.insert(&template, 10).await.unwrap();
-    let item = place.item(&template).await;
+    let item = place.job_item(&template).await;
     // 400 jobs of 20 KB: 8 MB, more than one call may read.
     let writes = (0..16).map(|_| {
         let (dynamodb, name, item) = (place.raw_dynamodb.clone(), place.name.clone(), item.clone());
@@ -179,13 +179,13 @@ async fn newer_and_damaged_items_are_refused() {
     let place = Place::new().await;
     let (store, job) = (place.jobs(), job("acme"));
     store.insert(&job, 10).await.unwrap();
-    let item = place.item(&job).await;
+    let item = place.job_item(&job).await;
     for (name, value) in
         [("schema", AttributeValue::N("2".into())), ("body", Place::s("{")), ("body", Place::s("{}"))]
     {
         let mut damaged = item.clone();
         damaged.insert(name.into(), value);
-        place.put(damaged).await;
+        place.put_item(damaged).await;
         assert!(matches!(store.get(&job.reference()).await, Err(StoreError::Corrupt(_))), "{name}");
         let list = store.list(&job.account, &JobFilter::default(), None, 10).await;
         assert!(matches!(list, Err(StoreError::Corrupt(_))), "{name}");

@@ -7,6 +7,18 @@ use willcall_core::Timestamp;
 
 /// Whether the link of a GET is signed by the test's key and works at `now`.
 pub(crate) fn is_valid(host: &str, path: &str, query: &str, now: Timestamp) -> bool {
+    is_signed("GET", &[("host", host)], path, query, now)
+}
+
+/// Whether a request with those headers is what was signed by the test's key, and works at `now`. Names are in lower
+/// case. Those that are not signed do not count, unless S3 demands that they are.
+pub(crate) fn is_signed(
+    method: &str,
+    headers: &[(&str, &str)],
+    path: &str,
+    query: &str,
+    now: Timestamp,
+) -> bool {
     let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let value = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
     let (Some(signature), Some(date), Some(seconds)) =
@@ -20,7 +32,19 @@ pub(crate) fn is_valid(host: &str, path: &str, query: &str, now: Timestamp) -> b
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     signed.sort();
-    let request = format!("GET\n{path}\n{}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD", signed.join("&"));
+    let names = value("X-Amz-SignedHeaders").unwrap_or_default().replace("%3B", ";");
+    let mut lines = String::new();
+    for name in names.split(';') {
+        let Some((_, value)) = headers.iter().find(|(known, _)| *known == name) else { return false };
+        lines.push_str(&format!("{name}:{value}\n"));
+    }
+    if headers
+        .iter()
+        .any(|(name, _)| name.starts_with("x-amz-") && !names.split(';').any(|known| known == *name))
+    {
+        return false;
+    }
+    let request = format!("{method}\n{path}\n{}\n{lines}\n{names}\nUNSIGNED-PAYLOAD", signed.join("&"));
     let scope = format!("{}/{REGION}/s3/aws4_request", &date[..8]);
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
     let key = [&date[..8], REGION, "s3", "aws4_request"]

@@ -19,6 +19,7 @@ fn app() -> App {
         datasets: Default::default(),
         default_plan: plan.name.clone(),
         plans: [(plan.name.clone(), plan)].into(),
+        upstreams: Default::default(),
     };
     let jobs = MemoryJobStore::new(signals.clone());
     App {

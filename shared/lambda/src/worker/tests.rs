@@ -10,7 +10,7 @@ use willcall_core::{
     account::Plan,
     catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource},
     job::{Job, JobState},
-    ports::{JobStore as _, SystemClock},
+    ports::{BlobKey, JobStore as _, NewBatch, SystemClock},
     usecases::{App, Settings},
 };
 
@@ -52,6 +52,7 @@ fn catalog() -> Catalog {
         datasets: BTreeMap::from([("flights".into(), Arc::new(flights))]),
         default_plan: plan.name.clone(),
         plans: BTreeMap::from([(plan.name.clone(), plan)]),
+        upstreams: BTreeMap::new(),
     }
 }
 
@@ -84,6 +85,23 @@ impl World {
         let job = samples::job_at("acme", Timestamp::system_now());
         self.jobs.insert(&job, 100).await.unwrap();
         job.reference()
+    }
+
+    /// A batch whose only file lies in the blob store, and nobody has told of it: the file's key.
+    pub(crate) async fn upload(&self) -> BlobKey {
+        let now = Timestamp::system_now();
+        let container = samples::container_at("acme", now);
+        self.jobs.insert(&container, 100).await.unwrap();
+        let batch = samples::batch_at(&container, now);
+        let key = BlobKey::Upload { job: batch.reference(), file: 0 };
+        self.jobs.add_batch(&NewBatch { batch, key: None }).await.unwrap();
+        self.app.blobs.put(&key, "text/csv", "iata\nFRA\n".into()).await.unwrap();
+        key
+    }
+
+    /// Makes every call of the job store fail with these words, until called with `None`.
+    pub(crate) fn break_jobs(&self, words: Option<&str>) {
+        self.jobs.break_with(words);
     }
 
     pub(crate) async fn job(&self, job: &JobRef) -> Job {
