@@ -93,7 +93,7 @@ impl UpstreamExecutor {
         let calls = Calls { line: self.line(upstream), headers, job: task.job.job, stop: Default::default() };
         task.control.enter(Stage::Calling);
         let run = Run::new(task, work, calls, items, past, journal, self.grace);
-        Ok((run.to_the_end(file).await?, total))
+        Ok((run.finish(file).await?, total))
     }
 }
 

@@ -126,7 +126,7 @@ impl Run {
 
     /// Does all items and hands their outcomes to the file. Told to stop, or stopped by a failure of what it needs, it begins
     /// no more, waits a little for what is under way, and writes down what it knows.
-    pub(crate) async fn to_the_end(mut self, file: &mut ResultFile) -> Outcome<Ended> {
+    pub(crate) async fn finish(mut self, file: &mut ResultFile) -> Outcome<Ended> {
         match self.drive(file).await {
             Ok(()) => Ok(Ended { counts: self.counts(), out_of_bytes: self.out_of_bytes }),
             Err(error) => {

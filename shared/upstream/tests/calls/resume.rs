@@ -89,7 +89,7 @@ async fn killed_over_and_over_no_item_is_sent_twice_where_that_is_not_safe() {
         }
     }
     // Each lost worker leaves in doubt what it had under way and was about to send, and what it had not yet told.
-    assert!(unknown >= 1 && unknown <= 4 * 15, "{unknown}");
+    assert!((1..=4 * 15).contains(&unknown), "{unknown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
