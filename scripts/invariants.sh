@@ -27,12 +27,14 @@ links willcall "aws-.*|$lambda|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
+links willcall-outbound "$engine|$hosts|axum.*|reqwest|willcall-http"
+links willcall-upstream "$hosts|axum.*|reqwest|willcall-http"
 links willcall-webhook "$engine|$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 links willcall-lambda "$engine|rusqlite|willcall-embedded|willcall-http|reqwest"
 # A cold start of these has no query engine to load.
 for function in submit status download notify sweeper; do
-    links "willcall-$function" "$engine|rusqlite|willcall-embedded|reqwest"
+    links "willcall-$function" "$engine|willcall-upstream|rusqlite|willcall-embedded|reqwest"
 done
 links willcall-worker "rusqlite|willcall-embedded|willcall-http|reqwest"
 

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 use willcall_core::{
     JobRef,
     catalog::CatalogFile,
-    ports::{Accounts, CatalogSource, Clock, DatasetInspector, Notice, SignedFiles, SystemClock},
+    ports::{
+        Accounts, CatalogSource, Clock, DatasetInspector, EnvironmentSecrets, ExecutorByKind, Notice,
+        SignedFiles, SystemClock,
+    },
     usecases::{
         App, Notifier, Settings,
         accounts::Registry,
@@ -27,6 +30,7 @@ use willcall_embedded::{
     SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+use willcall_upstream::UpstreamExecutor;
 use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{
@@ -109,10 +113,7 @@ impl Host {
     pub(crate) async fn work(&self, workers: usize, shutdown: CancellationToken) {
         let worker = Worker {
             app: self.app.clone(),
-            executor: Arc::new(Engine::new(
-                EngineConfig::new(self.data_dir.join(SPILL_DIR)),
-                Arc::new(LocalDataFiles),
-            )),
+            executor: Arc::new(self.executor()),
             lease: LeaseSettings { max_lost: MAX_LOST, ..LeaseSettings::default() },
         };
         let handler = move |job: JobRef, shutdown: CancellationToken| {
@@ -120,6 +121,16 @@ impl Host {
             async move { handled(work(&worker, &job, &shutdown).await) }
         };
         run_workers(self.queue.clone(), workers, handler, shutdown, HAND_BACK).await;
+    }
+
+    /// What carries work out: the engine over this disk, and calls of upstreams with secrets from the environment.
+    fn executor(&self) -> ExecutorByKind {
+        let config = EngineConfig::new(self.data_dir.join(SPILL_DIR));
+        let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&self.app.clock));
+        ExecutorByKind {
+            engine: Arc::new(Engine::new(config, Arc::new(LocalDataFiles))),
+            caller: Arc::new(caller),
+        }
     }
 
     /// Tells those who are to be told until `shutdown`, beginning with what the last process left.

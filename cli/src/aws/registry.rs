@@ -40,8 +40,8 @@ impl Plans {
     fn read(global: &Global) -> Result<Self, Failure> {
         let Ok(path) = catalog_path(global) else { return Ok(Self(None)) };
         let file = CatalogFile::read(&path).map_err(|error| Failure::new(Exit::Usage, chain(&error)))?;
-        let CatalogFile { hash, plans, default_plan, .. } = file;
-        Ok(Self(Some(Arc::new(Catalog { hash, datasets: Default::default(), plans, default_plan }))))
+        let CatalogFile { hash, upstreams, plans, default_plan, .. } = file;
+        Ok(Self(Some(Arc::new(Catalog { hash, datasets: Default::default(), upstreams, plans, default_plan }))))
     }
 }
 

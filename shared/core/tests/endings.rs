@@ -61,6 +61,7 @@ fn catalog() -> Catalog {
     Catalog {
         hash: "c".repeat(64),
         datasets: BTreeMap::from([("flights".into(), Arc::new(flights))]),
+        upstreams: BTreeMap::new(),
         default_plan: plan.name.clone(),
         plans: BTreeMap::from([(plan.name.clone(), plan)]),
     }
@@ -131,6 +132,19 @@ async fn a_job_that_takes_longer_than_its_worker_has_fails_in_time_and_says_so()
     assert!(problem.detail.contains("within the 15 minutes that a worker has"), "{}", problem.detail);
     assert!(world.blobs.keys().is_empty());
     assert_eq!(world.queue.messages(), []);
+}
+
+#[tokio::test]
+async fn a_job_that_comes_further_with_each_worker_is_handed_on_when_the_time_is_over() {
+    let world = World::new(Script::GainUntilCancelled);
+    let job = world.insert().await;
+    for attempt in 1..=3 {
+        let until = Instant::now() + Duration::from_millis(60);
+        let handed_on = Disposition::RetryAfter(Duration::ZERO);
+        assert_eq!(world.work_until(&job, until).await, handed_on);
+        let after = world.job(&job).await;
+        assert_eq!((after.state, after.attempt, after.failures), (JobState::Accepted, attempt, 0));
+    }
 }
 
 #[tokio::test]

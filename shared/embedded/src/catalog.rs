@@ -236,6 +236,7 @@ impl Known {
         let catalog = Catalog {
             hash: self.file.hash.clone(),
             datasets,
+            upstreams: self.file.upstreams.clone(),
             plans: self.file.plans.clone(),
             default_plan: self.file.default_plan.clone(),
         };

@@ -66,11 +66,14 @@ async fn main() -> Result<(), Source> {
     };
     let dataset =
         Dataset { name: "data".into(), description: String::new(), source, views: Default::default(), facts };
+    let job = JobRef { account: "bench".parse()?, job: JobId::generate() };
     let task = Task {
-        job: JobRef { account: "bench".parse()?, job: JobId::generate() },
+        job: job.clone(),
         attempt: 1,
         work: Arc::new(Work::Query(Box::new(work))),
-        dataset: Arc::new(dataset),
+        subject: Subject::Dataset(Arc::new(dataset)),
+        snapshot: job,
+        input: Input::Work,
         max_bytes: None,
         blobs: Arc::new(Directory(directory)),
         control: Arc::new(Control::default()),
@@ -134,6 +137,10 @@ impl BlobStore for Directory {
     }
 
     async fn sign_get(&self, key: &BlobKey, _: &SignGet) -> Result<SignedLink, BlobError> {
+        Err(BlobError::Missing(key.to_string()))
+    }
+
+    async fn sign_put(&self, key: &BlobKey, _: &SignPut) -> Result<SignedUpload, BlobError> {
         Err(BlobError::Missing(key.to_string()))
     }
 }

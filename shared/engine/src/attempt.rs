@@ -25,10 +25,7 @@ impl Attempt {
     /// Called at least once a batch by every loop: tells that the attempt moves, and asks whether it may go on.
     pub(crate) fn check(&self) -> Outcome<()> {
         self.beats.fetch_add(1, Ordering::Relaxed);
-        if self.stopped.load(Ordering::Relaxed) || self.control.is_cancelled() {
-            return Err(ExecuteError::Cancelled);
-        }
-        Ok(())
+        if self.is_over() { Err(ExecuteError::Cancelled) } else { Ok(()) }
     }
 
     /// Tells that the attempt moves.
@@ -39,6 +36,11 @@ impl Attempt {
     /// How often the attempt moved.
     pub(crate) fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is to end. Does not tell that it moves.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.control.is_cancelled()
     }
 
     /// Ends every loop at its next check.

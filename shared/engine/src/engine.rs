@@ -9,20 +9,24 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tracing::debug;
 use willcall_core::{
+    catalog::Dataset,
     job::{ManifestFile, kinds::Work},
-    ports::{BlobKey, BlobStore, BlobWriter, DataFiles, Delivered, ExecuteError, Executor, Task},
+    ports::{
+        BlobKey, BlobStore, BlobWriter, DataFiles, DatasetRead, Delivered, ExecuteError, Executor, Task,
+    },
 };
 
 use crate::{
     WRITER_VERSION,
     attempt::{Attempt, StopOnDrop},
     failure::{Outcome, blob, defect, transient},
-    kinds::query::{Made, Query},
+    kinds::{Made, append::Append, query::Query},
     sink::{Piece, Sink},
     snapshot::Snapshot,
 };
@@ -117,9 +121,10 @@ impl Executor for Engine {
         let mut output = Output::new(&task);
         // Not cut short by a cancel: a store that is left in the middle of a write may finish it after the job's files
         // were removed, and leave it there. So it is with the end of the output below.
-        let snapshot = self.snapshot(&task, &attempt).await?;
+        let dataset = Arc::clone(task.subject.dataset().ok_or_else(|| defect("work without a data set"))?);
+        let snapshot = self.snapshot(&task, &dataset, &attempt).await?;
         let result = {
-            let run = self.run(&task, &attempt, snapshot, &mut output);
+            let run = self.run(&task, dataset, &attempt, snapshot, &mut output);
             tokio::select! {
                 biased;
                 () = task.control.cancelled() => Err(ExecuteError::Cancelled),
@@ -139,16 +144,17 @@ impl Executor for Engine {
 }
 
 impl Engine {
-    async fn snapshot(&self, task: &Task, attempt: &Attempt) -> Outcome<Snapshot> {
+    async fn snapshot(&self, task: &Task, dataset: &Dataset, attempt: &Attempt) -> Outcome<Snapshot> {
         tokio::select! {
             error = self.watch(attempt) => Err(error),
-            snapshot = Snapshot::of_job(&task.job, &task.dataset, &self.files, &task.blobs) => snapshot,
+            snapshot = Snapshot::of_job(&task.snapshot, dataset, &self.files, &task.blobs) => snapshot,
         }
     }
 
     async fn run(
         &self,
         task: &Task,
+        dataset: Arc<Dataset>,
         attempt: &Arc<Attempt>,
         snapshot: Snapshot,
         output: &mut Output,
@@ -156,20 +162,28 @@ impl Engine {
         let (sender, mut pieces) = mpsc::channel(WAITING);
         let (done, made) = oneshot::channel();
         let sink = Sink::new(Arc::clone(attempt), sender, task.max_bytes);
-        let (work, dataset) = (Arc::clone(&task.work), Arc::clone(&task.dataset));
+        let (work, watched) = (Arc::clone(&task.work), Arc::clone(attempt));
+        let attempt = Arc::clone(attempt);
         let (config, files) = (Arc::clone(&self.config), Arc::clone(&self.files));
-        let attempt_of = Arc::clone(attempt);
+        let (input, blobs, handle) = (task.input.clone(), Arc::clone(&task.blobs), Handle::current());
         let thread = move || {
-            let Work::Query(work) = &*work;
-            let query =
-                Query { attempt: attempt_of, work, dataset: &dataset, files, snapshot, config: &config };
+            let made = match &*work {
+                Work::Query(work) => {
+                    Query { attempt, work, dataset: &dataset, files, snapshot, config: &config }.run(sink)
+                }
+                Work::Append(work) => {
+                    let (dataset, input, config) = (&*dataset, &input, &*config);
+                    Append { attempt, work, dataset, input, files, blobs, handle, snapshot, config }.run(sink)
+                }
+                Work::Call(_) => Err(defect("work of another executor")),
+            };
             // Nobody waits for it where the attempt was given up.
-            let _ = done.send(query.run(sink));
+            let _ = done.send(made);
         };
         Builder::new().name("willcall-job".into()).spawn(thread).map_err(defect)?;
         while let Some(piece) = pieces.recv().await {
             output.write(piece).await?;
-            attempt.beat();
+            watched.beat();
         }
         made.await.map_err(|_| defect("the job's thread panicked"))?
     }
@@ -193,10 +207,10 @@ impl Engine {
 }
 
 fn delivered(task: &Task, made: Made) -> Delivered {
-    let Work::Query(work) = &*task.work;
     let file = ManifestFile {
+        batch: None,
         name: file_name(task),
-        media_type: work.output.media_type().to_owned(),
+        media_type: task.work.output().media_type().to_owned(),
         records: made.records,
         bytes: made.written.bytes,
         sha256: made.written.sha256,
@@ -211,15 +225,14 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         records_found: Some(made.found),
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
-        dataset_version: made.version,
-        dataset_files: made.files,
+        dataset: Some(DatasetRead { version: made.version, files: made.files }),
+        counts: made.counts,
         writer: WRITER_VERSION.to_owned(),
     }
 }
 
 fn file_name(task: &Task) -> String {
-    let Work::Query(work) = &*task.work;
-    format!("result{}", work.output.file_suffix())
+    format!("result{}", task.work.output().file_suffix())
 }
 
 /// The blobs of an attempt, begun when their first bytes come.
@@ -233,13 +246,13 @@ struct Output {
 
 impl Output {
     fn new(task: &Task) -> Self {
-        let Work::Query(work) = &*task.work;
         let (job, attempt) = (task.job.clone(), task.attempt);
-        let paged = work.output.format.is_text();
+        let output = task.work.output();
+        let paged = output.format.is_text();
         Self {
             blobs: Arc::clone(&task.blobs),
             index: paged.then(|| BlobKey::PageIndex { job: job.clone(), attempt }),
-            file: (BlobKey::Result { job, attempt, file: file_name(task) }, work.output.media_type()),
+            file: (BlobKey::Result { job, attempt, file: file_name(task) }, output.media_type()),
             file_writer: None,
             index_writer: None,
         }

@@ -9,6 +9,8 @@ use willcall_core::{
     ports::{BlobError, DataFilesError, ExecuteError},
 };
 
+use crate::spill::Purpose;
+
 pub(crate) type Outcome<T> = Result<T, ExecuteError>;
 
 /// The work cannot be done, now or ever.
@@ -71,18 +73,26 @@ pub(crate) fn decode(file: &str, error: ParquetError) -> ExecuteError {
     fatal_from(ProblemType::EngineFailed, format!("{file} is damaged or not Parquet"), error)
 }
 
-/// The disk has less room than the sort needs, now and ever.
-pub(crate) fn too_large_to_sort(limit: u64) -> ExecuteError {
+/// The disk has less room than the job needs, now and ever.
+pub(crate) fn too_large_to_spill(purpose: Purpose, limit: u64) -> ExecuteError {
+    let (what, instead) = match purpose {
+        Purpose::Sort => ("sort", "ask for fewer fields or records, or without sort"),
+        Purpose::Match => ("match", "ask for fewer fields, or send the rows in smaller batches"),
+    };
     fatal(
         ProblemType::EngineFailed,
         format!(
-            "the sort does not fit the worker's disk: it needs more than {limit} bytes there; \
-             ask for fewer fields or records, or without sort"
+            "the {what} does not fit the worker's disk: it needs more than {limit} bytes there; {instead}"
         ),
     )
 }
 
-/// Spilling a sort to disk failed.
+/// Spilling to disk failed.
 pub(crate) fn spill(error: impl Into<Source>) -> ExecuteError {
-    transient("there is no space to sort the records", error)
+    transient("there is no space to put records aside", error)
+}
+
+/// What a client uploaded is not what it should be.
+pub(crate) fn invalid(detail: impl Into<String>) -> ExecuteError {
+    fatal(ProblemType::InvalidRequest, detail)
 }

@@ -14,11 +14,14 @@ mod inspect;
 mod kinds;
 mod local;
 mod ordered;
+pub mod read;
 mod scan;
 mod schema;
 mod sink;
 mod snapshot;
 mod sort;
+mod spill;
+mod store;
 
 pub use self::{
     engine::{Engine, EngineConfig},

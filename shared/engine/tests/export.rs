@@ -54,7 +54,10 @@ async fn records_come_in_data_set_order_from_every_file() {
     let expected: String = (0..12_345).map(line).collect();
     assert_eq!(ran.text(), format!("n,t\n{expected}"));
     assert_eq!((ran.delivered.records, ran.delivered.records_found), (12_345, Some(12_345)));
-    assert_eq!((ran.delivered.dataset_files, ran.delivered.files[0].name.as_str()), (2, "result.csv"));
+    assert_eq!(
+        (ran.delivered.dataset.as_ref().unwrap().files, ran.delivered.files[0].name.as_str()),
+        (2, "result.csv")
+    );
     let bytes = ran.bytes();
     let file = &ran.delivered.files[0];
     assert_eq!(file.bytes, bytes.len() as u64);

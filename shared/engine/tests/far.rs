@@ -185,7 +185,7 @@ async fn far_files_give_the_same_bytes_as_near_ones_in_any_memory() {
                 let far = run_with(&far, &data, work.clone()).await.unwrap();
                 assert!(far.bytes() == near.bytes(), "{layout:?} {variant} {memory}");
                 assert_eq!(far.delivered.records_found, near.delivered.records_found);
-                assert_eq!(far.delivered.dataset_version, near.delivered.dataset_version);
+                assert_eq!(far.delivered.dataset, near.delivered.dataset);
             }
         }
     }

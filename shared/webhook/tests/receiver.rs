@@ -22,7 +22,8 @@ use willcall_core::{
     ports::{Message, Reply, SendError, Sender},
     webhook::{AllowList, Method, Secret},
 };
-use willcall_webhook::{HttpSender, Resolve, signature};
+use willcall_outbound::Resolve;
+use willcall_webhook::{HttpSender, signature};
 
 /// What a receiver does once it has read a request.
 #[derive(Debug, Clone, Copy)]

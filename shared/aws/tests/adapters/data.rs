@@ -17,7 +17,7 @@ use willcall_core::{
     },
     ports::{
         BlobKey, BlobStore, DataFiles, DataFilesByPlace, DataFilesError, DatasetInspector, Delivered,
-        ExecuteError, Executor, Task,
+        ExecuteError, Executor, Input, Subject, Task,
     },
     query::{CompareOp, Filter, Literal, Operand},
 };
@@ -111,11 +111,14 @@ impl Jobs {
     }
 
     fn task(&self, work: QueryWork) -> Task {
+        let job = reference("acme");
         Task {
-            job: reference("acme"),
+            job: job.clone(),
             attempt: 1,
             work: Arc::new(Work::Query(Box::new(work))),
-            dataset: Arc::new(self.dataset.clone()),
+            subject: Subject::Dataset(Arc::new(self.dataset.clone())),
+            snapshot: job,
+            input: Input::Work,
             max_bytes: None,
             blobs: Arc::clone(&self.blobs) as _,
             control: Arc::default(),

@@ -27,6 +27,8 @@ pub enum Script {
     Fatal(Problem),
     /// Works until it is told to stop.
     UntilCancelled,
+    /// Does something that the next attempt need not do again, and works until it is told to stop.
+    GainUntilCancelled,
     /// Panics.
     Panic,
 }
@@ -71,7 +73,10 @@ impl Executor for FakeExecutor {
                 Err(ExecuteError::Transient { problem, source: Box::new(Scripted) })
             }
             Script::Fatal(problem) => Err(ExecuteError::Fatal { problem, source: Some(Box::new(Scripted)) }),
-            Script::UntilCancelled => {
+            script @ (Script::UntilCancelled | Script::GainUntilCancelled) => {
+                if matches!(script, Script::GainUntilCancelled) {
+                    task.control.gain();
+                }
                 task.control.enter(Stage::Writing);
                 task.control.cancelled().await;
                 Err(ExecuteError::Cancelled)

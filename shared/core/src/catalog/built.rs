@@ -126,6 +126,9 @@ impl Catalog {
             if plan.datasets.iter().flatten().any(|dataset| !self.datasets.contains_key(dataset)) {
                 return wrong(place + ".datasets", "names a data set that is not there");
             }
+            if plan.upstreams.iter().flatten().any(|upstream| !self.upstreams.contains_key(upstream)) {
+                return wrong(place + ".upstreams", "names an upstream that is not there");
+            }
         }
         for (name, dataset) in &self.datasets {
             let place = format!("datasets.{name}");
@@ -136,6 +139,19 @@ impl Catalog {
                 place: place + below,
                 detail,
             })?;
+        }
+        for (name, upstream) in &self.upstreams {
+            let place = format!("upstreams.{name}");
+            if !is_name(name) || upstream.name != *name {
+                return wrong(place, "is not the upstream's name");
+            }
+            let counts = [upstream.concurrency, upstream.workers, upstream.retries.attempts];
+            if counts.contains(&0) || upstream.timeout.is_zero() || upstream.max_response_bytes == 0 {
+                return wrong(place, "allows nothing");
+            }
+            if upstream.rate.is_some_and(|rate| rate.calls == 0 || rate.per.is_zero()) {
+                return wrong(place + ".rate", "allows nothing");
+            }
         }
         Ok(())
     }
@@ -169,7 +185,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::catalog::{Column, ColumnType, DatasetFacts, DatasetSource, TimeUnit, View};
+    use crate::catalog::{Column, ColumnType, DatasetFacts, DatasetSource, TimeUnit, UpstreamEntry, View};
 
     fn built() -> BuiltCatalog {
         let zone = Some("UTC".to_owned());
@@ -201,10 +217,24 @@ mod tests {
                 updated: Some(Timestamp::from_millis(1_780_000_000_123)),
             },
         };
-        let pro = Plan { datasets: Some(["flights".to_owned()].into()), ..Plan::default_named("pro") };
+        let pro = Plan {
+            datasets: Some(["flights".to_owned()].into()),
+            upstreams: Some(["enrich".to_owned()].into()),
+            ..Plan::default_named("pro")
+        };
+        let enrich = r#"
+            method = "POST"
+            url = "https://api.test/{id}"
+            rate = "5/1s"
+            headers = { authorization = { env = "TOKEN", prefix = "Bearer " }, accept = "text/plain" }
+            input = { type = "object" }
+            allow = ["10.0.0.0/8"]
+        "#;
+        let enrich = toml::from_str::<UpstreamEntry>(enrich).unwrap().check("enrich").unwrap();
         let catalog = Catalog {
             hash: "a".repeat(64),
             datasets: BTreeMap::from([("flights".to_owned(), Arc::new(flights))]),
+            upstreams: BTreeMap::from([("enrich".to_owned(), Arc::new(enrich))]),
             plans: [Plan::default_named("free"), pro].map(|plan| (plan.name.clone(), plan)).into(),
             default_plan: "free".into(),
         };
@@ -260,7 +290,7 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_together_are_named() {
         type Damage = fn(&mut Value);
-        let cases: [(Damage, &str); 16] = [
+        let cases: [(Damage, &str); 22] = [
             (|d| d["hash"] = json!("x"), "hash: is not a SHA-256"),
             (|d| d["default_plan"] = json!("gold"), "default_plan: is not among the plans"),
             (|d| d["plans"]["free"]["name"] = json!("pro"), "plans.free: is not the plan's name"),
@@ -270,6 +300,15 @@ mod tests {
             (|d| d["plans"]["free"]["max_bytes_per_day"] = json!(0), "plans.free: allows nothing"),
             (|d| d["plans"]["pro"]["datasets"] = json!(["gone"]), "plans.pro.datasets: names a data set"),
             (|d| d["plans"]["pro"]["formats"] = json!(["docx"]), "not a built catalog"),
+            (|d| d["plans"]["pro"]["upstreams"] = json!(["gone"]), "plans.pro.upstreams: names an upstream"),
+            (|d| d["upstreams"]["enrich"]["name"] = json!("x"), "upstreams.enrich: is not the upstream's"),
+            (|d| d["upstreams"]["enrich"]["workers"] = json!(0), "upstreams.enrich: allows nothing"),
+            (
+                |d| d["upstreams"]["enrich"]["rate"]["calls"] = json!(0),
+                "upstreams.enrich.rate: allows nothing",
+            ),
+            (|d| d["upstreams"]["enrich"]["url"] = json!("https://{x}/"), "has a member in its host"),
+            (|d| d["upstreams"]["enrich"]["input"] = json!({ "$ref": "#" }), "is not a member of schemas"),
             (|d| d["datasets"]["flights"]["name"] = json!("x"), "datasets.flights: is not the data set's"),
             (|d| d["datasets"]["flights"]["source"]["location"] = json!(""), "datasets.flights.source"),
             (|d| d["datasets"]["flights"]["facts"]["version"] = json!(""), "datasets.flights.facts"),

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{DatasetSource, View, location::absolute};
+use super::{DatasetSource, Upstream, UpstreamEntry, View, location::absolute};
 use crate::{
     account::Plan,
     format::Format,
@@ -24,6 +25,8 @@ pub struct CatalogFile {
     pub hash: String,
     /// The data sets by name, their locations made absolute.
     pub datasets: BTreeMap<String, DatasetEntry>,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// The plans by name.
     pub plans: BTreeMap<String, Plan>,
     /// The plan of new accounts: the one marked `default = true`, or the only one.
@@ -82,6 +85,8 @@ struct Raw {
     #[serde(default)]
     datasets: BTreeMap<String, RawDataset>,
     #[serde(default)]
+    upstreams: BTreeMap<String, UpstreamEntry>,
+    #[serde(default)]
     plans: BTreeMap<String, PlanEntry>,
     #[serde(default)]
     webhooks: RawWebhooks,
@@ -136,6 +141,8 @@ pub struct PlanEntry {
     pub retention_days: Option<u32>,
     /// The data sets that it may read.
     pub datasets: Option<BTreeSet<String>>,
+    /// The upstreams that it may call.
+    pub upstreams: Option<BTreeSet<String>>,
     /// Whether `sql` is allowed.
     pub sql: Option<bool>,
     /// The formats that it may ask for.
@@ -218,6 +225,15 @@ impl CatalogFile {
             datasets.insert(name, DatasetEntry { description: entry.description, source, views });
         }
 
+        let mut upstreams = BTreeMap::new();
+        for (name, entry) in raw.upstreams {
+            let place = format!("upstreams.{name}");
+            check_name(&name).map_err(|detail| wrong(place.clone(), detail))?;
+            let upstream =
+                entry.check(&name).map_err(|(below, detail)| wrong(format!("{place}.{below}"), detail))?;
+            upstreams.insert(name, Arc::new(upstream));
+        }
+
         let mut plans = BTreeMap::new();
         let mut default_plan = None;
         for (name, entry) in raw.plans {
@@ -226,6 +242,11 @@ impl CatalogFile {
             for dataset in entry.datasets.iter().flatten() {
                 if !datasets.contains_key(dataset) {
                     return Err(wrong(place + ".datasets", format!("there is no data set {dataset:?}")));
+                }
+            }
+            for upstream in entry.upstreams.iter().flatten() {
+                if !upstreams.contains_key(upstream) {
+                    return Err(wrong(place + ".upstreams", format!("there is no upstream {upstream:?}")));
                 }
             }
             if entry.default
@@ -247,7 +268,7 @@ impl CatalogFile {
         let webhooks = AllowList::parse(&raw.webhooks.allow)
             .map_err(|error| wrong("webhooks.allow".into(), error.to_string()))?;
         let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        Ok(Self { hash, datasets, plans, default_plan, webhooks })
+        Ok(Self { hash, datasets, upstreams, plans, default_plan, webhooks })
     }
 }
 
@@ -284,7 +305,7 @@ impl PlanEntry {
             retention_days: positive("retention_days", self.retention_days)?
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
-            upstreams: default.upstreams,
+            upstreams: self.upstreams,
             sql: default.sql,
             formats,
             prices: self.prices.map(PricesEntry::into_prices).transpose()?,
@@ -303,7 +324,10 @@ fn check_name(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::catalog::{HeaderSource, Rate, Retries, SecretRef, UpstreamMethod};
 
     fn parse(text: &str) -> Result<CatalogFile, String> {
         CatalogFile::parse(text, Path::new("/data/willcall.toml")).map_err(|e| e.to_string())
@@ -346,6 +370,104 @@ mod tests {
         assert_eq!(file.plans["free"].prices, None);
         assert!(pro.allows_dataset("flights") && !pro.allows_dataset("other"));
         assert!(pro.allows_format(Format::Json) && !pro.allows_format(Format::Parquet));
+    }
+
+    #[test]
+    fn an_upstream_is_read_with_what_is_left_out() {
+        let file = parse(
+            r#"
+            [upstreams.enrich]
+            url = "https://api.test/v1/people/{email}"
+            [upstreams.create]
+            description = "makes people"
+            method = "POST"
+            url = "http://10.1.2.3:8080/v1/people"
+            timeout = "2m"
+            concurrency = 16
+            rate = "100/1s"
+            workers = 4
+            retries = { attempts = 2, backoff = "1s", max_wait = "5m", statuses = [429] }
+            idempotency_header = "X-Request-Key"
+            max_response_bytes = 5000
+            allow = ["10.0.0.0/8"]
+            input = '{"type": "object", "required": ["email"]}'
+            [upstreams.create.headers]
+            X-Client = "willcall"
+            Authorization = { env = "CREATE_TOKEN", prefix = "Bearer " }
+            x-key = { secret = "arn:aws:secretsmanager:eu-north-1:1:secret:key" }
+            [upstreams.create.output]
+            type = "object"
+            properties = { id = { type = "integer" } }
+            [plans.pro]
+            upstreams = ["create"]
+            "#,
+        )
+        .unwrap();
+        let enrich = &file.upstreams["enrich"];
+        assert_eq!((enrich.method, enrich.idempotent), (UpstreamMethod::Get, true));
+        assert_eq!((enrich.timeout.as_secs(), enrich.concurrency, enrich.workers), (30, 4, 1));
+        assert_eq!(enrich.retries, Retries::default_for(true));
+        assert_eq!(enrich.idempotency_header, "idempotency-key");
+        let create = &file.upstreams["create"];
+        assert!(!create.idempotent, "a POST is not, unless it is said to be");
+        assert_eq!(create.rate, Some(Rate { calls: 100, per: Duration::from_secs(1) }));
+        assert_eq!(create.retries.statuses, [429]);
+        assert_eq!(create.retries.max_wait.as_secs(), 300);
+        assert_eq!(create.headers["x-client"], HeaderSource::Value("willcall".into()));
+        let token = SecretRef::Env("CREATE_TOKEN".into());
+        assert_eq!(
+            create.headers["authorization"],
+            HeaderSource::Secret { prefix: "Bearer ".into(), secret: token }
+        );
+        assert!(create.input.is_some() && create.output.is_some());
+        let pro = &file.plans["pro"];
+        assert!(pro.allows_upstream("create") && !pro.allows_upstream("enrich"));
+    }
+
+    #[test]
+    fn mistakes_in_upstreams_are_named_with_their_place() {
+        let of = |more: &str| parse(&format!("[upstreams.u]\nurl = 'https://api.test/'\n{more}"));
+        for (more, expected) in [
+            ("method = 'get'", "upstreams.u.method: \"get\" is not one of GET"),
+            ("timeout = '0s'", "upstreams.u.timeout: must be more than nothing"),
+            ("timeout = '30'", "upstreams.u.timeout: \"30\" is no time"),
+            ("concurrency = 0", "upstreams.u.concurrency: must be 1 to 1000"),
+            ("rate = '100'", "upstreams.u.rate: \"100\" is no rate"),
+            ("rate = '0/1s'", "upstreams.u.rate"),
+            ("rate = '1/2d'", "upstreams.u.rate"),
+            ("workers = 0", "upstreams.u.workers: must be 1 to"),
+            ("retries = { attempts = 0 }", "upstreams.u.retries.attempts: must be 1 to 20"),
+            (
+                "retries = { statuses = [200] }",
+                "upstreams.u.retries.statuses: 200 is not the status of a failure",
+            ),
+            ("retries = { bakoff = '1s' }", "unknown field `bakoff`"),
+            ("max_response_bytes = 0", "upstreams.u.max_response_bytes: must be 1 to"),
+            ("allow = ['10.0.0.0/99']", "upstreams.u.allow"),
+            ("headers = { 'a b' = 'x' }", "upstreams.u.headers.a b: \"a b\" is not the name of a header"),
+            ("headers = { Host = 'x' }", "upstreams.u.headers.Host: host is set by every call"),
+            ("headers = { a = { env = 'A', secret = 'b' } }", "upstreams.u.headers.a: must say either env"),
+            ("headers = { a = { env = '' } }", "upstreams.u.headers.a: must say either env or secret"),
+            ("headers = { idempotency-key = 'x' }", "upstreams.u.headers.idempotency-key: is the header"),
+            ("headers = { a = \"x\\r\\ny: z\" }", "upstreams.u.headers.a: must have visible ASCII"),
+            ("idempotency_header = 'a:b'", "upstreams.u.idempotency_header"),
+            ("input = { type = 'text' }", "upstreams.u.input: /type: must be of"),
+            ("output = '{'", "upstreams.u.output: is no JSON"),
+            ("secret = 'x'", "unknown field `secret`"),
+        ] {
+            let error = of(more).unwrap_err();
+            assert!(error.contains(expected), "{more}\n{error}");
+        }
+        for (text, expected) in [
+            ("[upstreams.u]", "missing field `url`"),
+            ("[upstreams.'U']\nurl = 'https://a.test'", "upstreams.U: is not a name"),
+            ("[upstreams.u]\nurl = 'http://10.0.0.1/'", "upstreams.u.url: must be https"),
+            ("[upstreams.u]\nurl = 'https://{x}/'", "upstreams.u.url: has a member in its host"),
+            ("[plans.p]\nupstreams = ['gone']", "plans.p.upstreams: there is no upstream \"gone\""),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}\n{error}");
+        }
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub use self::{
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, PricesEntry, ViewEntry},
     location::Place,
-    upstream::Upstream,
+    upstream::{
+        HeaderEntry, HeaderSource, JsonSchema, Misfit, Rate, Retries, RetriesEntry, SecretEntry, SecretRef,
+        Upstream, UpstreamEntry, UpstreamMethod, UrlTemplate,
+    },
 };
 use crate::{Timestamp, account::Plan};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -192,6 +192,7 @@ pub struct Control {
     done: AtomicU64,
     total: AtomicU64,
     counts: Mutex<Option<Counts>>,
+    gained: AtomicBool,
     cancel: CancellationToken,
 }
 
@@ -206,6 +207,7 @@ impl Default for Control {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             counts: Mutex::new(None),
+            gained: AtomicBool::new(false),
             cancel: CancellationToken::new(),
         }
     }
@@ -274,6 +276,16 @@ impl Control {
     /// What became of the rows so far, where the job takes rows.
     pub fn counts(&self) -> Option<Counts> {
         *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Tells that something was done that the next attempt need not do again.
+    pub fn gain(&self) {
+        self.gained.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another attempt would come further than this one: where it runs out of time, it has not failed.
+    pub fn has_gained(&self) -> bool {
+        self.gained.load(Ordering::Relaxed)
     }
 
     /// Tells the work to stop.

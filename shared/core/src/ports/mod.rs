@@ -9,6 +9,7 @@ mod data_files;
 mod executor;
 mod job_queue;
 mod job_store;
+mod secrets;
 mod signals;
 mod signed_files;
 mod submission;
@@ -29,6 +30,7 @@ pub use self::{
     },
     job_queue::{JobQueue, QueueError},
     job_store::{AddBatchError, InsertError, JobFilter, JobPage, JobStore, StoreError, TransitionError},
+    secrets::{EnvironmentSecrets, SecretError, Secrets},
     signals::{Listener, Signals},
     signed_files::{Received, SignedFile, SignedFileBody, SignedFileError, SignedFiles},
     submission::{BatchAdded, Consumed, NewBatch, NewJob, Submitted},

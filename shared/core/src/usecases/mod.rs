@@ -15,6 +15,7 @@ pub mod records;
 pub mod results;
 pub mod submit;
 pub mod sweep;
+pub mod upstreams;
 pub mod view;
 pub mod webhooks;
 pub mod work;

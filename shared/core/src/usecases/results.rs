@@ -171,7 +171,7 @@ async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, Result
     }
 }
 
-fn file_key(view: &JobView, result: &ResultSummary) -> BlobKey {
+pub(super) fn file_key(view: &JobView, result: &ResultSummary) -> BlobKey {
     let file = Job::result_file(view.output());
     BlobKey::Result { job: view.job.reference(), attempt: result.attempt, file }
 }

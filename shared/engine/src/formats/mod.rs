@@ -9,7 +9,7 @@ pub(crate) mod parquet;
 pub(crate) mod pieces;
 mod short;
 pub(crate) mod time;
-mod value;
+pub(crate) mod value;
 pub(crate) mod xlsx;
 
 use arrow_array::{ArrayRef, new_empty_array};

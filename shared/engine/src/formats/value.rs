@@ -9,13 +9,13 @@ use half::f16;
 use super::{number, short::append, time};
 
 /// A column of one batch.
-pub(super) struct Bound<'a> {
-    pub(super) nulls: Option<&'a NullBuffer>,
-    pub(super) values: Values<'a>,
+pub(crate) struct Bound<'a> {
+    pub(crate) nulls: Option<&'a NullBuffer>,
+    pub(crate) values: Values<'a>,
 }
 
 /// The values of a column of one batch.
-pub(super) enum Values<'a> {
+pub(crate) enum Values<'a> {
     Null,
     Boolean(&'a BooleanBuffer),
     Int8(&'a [i8]),
@@ -51,7 +51,7 @@ pub(super) enum Values<'a> {
 }
 
 /// Text of one batch.
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     offsets: &'a [i32],
     data: &'a [u8],
     /// Whether no value holds a byte that the format must treat.
@@ -60,24 +60,24 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     #[inline]
-    pub(super) fn value(&self, row: usize) -> &'a [u8] {
+    pub(crate) fn value(&self, row: usize) -> &'a [u8] {
         &self.data[self.offsets[row].as_usize()..self.offsets[row + 1].as_usize()]
     }
 
     /// Writes the value as it is.
     #[inline]
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
         let start = self.offsets[row].as_usize();
         append(self.data, start, self.offsets[row + 1].as_usize() - start, out);
     }
 }
 
 /// Tells whether any of the bytes must be treated by the format.
-pub(super) type Dirty<'d> = &'d dyn Fn(&[u8]) -> bool;
+pub(crate) type Dirty<'d> = &'d dyn Fn(&[u8]) -> bool;
 
 impl<'a> Bound<'a> {
     /// Binds a column. The error names a type that cannot be written as text.
-    pub(super) fn new(array: &'a ArrayRef, dirty: Dirty<'_>) -> Result<Self, String> {
+    pub(crate) fn new(array: &'a ArrayRef, dirty: Dirty<'_>) -> Result<Self, String> {
         use Values as V;
         macro_rules! values {
             ($type:ty) => {
@@ -179,14 +179,14 @@ impl<'a> Bound<'a> {
     }
 
     #[inline]
-    pub(super) fn is_null(&self, row: usize) -> bool {
+    pub(crate) fn is_null(&self, row: usize) -> bool {
         matches!(self.values, Values::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 }
 
 impl Values<'_> {
     /// Whether JSON writes the values as they stand: numbers and booleans.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         matches!(
             self,
             Self::Null
@@ -210,18 +210,18 @@ impl Values<'_> {
     }
 
     /// Whether the values are floats, which can be no number at all.
-    pub(super) fn is_float(&self) -> bool {
+    pub(crate) fn is_float(&self) -> bool {
         matches!(self, Self::Float16(_) | Self::Float32(_) | Self::Float64(_))
     }
 
     /// Whether the values hold values.
-    pub(super) fn is_nested(&self) -> bool {
+    pub(crate) fn is_nested(&self) -> bool {
         matches!(self, Self::List(..) | Self::Struct(_) | Self::Map(..))
     }
 
     /// The value as a float, where the column has floats.
     #[inline]
-    pub(super) fn float(&self, row: usize) -> Option<f64> {
+    pub(crate) fn float(&self, row: usize) -> Option<f64> {
         match self {
             Self::Float16(values) => Some(f64::from(values[row])),
             Self::Float32(values) => Some(f64::from(values[row])),
@@ -233,7 +233,7 @@ impl Values<'_> {
     /// Writes a value without any quotes. Values that hold values, and floats that are not finite, are left to the
     /// format; text is written as it is.
     #[inline]
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
         match self {
             Self::Null => {}
             Self::Boolean(values) => {

@@ -1,5 +1,28 @@
-//! The kinds of work, one file each.
+//! One file a kind of work, and what they share: progress, and the writing of records.
 
+pub(crate) mod append;
 pub(crate) mod query;
 mod tally;
 mod text;
+mod write;
+
+use willcall_core::{
+    catalog::Column,
+    job::{Counts, Truncation},
+};
+
+use crate::sink::Written;
+
+/// What a job made.
+pub(crate) struct Made {
+    pub(crate) written: Written,
+    pub(crate) records: u64,
+    pub(crate) pages: Option<u64>,
+    pub(crate) found: u64,
+    pub(crate) counts: Option<Counts>,
+    pub(crate) non_finite: u64,
+    pub(crate) schema: Vec<Column>,
+    pub(crate) truncated: Option<Truncation>,
+    pub(crate) version: String,
+    pub(crate) files: u64,
+}

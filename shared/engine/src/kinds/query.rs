@@ -8,28 +8,29 @@ use std::{
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{FieldRef, Schema};
 use willcall_core::{
-    catalog::{Column, Dataset},
-    format::Format,
+    catalog::Dataset,
     job::{Stage, Truncation, TruncationReason, kinds::QueryWork},
     ports::DataFiles,
 };
 
-use super::{tally::Tally, text};
+use super::{
+    Made,
+    tally::Tally,
+    text,
+    write::{self, Target, TrimmedBatches},
+};
 use crate::{
     EngineConfig,
     attempt::Attempt,
     failure::{Outcome, defect},
-    formats::{
-        Chunk, TextEncoder, arrow,
-        parquet::{self, Columns},
-        xlsx,
-    },
+    formats::{Chunk, TextEncoder, parquet::Columns},
     ordered::{Emit, ordered},
     scan::{Reading, Scan, Unit, filter_columns},
     schema::column,
-    sink::{Sink, Trimmed, Written},
+    sink::{Sink, Trimmed},
     snapshot::Snapshot,
     sort::{self, Sort},
+    spill::{Purpose, Spill},
 };
 
 /// Pieces of one unit's outcome that may wait: with a piece of about half a megabyte, a unit's text fits.
@@ -49,19 +50,6 @@ pub(crate) struct Query<'a> {
     pub(crate) files: Arc<dyn DataFiles>,
     pub(crate) snapshot: Snapshot,
     pub(crate) config: &'a EngineConfig,
-}
-
-/// What the query made.
-pub(crate) struct Made {
-    pub(crate) written: Written,
-    pub(crate) records: u64,
-    pub(crate) pages: Option<u64>,
-    pub(crate) found: u64,
-    pub(crate) non_finite: u64,
-    pub(crate) schema: Vec<Column>,
-    pub(crate) truncated: Option<Truncation>,
-    pub(crate) version: String,
-    pub(crate) files: u64,
 }
 
 impl Query<'_> {
@@ -122,6 +110,7 @@ impl Query<'_> {
             pages: work.output.format.is_text().then_some(written.pages),
             written,
             found,
+            counts: None,
             schema: fields.iter().map(|field| column(field)).collect(),
             truncated,
             version: scan.snapshot.version.clone(),
@@ -186,15 +175,8 @@ impl Run<'_> {
         sink: &mut Sink,
     ) -> Outcome<text::Told> {
         let query = self.query;
-        let layout = text::Layout {
-            output: &query.work.output,
-            fields: self.fields,
-            page_size: query.work.page_size,
-            separator: encoder.separator(),
-            threads: query.threads(),
-        };
-        let encoder = Arc::new(encoder);
         if query.work.sort.is_empty() {
+            let layout = self.target().layout(&encoder);
             let wanted = self.wanted();
             query.attempt.control.enter(Stage::Writing);
             self.tally.expect(wanted.units.len(), 0);
@@ -222,15 +204,7 @@ impl Run<'_> {
             let records = Trimmed { chunks, skip: wanted.skip, take: wanted.take };
             text::write(scope, &query.attempt, &layout, records, sink)
         } else {
-            let batches = self.sorted(scope)?;
-            let work = move |(columns, rows): Columns, emit: &Emit<Chunk>| {
-                let mut chunk = Chunk::default();
-                encoder.encode(&columns, rows, &mut chunk).map_err(defect)?;
-                emit.send(chunk)
-            };
-            let chunks = ordered(scope, query.threads(), 2, batches, work)?;
-            let records = Trimmed { chunks, skip: 0, take: u64::MAX };
-            text::write(scope, &query.attempt, &layout, records, sink)
+            write::text(scope, &self.target(), encoder, self.sorted(scope)?, sink)
         }
     }
 
@@ -251,28 +225,19 @@ impl Run<'_> {
             } else {
                 Box::new(self.sorted(scope)?)
             };
-        let (attempt, threads, output) = (&query.attempt, query.threads(), &query.work.output);
-        let mut non_finite = 0;
-        let records = match output.format {
-            Format::Arrow => arrow::write(scope, attempt, threads, self.fields, batches, sink)?,
-            Format::Parquet => {
-                let options = output.parquet.clone().unwrap_or_default();
-                let plain = self.scan.without_dictionary();
-                parquet::write(scope, attempt, threads, &options, self.fields, plain, batches, sink)?
-            }
-            Format::Xlsx => {
-                let book = xlsx::Book {
-                    title: &query.dataset.name,
-                    sheet_rows: xlsx::SHEET_ROWS,
-                    fields: self.fields,
-                };
-                let (records, odd) = xlsx::write(scope, attempt, threads, &book, batches, sink)?;
-                non_finite = odd;
-                records
-            }
-            Format::Json | Format::Jsonl | Format::Csv => return Err(defect("text without its encoder")),
-        };
-        Ok(text::Told { records, non_finite })
+        write::columns(scope, &self.target(), self.scan.without_dictionary(), batches, sink)
+    }
+
+    fn target(&self) -> Target<'_> {
+        let query = self.query;
+        Target {
+            attempt: &query.attempt,
+            threads: query.threads(),
+            output: &query.work.output,
+            page_size: query.work.page_size,
+            fields: self.fields,
+            title: &query.dataset.name,
+        }
     }
 
     /// The units to read: without a filter, those alone that hold records within offset and limit.
@@ -349,8 +314,7 @@ impl Run<'_> {
             needed: work.offset.saturating_add(work.cap()),
             threads: query.threads(),
             memory: query.config.sort_memory,
-            spill_dir: &query.config.spill_dir,
-            spill_limit: query.config.spill_limit,
+            spill: Spill::new(&query.config.spill_dir, query.config.spill_limit, Purpose::Sort),
         };
         let sorted = sort::sort(scope, &order, batches)?;
         query.attempt.control.enter(Stage::Writing);
@@ -369,37 +333,5 @@ impl Run<'_> {
             Ok((columns, batch.num_rows()))
         });
         Ok(TrimmedBatches { batches: columns, skip: work.offset, take: work.cap() })
-    }
-}
-
-/// Batches of which records are left out at the start and the end.
-struct TrimmedBatches<I> {
-    batches: I,
-    skip: u64,
-    take: u64,
-}
-
-impl<I: Iterator<Item = Outcome<Columns>>> Iterator for TrimmedBatches<I> {
-    type Item = Outcome<Columns>;
-
-    fn next(&mut self) -> Option<Outcome<Columns>> {
-        while self.take > 0 {
-            let (columns, rows) = match self.batches.next()? {
-                Ok(batch) => batch,
-                Err(error) => return Some(Err(error)),
-            };
-            let first = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
-            self.skip -= first as u64;
-            let length = usize::try_from(self.take).unwrap_or(usize::MAX).min(rows - first);
-            self.take -= length as u64;
-            if length == rows {
-                return Some(Ok((columns, rows)));
-            }
-            if length > 0 {
-                let columns = columns.iter().map(|column| column.slice(first, length)).collect();
-                return Some(Ok((columns, length)));
-            }
-        }
-        None
     }
 }

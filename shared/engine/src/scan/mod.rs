@@ -27,7 +27,7 @@ use willcall_core::{
 pub(crate) use self::{
     far::Blocks,
     file::{OpenFile, SharedFile, load},
-    unit::{Reading, Unit},
+    unit::{Reading, Unit, read_all},
 };
 use crate::{
     attempt::Attempt,

@@ -98,20 +98,59 @@ impl Reading {
         };
         // Where few records fit, it is not known whether the next units have any.
         let on = count >= unit.rows / 4 && self.goes_on(unit);
-        let columns = fields.iter().map(|field| field.name().as_str());
-        let reader = reader(&file, unit, columns, selection, on)?;
-        for batch in reader {
-            self.attempt.check()?;
-            let batch = batch.map_err(|error| file.failure(error))?;
-            let columns = fields
-                .iter()
-                .map(|field| adapt(batch.column_by_name(field.name()), field.data_type(), batch.num_rows()))
-                .collect::<Result<_, _>>()
-                .map_err(|error| file.failure(error))?;
-            each(columns, batch.num_rows())?;
+        self.batches(&file, unit, fields, selection, on, &mut each)?;
+        file.check()?;
+        Ok(count)
+    }
+
+    /// Hands on the unit's records that `keeps` tells, which looks at the columns of `by` alone, with the columns of
+    /// `fields`. Answers how many there were.
+    pub(crate) fn read_kept(
+        &self,
+        unit: &Unit,
+        by: &[FieldRef],
+        mut keeps: impl FnMut(&[ArrayRef], usize) -> Outcome<BooleanArray>,
+        fields: &[FieldRef],
+        mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
+    ) -> Outcome<u64> {
+        let file = self.scan.file(unit.file)?;
+        let mut masks = vec![];
+        if unit.start > 0 {
+            masks.push(BooleanArray::from(vec![false; unit.start as usize]));
+        }
+        let mut count = 0;
+        self.batches(&file, unit, by, whole(unit), self.goes_on(unit), |columns, rows| {
+            let mask = keeps(&columns, rows)?;
+            count += mask.true_count() as u64;
+            masks.push(mask);
+            Ok(())
+        })?;
+        if count > 0 {
+            let on = count >= unit.rows / 4 && self.goes_on(unit);
+            self.batches(&file, unit, fields, RowSelection::from_filters(&masks), on, &mut each)?;
         }
         file.check()?;
         Ok(count)
+    }
+
+    /// Hands on the selected records batch by batch.
+    fn batches(
+        &self,
+        file: &OpenFile,
+        unit: &Unit,
+        fields: &[FieldRef],
+        selection: RowSelection,
+        on: bool,
+        mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let columns = fields.iter().map(|field| field.name().as_str());
+        for batch in reader(file, unit, columns, selection, on)? {
+            self.attempt.check()?;
+            let batch = batch.map_err(|error| file.failure(error))?;
+            let columns = in_types(file, &batch, fields)?;
+            each(columns, batch.num_rows())?;
+        }
+        Ok(())
     }
 
     /// The records of the unit that the filter keeps, as a selection within its row group.
@@ -147,6 +186,34 @@ impl Reading {
         })?;
         Ok(filter::is_true(&mask))
     }
+}
+
+/// Hands on all records of a file in order, batch by batch, with the columns of `fields`.
+pub(crate) fn read_all(
+    attempt: &Attempt,
+    file: &OpenFile,
+    fields: &[FieldRef],
+    mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
+) -> Outcome<()> {
+    let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    for unit in super::cut(0, file, &names) {
+        for batch in reader(file, &unit, names.iter().copied(), whole(&unit), true)? {
+            attempt.check()?;
+            let batch = batch.map_err(|error| file.failure(error))?;
+            let columns = in_types(file, &batch, fields)?;
+            each(columns, batch.num_rows())?;
+        }
+    }
+    file.check()
+}
+
+/// The batch's columns in the order and the types of `fields`.
+fn in_types(file: &OpenFile, batch: &RecordBatch, fields: &[FieldRef]) -> Outcome<Vec<ArrayRef>> {
+    fields
+        .iter()
+        .map(|field| adapt(batch.column_by_name(field.name()), field.data_type(), batch.num_rows()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| file.failure(error))
 }
 
 /// All records of the unit.

@@ -6,10 +6,9 @@
 mod keys;
 mod merge;
 mod run;
-mod spill;
 mod top;
 
-use std::{path::Path, sync::Arc, thread::Scope};
+use std::{sync::Arc, thread::Scope};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -20,12 +19,12 @@ use self::{
     keys::Keys,
     merge::Merge,
     run::{Run, sorted, spilled},
-    spill::Spill,
 };
 use crate::{
     attempt::Attempt,
     failure::Outcome,
     ordered::{Emit, ordered},
+    spill::Spill,
 };
 
 /// Records of a spilled batch: few, so that a merge of many runs holds little.
@@ -49,8 +48,7 @@ pub(crate) struct Sort<'a> {
     pub(crate) needed: u64,
     pub(crate) threads: usize,
     pub(crate) memory: usize,
-    pub(crate) spill_dir: &'a Path,
-    pub(crate) spill_limit: Option<u64>,
+    pub(crate) spill: Arc<Spill>,
 }
 
 /// Batches in the order asked for.
@@ -82,7 +80,7 @@ fn external<'scope, I>(
 where
     I: Iterator<Item = Outcome<RecordBatch>> + Send + 'scope,
 {
-    let spill = Arc::new(Spill::new(sort.spill_dir, sort.spill_limit));
+    let spill = Arc::clone(&sort.spill);
     let collector = Collector {
         batches,
         // One run is collected or sorted on each thread; sorting takes as much again for keys and order.

@@ -9,18 +9,17 @@ use std::{
 
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave_record_batch;
-use willcall_core::ports::ExecuteError;
 
 use super::{
     SPILL_BYTES, SPILL_ROWS,
     keys::{Keys, head},
-    spill::{Held, Spill},
 };
 use crate::{
     attempt::Attempt,
     failure::{Outcome, defect, spill},
+    spill::{Held, Spill, spilling},
 };
 
 /// Sorted records, read batch by batch.
@@ -117,12 +116,4 @@ pub(super) fn spilled(
     let file = writer.into_inner().map_err(spilling)?;
     let file = file.into_inner().map_err(|error| spill.failure(error.into_error()))?;
     Ok(Run::Spilled(path, file.written()))
-}
-
-/// What a failure to spill means: the disk's are told apart from ours.
-fn spilling(spill: &Spill, error: ArrowError) -> ExecuteError {
-    match error {
-        ArrowError::IoError(..) => spill.failure(error),
-        other => defect(other),
-    }
 }

@@ -65,13 +65,18 @@ impl MemoryBlobs {
         names
     }
 
-    fn set(&self, key: &str, bytes: Bytes) {
+    pub fn remove(&self, key: &BlobKey) -> Option<Bytes> {
+        self.blobs.lock().unwrap().remove(&key.to_string())
+    }
+
+    pub fn set(&self, key: &str, bytes: Bytes) {
         self.blobs.lock().unwrap().insert(key.to_owned(), bytes);
     }
 }
 
 fn head(bytes: &Bytes) -> BlobHead {
-    BlobHead { size: bytes.len() as u64, etag: "e".into(), modified: Timestamp::from_millis(0) }
+    let etag = format!("{:08x}", crc32fast::hash(bytes));
+    BlobHead { size: bytes.len() as u64, etag, modified: Timestamp::from_millis(0) }
 }
 
 #[derive(Clone)]
@@ -107,7 +112,8 @@ impl BlobStore for Shared {
 
     async fn stream(&self, key: &BlobKey, _: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
         let bytes = self.0.get(key).ok_or_else(|| BlobError::Missing(key.to_string()))?;
-        Ok(Box::pin(futures::stream::iter([Ok(bytes)])))
+        let pieces: Vec<_> = bytes.chunks(10_000).map(Bytes::copy_from_slice).map(Ok).collect();
+        Ok(Box::pin(futures::stream::iter(pieces)))
     }
 
     async fn delete_prefix(&self, prefix: &BlobPrefix) -> Result<u64, BlobError> {
@@ -120,6 +126,10 @@ impl BlobStore for Shared {
 
     async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError> {
         Ok(SignedLink { url: format!("{}/{key}", sign.base_url), expires: sign.now.plus(sign.lifetime) })
+    }
+
+    async fn sign_put(&self, key: &BlobKey, _: &SignPut) -> Result<SignedUpload, BlobError> {
+        Err(BlobError::Missing(key.to_string()))
     }
 }
 
@@ -239,13 +249,13 @@ impl Ran {
     /// All pages as documents of their own, read as a server reads them.
     pub fn pages(&self) -> Vec<String> {
         let (index, file) = (self.index(), self.bytes());
-        let Work::Query(work) = &*self.task.work;
+        let columns: Vec<String> = self.delivered.schema.iter().map(|column| column.name.clone()).collect();
         let mut pages = Vec::new();
         for page in 0..self.delivered.pages.unwrap() {
             let entry = index_range(page);
             let range = page_range(&index[entry.start as usize..entry.end as usize]).unwrap();
             let stored = &file[range.start as usize..range.end as usize];
-            let document = page_document(&work.output, &work.fields, stored).unwrap();
+            let document = page_document(self.task.work.output(), &columns, stored).unwrap();
             pages.push(String::from_utf8(document).unwrap());
         }
         assert_eq!(index.len() as u64, 16 * self.delivered.pages.unwrap());
@@ -269,11 +279,14 @@ pub fn engine(threads: usize) -> Engine {
 }
 
 pub fn task(dataset: Dataset, work: QueryWork, blobs: &Arc<MemoryBlobs>) -> Task {
+    let job = JobRef { account: "acme".parse().unwrap(), job: JobId::generate() };
     Task {
-        job: JobRef { account: "acme".parse().unwrap(), job: JobId::generate() },
+        job: job.clone(),
         attempt: 1,
         work: Arc::new(Work::Query(Box::new(work))),
-        dataset: Arc::new(dataset),
+        subject: Subject::Dataset(Arc::new(dataset)),
+        snapshot: job,
+        input: Input::Work,
         max_bytes: None,
         blobs: Arc::new(Shared(Arc::clone(blobs))),
         control: Arc::new(Control::default()),

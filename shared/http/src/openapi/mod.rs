@@ -5,6 +5,7 @@ mod operations;
 mod parameters;
 mod parts;
 mod schemas;
+mod upstreams;
 mod webhooks;
 
 use utoipa::openapi::{
@@ -41,6 +42,7 @@ pub fn openapi(public_url: Option<&str>) -> OpenApi {
             tag("batches", "Feeding jobs with rows, in parts."),
             tag("results", "Collecting what a completed job delivered."),
             tag("records", "Records at once, with a job to fall back on."),
+            tag("upstreams", "Slow APIs behind this one, called at once, with a job to fall back on."),
             tag("datasets", "What can be asked for."),
             tag("webhooks", "Who is told of jobs, and what became of it."),
             tag("account", "The account of the token."),

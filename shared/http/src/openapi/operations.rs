@@ -12,7 +12,7 @@ use super::{
     batches,
     parameters::{moment, query_parameters, texts},
     parts::{Op, bytes, content, example, flag, header, job_id, key, named, path, query, text, whole},
-    schemas, webhooks,
+    schemas, upstreams, webhooks,
 };
 use crate::routes::MAX_WAIT;
 
@@ -43,6 +43,7 @@ pub(super) fn paths() -> Paths {
         .chain(batches::operations())
         .chain(results())
         .chain(records())
+        .chain(upstreams::operations())
         .chain(webhooks::operations());
     for op in ops.chain(catalog()).chain(service()) {
         op.add(&mut paths);

@@ -123,9 +123,9 @@ fn header_of(name: &str) -> (ObjectBuilder, &'static str) {
 }
 
 /// Every status that a problem may have.
-pub(super) const PROBLEMS: [&str; 16] = [
+pub(super) const PROBLEMS: [&str; 17] = [
     "400", "401", "403", "404", "406", "408", "409", "410", "412", "413", "415", "416", "422", "429", "500",
-    "503",
+    "502", "503",
 ];
 
 /// The name of the answer with that status.
@@ -151,6 +151,7 @@ pub(super) fn problem(status: &str) -> Response {
             let names = &["Retry-After", "RateLimit", "RateLimit-Policy"];
             ("A limit of the plan is reached.", names)
         }
+        "502" => ("The upstream refused the item, or could not be asked.", &[]),
         "503" => ("Something that is needed does not answer now.", &["Retry-After"]),
         _ => ("The service made an error.", &[]),
     };

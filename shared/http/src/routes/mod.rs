@@ -12,6 +12,7 @@ mod records;
 mod results;
 mod site;
 mod submit;
+mod upstreams;
 mod webhooks;
 
 pub(crate) use jobs::MAX_WAIT;
@@ -47,7 +48,7 @@ impl Api {
     }
 }
 
-/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, batches, records, webhooks.
+/// Everything that writes: `POST /v1/jobs`, cancel, change, delete, batches, records, calls, webhooks.
 pub fn submit_routes(app: App) -> Router {
     let url = app.settings.public_url.clone();
     finish(submit_of(Api::new(app)), &url)
@@ -86,6 +87,7 @@ pub fn all_routes(app: App, files: Option<Arc<dyn SignedFiles>>) -> Router {
 fn submit_of(api: Api) -> Router {
     submit::routes()
         .merge(records::routes())
+        .merge(upstreams::routes())
         .merge(batches::writing())
         .merge(webhooks::routes())
         .merge(notifications::writing())

@@ -45,6 +45,9 @@ pub struct PlanLimits {
     /// The data sets that it may read; null for all.
     #[schema(required)]
     pub datasets: Option<Vec<String>>,
+    /// The upstreams that it may call; null for all.
+    #[schema(required)]
+    pub upstreams: Option<Vec<String>>,
     /// Whether `sql` is allowed.
     pub sql: bool,
     /// The formats that it may ask for; null for all.
@@ -82,6 +85,7 @@ impl AccountResource {
                 max_bytes_per_day: plan.max_bytes_per_day,
                 retention_days: plan.retention_days,
                 datasets: plan.datasets.as_ref().map(|names| names.iter().cloned().collect()),
+                upstreams: plan.upstreams.as_ref().map(|names| names.iter().cloned().collect()),
                 sql: plan.sql,
                 formats: plan
                     .formats

@@ -13,5 +13,6 @@ mod records;
 mod repeat;
 mod site;
 mod submit;
+mod upstreams;
 mod webhooks;
 mod world;

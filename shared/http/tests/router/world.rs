@@ -15,7 +15,9 @@ use willcall_conformance::{
 use willcall_core::{
     JobRef, Timestamp,
     account::{Plan, Scope},
-    catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource, View},
+    catalog::{
+        Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource, Upstream, UpstreamEntry, View,
+    },
     ports::{ManualClock, SignedFiles},
     usecases::{
         App, Settings,
@@ -120,17 +122,27 @@ fn dataset(name: &str) -> Arc<Dataset> {
     })
 }
 
+fn upstream(name: &str) -> Arc<Upstream> {
+    let entry = r#"{
+        "url": "https://inside.example/people/{email}",
+        "headers": { "authorization": { "env": "ENRICH_TOKEN" } },
+        "input": { "required": ["email"], "properties": { "email": { "type": "string" } } }
+    }"#;
+    Arc::new(serde_json::from_str::<UpstreamEntry>(entry).unwrap().check(name).unwrap())
+}
+
 fn catalog() -> Catalog {
     let mut free = Plan::default_named("free");
     free.max_open_jobs = 3;
     free.datasets = Some(["flights".to_owned()].into());
+    free.upstreams = Some(["enrich".to_owned()].into());
     Catalog {
         hash: "0".repeat(64),
         datasets: BTreeMap::from([
             ("flights".to_owned(), dataset("flights")),
             ("secret".to_owned(), dataset("secret")),
         ]),
-        upstreams: BTreeMap::new(),
+        upstreams: ["enrich", "hidden"].map(|name| (name.to_owned(), upstream(name))).into(),
         plans: BTreeMap::from([("free".to_owned(), free)]),
         default_plan: "free".into(),
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     append::{AppendWork, Compare, MatchKey, OnMultiple},
-    call::CallWork,
+    call::{CallWork, ItemOutcome, ItemState},
     query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
 };
 use super::JobKind;

@@ -69,6 +69,12 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
         errors.push(FieldError::at("max_errors", "must be at least 1, or be left out"));
     }
     let output = output(plan, draft.about.output(), Format::Jsonl, &mut errors);
+    if !output.format.is_text() {
+        // An answer may be of any shape, so there are no columns that it would fit.
+        let detail =
+            format!("what upstreams answer cannot be written as {}: use jsonl, json or csv", output.format);
+        errors.push(FieldError::at("format", detail));
+    }
     let page_size = page_size(draft.about.page_size, &mut errors);
     let items = items(draft.items.as_deref(), &mut errors);
     if !errors.is_empty() {

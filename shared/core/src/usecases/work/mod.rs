@@ -55,7 +55,8 @@ pub struct LeaseSettings {
     pub time_limit: Option<TimeLimit>,
 }
 
-/// The time that a host gives an attempt. One that runs into it has failed for good: another would as well.
+/// The time that a host gives an attempt. One that runs into it has failed for good, as another would as well, unless it
+/// leaves the next one less to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimit {
     /// When the work is told to stop: early enough to wind up and to write the outcome down.
@@ -177,7 +178,11 @@ async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Dis
     let keeper = LeaseKeeper::start(worker, &job, Arc::clone(&control), shutdown.clone());
     let outcome = match run(worker, &job, &control).await {
         Ok(finished) => Outcome::Finished(finished),
-        Err(ExecuteError::Cancelled) => Outcome::Stopped(keeper.reason()),
+        Err(ExecuteError::Cancelled) => Outcome::Stopped(match keeper.reason() {
+            // Another attempt goes on where this one ends, so it is none that would run out of time as well.
+            Stop::OutOfTime(_) if control.has_gained() => Stop::Shutdown,
+            reason => reason,
+        }),
         Err(ExecuteError::Transient { problem, source }) => {
             let error = chain(&*source);
             tracing::warn!(job.id = %job.id, job.attempt = job.attempt, error, "attempt failed");

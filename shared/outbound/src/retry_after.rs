@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use willcall_core::Timestamp;
 
 /// How long the receiver asks to be left alone, at most a day; `None` where it asks for nothing that can be read.
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     const MOST: Duration = Duration::from_secs(86_400);
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -12,17 +12,29 @@ const MAX_URL: usize = 2048;
 
 /// What the operator allows, and the rules that always hold.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Guard {
+pub struct Guard {
     allow: AllowList,
+    plain: PlainHttp,
+}
+
+/// Where may be reached without encryption.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// This machine alone, where the operator allows it: for addresses that clients choose.
+    #[default]
+    Loopback,
+    /// Whatever the operator allows: for addresses that the operator chose too.
+    Allowed,
 }
 
 impl Guard {
-    pub(crate) fn new(allow: AllowList) -> Self {
-        Self { allow }
+    /// A guard that lets the public internet be reached with encryption, and what the operator allows besides.
+    pub fn new(allow: AllowList, plain: PlainHttp) -> Self {
+        Self { allow, plain }
     }
 
     /// The address, taken apart as browsers do it, so that `https://2130706433/` is 127.0.0.1 here as well.
-    pub(crate) fn check(&self, text: &str) -> Result<Url, UnfitUrl> {
+    pub fn check(&self, text: &str) -> Result<Url, UnfitUrl> {
         let unfit = |words: &str| UnfitUrl(words.to_owned());
         if text.len() > MAX_URL {
             return Err(UnfitUrl(format!("has {} bytes: at most {MAX_URL} are allowed", text.len())));
@@ -73,7 +85,7 @@ impl Guard {
         if encrypted {
             allowed || is_public(address)
         } else {
-            allowed && address.to_canonical().is_loopback()
+            allowed && (self.plain == PlainHttp::Allowed || address.to_canonical().is_loopback())
         }
     }
 
@@ -94,7 +106,7 @@ mod tests {
     use super::*;
 
     fn guard(entries: &[&str]) -> Guard {
-        Guard::new(AllowList::parse(entries).unwrap())
+        Guard::new(AllowList::parse(entries).unwrap(), PlainHttp::Loopback)
     }
 
     #[test]
@@ -182,6 +194,20 @@ mod tests {
         assert!(!guard.permits(false, false, address("8.8.8.8")), "nor for the public internet");
         assert!(guard.permits(true, true, address("192.168.0.1")), "a name may lead anywhere");
         assert!(!guard.permits(true, false, address("192.168.0.1")));
+    }
+
+    #[test]
+    fn plain_http_reaches_no_more_than_the_operator_allows() {
+        let guard =
+            Guard::new(AllowList::parse(["10.1.0.0/16", "api.internal"]).unwrap(), PlainHttp::Allowed);
+        for url in ["http://10.1.2.3:8080/x", "http://api.internal/", "https://example.com/"] {
+            assert!(guard.check(url).is_ok(), "{url}");
+        }
+        for url in ["http://10.2.0.1/", "http://example.com/", "http://8.8.8.8/", "http://127.0.0.1/"] {
+            assert!(guard.check(url).is_err(), "{url}");
+        }
+        assert!(guard.permits(false, true, "192.168.0.1".parse().unwrap()), "by its name");
+        assert!(!guard.permits(false, true, "169.254.169.254".parse().unwrap()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where sorts put aside what memory does not hold: a directory and the bytes in it, within a limit.
+//! Where jobs put aside what memory does not hold: a directory and the bytes in it, within a limit.
 
 use std::{
     fs::File,
@@ -10,28 +10,39 @@ use std::{
     },
 };
 
+use arrow_schema::ArrowError;
 use tempfile::TempDir;
 use willcall_core::ports::ExecuteError;
 
-use crate::failure::{Outcome, spill, too_large_to_sort};
+use crate::failure::{Outcome, defect, spill, too_large_to_spill};
 
 /// A directory that is made when something is to be put there, and goes with everything in it.
-pub(super) struct Spill {
+pub(crate) struct Spill {
     parent: PathBuf,
     made: Mutex<Option<TempDir>>,
     limit: Option<u64>,
+    purpose: Purpose,
     used: AtomicU64,
     over: AtomicBool,
 }
 
+/// What is put aside for: errors say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Records are brought into an order.
+    Sort,
+    /// Rows are matched with records.
+    Match,
+}
+
 impl Spill {
-    pub(super) fn new(parent: &Path, limit: Option<u64>) -> Self {
+    pub(crate) fn new(parent: &Path, limit: Option<u64>, purpose: Purpose) -> Arc<Self> {
         let (made, used, over) = Default::default();
-        Self { parent: parent.to_owned(), made, limit, used, over }
+        Arc::new(Self { parent: parent.to_owned(), made, limit, purpose, used, over })
     }
 
     /// A new file, and where it is.
-    pub(super) fn file(self: &Arc<Self>) -> Outcome<(SpillFile, PathBuf)> {
+    pub(crate) fn file(self: &Arc<Self>) -> Outcome<(SpillFile, PathBuf)> {
         let (file, path) = tempfile::NamedTempFile::new_in(self.path()?)
             .and_then(|file| file.keep().map_err(|error| error.error))
             .map_err(spill)?;
@@ -39,9 +50,9 @@ impl Spill {
     }
 
     /// What a failure to write here means.
-    pub(super) fn failure(&self, error: impl Into<willcall_core::error::Source>) -> ExecuteError {
+    pub(crate) fn failure(&self, error: impl Into<willcall_core::error::Source>) -> ExecuteError {
         match self.limit.filter(|_| self.over.load(Ordering::Relaxed)) {
-            Some(limit) => too_large_to_sort(limit),
+            Some(limit) => too_large_to_spill(self.purpose, limit),
             None => spill(error),
         }
     }
@@ -53,7 +64,7 @@ impl Spill {
         }
         std::fs::create_dir_all(&self.parent).map_err(spill)?;
         let directory =
-            tempfile::Builder::new().prefix("willcall-sort-").tempdir_in(&self.parent).map_err(spill)?;
+            tempfile::Builder::new().prefix("willcall-spill-").tempdir_in(&self.parent).map_err(spill)?;
         let path = directory.path().to_owned();
         *made = Some(directory);
         Ok(path)
@@ -61,7 +72,7 @@ impl Spill {
 }
 
 /// Bytes on the disk; dropped when they are gone from it.
-pub(super) struct Held {
+pub(crate) struct Held {
     spill: Arc<Spill>,
     bytes: u64,
 }
@@ -72,13 +83,13 @@ impl Held {
         self.bytes += bytes;
         if self.spill.limit.is_some_and(|limit| used > limit) {
             self.spill.over.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("the sort is larger than it may be"));
+            return Err(io::Error::other("the job puts aside more than it may"));
         }
         Ok(())
     }
 
     /// Where the bytes are.
-    pub(super) fn spill(&self) -> &Spill {
+    pub(crate) fn spill(&self) -> &Spill {
         &self.spill
     }
 }
@@ -90,14 +101,14 @@ impl Drop for Held {
 }
 
 /// A file that is written, and counted.
-pub(super) struct SpillFile {
+pub(crate) struct SpillFile {
     file: File,
     held: Held,
 }
 
 impl SpillFile {
     /// Ends the writing.
-    pub(super) fn written(self) -> Held {
+    pub(crate) fn written(self) -> Held {
         self.held
     }
 }
@@ -112,5 +123,13 @@ impl Write for SpillFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// What a failure to spill means: the disk's are told apart from ours.
+pub(crate) fn spilling(spill: &Spill, error: ArrowError) -> ExecuteError {
+    match error {
+        ArrowError::IoError(..) => spill.failure(error),
+        other => defect(other),
     }
 }

@@ -1,0 +1,170 @@
+//! What comes back of rows: their values, their columns, and what is said of them.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    cast::AsArray, types::Int64Type,
+};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use willcall_core::{
+    format::{Format, OutputFormat},
+    job::{
+        ProblemType,
+        kinds::{AppendWork, Compare},
+    },
+};
+
+use super::{CSV, append, by, counts, csv, exact, letters, parquet, problem, support::*};
+
+#[tokio::test]
+async fn rows_come_back_as_they_were_with_what_is_wrong_with_them() {
+    let data = letters();
+    let text = "x,k\n1,a\n2,b\n3\n\"4\",\n5,\"\"\n6,d,7\n8,c\n";
+    let ran = append(&data, exact("k"), &csv(text)).await;
+    let expected = "x,k,v,_match,_error\n1,a,1,matched,\n2,b,2,ambiguous,2 records match\n\
+        3,,,malformed,\"rows.csv: row 3, line 4: the row has 1 field, the header 2\"\n\
+        4,,,unmatched,\"column \"\"k\"\" has no value\"\n5,\"\",,unmatched,\"column \"\"k\"\" has no value\"\n\
+        6,d,,malformed,\"rows.csv: row 6, line 7: the row has 3 fields, the header 2\"\n8,c,6,matched,\n";
+    assert_eq!(ran.text(), expected);
+    assert_eq!(ran.delivered.counts, counts(7, 2, 2, 1, 2));
+    let names: Vec<&str> = ran.delivered.schema.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["x", "k", "v", "_match", "_error"]);
+    assert_eq!((ran.delivered.files[0].name.as_str(), ran.delivered.records), ("result.csv", 7));
+    assert_eq!(ran.delivered.dataset.as_ref().unwrap().files, 1);
+}
+
+#[tokio::test]
+async fn values_that_the_column_cannot_have_are_malformed_and_said() {
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![7, 8]));
+    let d: ArrayRef = Arc::new(Decimal128Array::from(vec![150, 275]).with_precision_and_scale(9, 2).unwrap());
+    let t: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![0, 1_000_000]).with_timezone("UTC"));
+    let v: ArrayRef = Arc::new(StringArray::from(vec!["x", "y"]));
+    let data = Data::of(RecordBatch::try_from_iter([("n", n), ("d", d), ("t", t), ("v", v)]).unwrap());
+    let text = "n,d,t\n7,1.5,1970-01-01T00:00:00Z\n08,2.750,1970-01-01T01:00:01+01:00\nseven,1,1970-01-01\n\
+        7,1.505,1970-01-01\n7,1.5,1970-01-01 00:00:00.0000001\n";
+    let work = by(&[("n", "n", Compare::Exact), ("d", "d", Compare::Exact), ("t", "t", Compare::Exact)]);
+    let ran = append(&data, work, &csv(text)).await;
+    let told: Vec<String> = ran
+        .text()
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').skip(3).collect::<Vec<_>>().join(","))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "x,matched,",
+            "y,matched,",
+            ",malformed,\"column \"\"n\"\": \"\"seven\"\" is not int64\"",
+            ",unmatched,no record matches",
+            ",unmatched,no record matches"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rows_of_json_keep_the_types_that_all_values_have() {
+    let data = letters();
+    let items = r#"[
+        {"k": "a", "i": 1, "f": 1, "b": true, "m": 1, "t": "2026-01-01", "o": {"x": [1, null]}},
+        {"k": "zz", "i": -9007199254740993, "f": 2.5, "b": null, "m": "1", "late": 1.10},
+        {"k": 5}, {"k": {"a": 1}}, {"k": "c", "i": null}
+    ]"#;
+    let items: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(items).unwrap();
+    let output = OutputFormat::plain(Format::Jsonl);
+    let work = AppendWork { items: Some(items), output: output.clone(), ..exact("k") };
+    let ran = append(&data, work, &[]).await;
+    let lines: Vec<serde_json::Value> =
+        ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines[0].to_string(),
+        r#"{"k":"a","i":1,"f":1.0,"b":true,"m":"1","t":"2026-01-01","o":"{\"x\":[1,null]}","late":null,"v":1,"_match":"matched","_error":null}"#
+    );
+    assert_eq!(lines[1]["i"].to_string(), "-9007199254740993");
+    assert_eq!((&lines[1]["f"], &lines[1]["m"], &lines[1]["late"]), (&2.5.into(), &"1".into(), &1.1.into()));
+    assert_eq!((&lines[2]["_match"], &lines[2]["k"]), (&"unmatched".into(), &"5".into()));
+    assert_eq!(lines[3]["_error"], "column \"k\": arrays and objects cannot be matched");
+    assert_eq!((&lines[3]["_match"], &lines[3]["k"]), (&"malformed".into(), &"{\"a\":1}".into()));
+    assert_eq!(lines[4]["v"], 6);
+    assert_eq!(ran.delivered.counts, counts(5, 2, 2, 0, 1));
+
+    let broken = "{\"k\":\"a\"}\n{\"k\":\n[1]\n{\"k\":\"c\"}\n";
+    let uploads = [("rows.jsonl", "application/x-ndjson", Bytes::from(broken))];
+    let ran = append(&data, AppendWork { output, ..exact("k") }, &uploads).await;
+    let told: Vec<serde_json::Value> =
+        ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<&str> = told.iter().map(|line| line["_match"].as_str().unwrap()).collect();
+    assert_eq!(states, ["matched", "malformed", "malformed", "matched"]);
+    assert!(told[1]["_error"].as_str().unwrap().starts_with("rows.jsonl: row 2, line 2: "), "{}", told[1]);
+}
+
+#[tokio::test]
+async fn files_of_one_batch_share_their_columns_in_order_of_appearance() {
+    let data = letters();
+    let typed = RecordBatch::try_from_iter([
+        ("k", Arc::new(StringArray::from(vec!["a", "c"])) as ArrayRef),
+        ("n", Arc::new(Int64Array::from(vec![10, 20])) as ArrayRef),
+    ]);
+    let typed = parquet(&typed.unwrap());
+    let uploads = [
+        ("one.csv", CSV, Bytes::from("k,x\na,1\n")),
+        ("two.csv", CSV, Bytes::from("y;k\n2;b\n")),
+        ("three.parquet", "application/vnd.apache.parquet", typed.clone()),
+        ("four.jsonl", "application/x-ndjson", Bytes::from("{\"n\":true,\"k\":\"q\"}\n")),
+    ];
+    let ran = append(&data, exact("k"), &uploads).await;
+    assert_eq!(
+        ran.text(),
+        "k,x,y,n,v,_match,_error\na,1,,,1,matched,\nb,,2,,2,ambiguous,2 records match\na,,,10,1,matched,\n\
+         c,,,20,6,matched,\nq,,,true,,unmatched,no record matches\n"
+    );
+    let mut work = exact("k");
+    work.output = OutputFormat::plain(Format::Parquet);
+    let ran = append(&data, work, &uploads[2..3]).await;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(ran.bytes()).unwrap().build().unwrap();
+    let batch = reader.map(Result::unwrap).next().unwrap();
+    assert_eq!(batch.column_by_name("n").unwrap().as_primitive::<Int64Type>().values(), &[10, 20]);
+}
+
+#[tokio::test]
+async fn columns_of_the_data_set_give_way_to_the_rows() {
+    let data = letters();
+    let mut work = exact("k");
+    work.fields = vec!["v".into(), "k".into()];
+    let ran = append(&data, work, &csv("k,v,k_2\na,9,8\n")).await;
+    assert_eq!(ran.text(), "k,v,k_2,v_2,k_3,_match,_error\na,9,8,1,a,matched,\n");
+    for reserved in ["_match", "_error"] {
+        let problem = problem(&data, exact("k"), &csv(&format!("k,{reserved}\na,1\n"))).await;
+        assert_eq!(problem.kind, ProblemType::InvalidRequest);
+        assert!(problem.detail.contains(reserved), "{}", problem.detail);
+    }
+}
+
+#[tokio::test]
+async fn every_format_of_result_is_written_and_text_has_its_pages() {
+    let data = letters();
+    let text: String = (0..250).map(|n| format!("{n},{}\n", ["a", "b", "x"][n % 3])).collect();
+    let rows = csv(&format!("n,k\n{text}"));
+    let plain = append(&data, exact("k"), &rows).await.text();
+    let lines: Vec<&str> = plain.lines().skip(1).collect();
+    for format in Format::ALL {
+        let work = AppendWork { output: OutputFormat::plain(format), page_size: 100, ..exact("k") };
+        let ran = append(&data, work, &rows).await;
+        assert_eq!(ran.delivered.records, 250, "{format}");
+        assert_eq!(ran.task.control.written(), (250, ran.bytes().len() as u64), "{format}");
+        if format.is_text() {
+            assert_eq!(ran.delivered.pages, Some(3));
+            let pages = ran.pages();
+            if format == Format::Csv {
+                let header = "n,k,v,_match,_error\n";
+                let paged: Vec<&str> =
+                    pages.iter().flat_map(|page| page.strip_prefix(header).unwrap().lines()).collect();
+                assert_eq!(paged, lines);
+            }
+        } else {
+            assert_eq!(ran.delivered.pages, None);
+        }
+    }
+}
