@@ -164,37 +164,44 @@ fn a_file_that_is_not_what_it_is_called_fails_and_says_why() {
 fn an_interrupted_command_goes_on_with_the_same_job() {
     let place = Place::new();
     let mut server = Server::start(&place);
-    fs::write(place.path("leads.csv"), leads(500)).unwrap();
-    let more = ["-o", "x.csv", "--batch-bytes", "2000"];
-    let given_up = server.run(&append("leads.csv", &[&more[..], &["--timeout", "0"]].concat()));
-    assert_eq!(code(&given_up), 5, "{}", text(&given_up.stderr));
-    assert_eq!(place.names(), [".x.csv.willcall", "leads.csv"]);
+    // Enough to be under way still when the time is over.
+    fs::write(place.path("leads.csv"), leads(40_000)).unwrap();
+    let run = |server: &Server<'_>, more: &[&str]| {
+        let output = server.run(&append("leads.csv", &[&["--batch-bytes", "300000"], more].concat()));
+        (code(&output), text(&output.stderr))
+    };
     let jobs = |server: &Server<'_>| -> Vec<String> {
         let listed: Value = serde_json::from_str(&server.ok(&["list", "--json"])).unwrap();
         let jobs = listed["jobs"].as_array().unwrap();
         jobs.iter().map(|job| job["job_id"].as_str().unwrap().to_owned()).collect()
     };
-    let begun = jobs(&server);
-    assert_eq!(begun.len(), 1);
-    // A server that is gone leaves all as it is.
-    let url = server.url.clone();
-    assert_eq!(server.terminate(), 0);
-    let gone = server.run(&append("leads.csv", &more));
-    assert_eq!(code(&gone), 5, "{}", text(&gone.stderr));
+    let (given_up, said) = run(&server, &["-o", "x.csv", "--timeout", "0"]);
+    assert_eq!(given_up, 5, "{said}");
     assert_eq!(place.names(), [".x.csv.willcall", "leads.csv"]);
-    server.restart();
-    // The same job at another port is another place; it is named then.
-    let resumed = match server.url == url {
-        true => server.run(&append("leads.csv", &more)),
-        false => server.run(&append("leads.csv", &[&more[..], &["--resume", &begun[0]]].concat())),
-    };
-    assert_eq!(code(&resumed), 0, "{}", text(&resumed.stderr));
+    let begun = jobs(&server);
+    assert!(begun.len() == 1 && said.contains(&format!("willcall cancel {}", begun[0])), "{said}");
+    let (done, said) = run(&server, &["-o", "x.csv"]);
+    assert_eq!(done, 0, "{said}");
+    assert!(said.contains(&format!("goes on with job {}", begun[0])), "{said}");
     assert_eq!(jobs(&server), begun);
     let rows = fs::read_to_string(place.path("x.csv")).unwrap();
-    assert!(rows.contains("\n499,BOS,") && rows.matches("_match").count() == 1);
-    // Another file is no part of that job.
-    fs::write(place.path("leads.csv"), leads(499)).unwrap();
-    let other = server.run(&append("leads.csv", &[&more[..], &["--resume", &begun[0]]].concat()));
-    assert_ne!(code(&other), 0, "{}", text(&other.stderr));
-    assert_eq!(fs::read_to_string(place.path("x.csv")).unwrap(), rows);
+    assert!(rows.contains("\n39999,BOS,") && rows.matches("_match").count() == 1);
+    assert_eq!(place.names(), ["leads.csv", "x.csv"]);
+    // A server that is gone leaves all as it is. At another port it is another place: the job is named then.
+    assert_eq!(server.terminate(), 0);
+    let (gone, said) = run(&server, &["-o", "y.csv", "--resume", &begun[0]]);
+    assert_eq!(gone, 5, "{said}");
+    server.restart();
+    let (done, said) = run(&server, &["-o", "y.csv", "--resume", &begun[0]]);
+    assert_eq!(done, 0, "{said}");
+    assert_eq!(fs::read_to_string(place.path("y.csv")).unwrap(), rows);
+    assert_eq!(jobs(&server), begun);
+    // Other rows are no part of that job, and a query takes none.
+    fs::write(place.path("leads.csv"), leads(39_999)).unwrap();
+    let (other, said) = run(&server, &["-o", "y.csv", "--resume", &begun[0]]);
+    assert!(other == 2 && said.contains("no part of leads.csv"), "{said}");
+    let query = server.ok(&["submit", "airports"]).trim().to_owned();
+    let (other, said) = run(&server, &["-o", "y.csv", "--resume", &query]);
+    assert!(other == 2 && said.contains("of kind"), "{said}");
+    assert_eq!(fs::read_to_string(place.path("y.csv")).unwrap(), rows);
 }

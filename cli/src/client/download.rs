@@ -95,9 +95,13 @@ impl Client {
                 Exit::Failed,
                 format!("the result of job {job} has {count} files, not one"),
             )
-            .advice("this version of willcall fetches results of one file: use a newer one"));
+            .advice("a job with batches has one for each: `willcall append` or `call` with --resume puts them together"));
         };
-        self.fetch_file(Source::Job(job), expected, target, reporter).await
+        let source = match &expected.batch_id {
+            Some(batch) => Source::Batch { job, batch },
+            None => Source::Job(job),
+        };
+        self.fetch_file(source, expected, target, reporter).await
     }
 
     /// Writes one file of a result to `target`, which is empty, and checks it. It goes on with the part that an earlier
