@@ -15,7 +15,7 @@ use crate::{
 /// Call an upstream for each item of your own.
 #[derive(Args)]
 pub(crate) struct CallArgs {
-    /// The items: JSON Lines, CSV, JSON or Parquet; the first three also compressed (.gz, .zst)
+    /// The items: JSON Lines, CSV or JSON, also compressed (.gz, .zst)
     input: PathBuf,
     /// The upstream, as the operator calls it
     #[arg(long)]
@@ -23,7 +23,7 @@ pub(crate) struct CallArgs {
     /// The member of an item that names it in the result [default: id]
     #[arg(long, value_name = "MEMBER")]
     id: Option<String>,
-    /// After how many failed items no more are sent [default: however many fail]
+    /// After how many failed items of a batch no more of it are sent [default: however many fail]
     #[arg(long, value_name = "N")]
     max_errors: Option<u64>,
     #[command(flatten)]
