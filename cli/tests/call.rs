@@ -27,10 +27,8 @@ fn upstream(place: &Place) {
             while stream.read_line(&mut line).unwrap() > 2 {
                 line.clear();
             }
-            let (status, body) = match asked.contains("bad") {
-                true => ("422 No", "{}"),
-                false => ("200 OK", "{\"ok\":true}"),
-            };
+            let (status, body) =
+                if asked.contains("bad") { ("422 No", "{}") } else { ("200 OK", "{\"ok\":true}") };
             let length = body.len();
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
