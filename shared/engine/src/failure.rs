@@ -71,6 +71,11 @@ pub(crate) fn decode(file: &str, error: ParquetError) -> ExecuteError {
     fatal_from(ProblemType::EngineFailed, format!("{file} is damaged or not Parquet"), error)
 }
 
+/// A data file of text has something in it that cannot be read. The words name the place.
+pub(crate) fn malformed(file: &str, detail: &str) -> ExecuteError {
+    fatal(ProblemType::EngineFailed, format!("{file}: {detail}"))
+}
+
 /// The disk has less room than the sort needs, now and ever.
 pub(crate) fn too_large_to_sort(limit: u64) -> ExecuteError {
     fatal(

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use willcall_core::{
     Timestamp,
-    catalog::{DatasetSource, Place},
+    catalog::{DatasetSource, FileFormat, Place},
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
 
@@ -101,7 +101,7 @@ fn list(location: &Path) -> Result<Vec<DataFileEntry>, DataFilesError> {
     for found in fs::read_dir(location).map_err(failed)? {
         let found = found.map_err(failed)?;
         let name = found.file_name().to_string_lossy().into_owned();
-        if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
+        if name.starts_with(['.', '_']) || FileFormat::of_name(&name).is_none() {
             continue;
         }
         match fs::metadata(found.path()) {
@@ -112,6 +112,7 @@ fn list(location: &Path) -> Result<Vec<DataFileEntry>, DataFilesError> {
             Err(error) => return Err(failed(error)),
         }
     }
+    FileFormat::of_directory(&mut files, |file| &file.name);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
 }

@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 };
 use willcall_core::{
     Timestamp,
-    catalog::{DatasetSource, Place},
+    catalog::{DatasetSource, FileFormat, Place},
     error::Source,
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
@@ -93,7 +93,7 @@ impl Listing {
         self.entry(&self.key, name, head.content_length(), head.last_modified(), head.e_tag()).map(Some)
     }
 
-    /// The Parquet files directly below a prefix.
+    /// The files of a data set directly below a prefix.
     async fn below(&self, prefix: &str) -> Result<Vec<DataFileEntry>, DataFilesError> {
         let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
         let mut pages = list.into_paginator().send();
@@ -103,12 +103,13 @@ impl Listing {
             for object in page.contents() {
                 let Some(key) = object.key() else { continue };
                 let name = key.strip_prefix(prefix).unwrap_or_default();
-                if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
+                if name.starts_with(['.', '_']) || FileFormat::of_name(name).is_none() {
                     continue;
                 }
                 files.push(self.entry(key, name, object.size(), object.last_modified(), object.e_tag())?);
             }
         }
+        FileFormat::of_directory(&mut files, |file| &file.name);
         files.sort_by(|a, b| a.name.cmp(&b.name));
         if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
     }

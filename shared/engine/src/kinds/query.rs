@@ -90,8 +90,9 @@ impl Query<'_> {
         if let Some(limit) = work.limit {
             control.set_requested(limit);
         }
-        if work.filter.is_none() {
-            self.tell_found(scan.records());
+        let known = scan.records().filter(|_| work.filter.is_none());
+        if let Some(known) = known {
+            self.tell_found(known);
         }
         let told = thread::scope(|scope| {
             let run = Run { query: &self, scan: &scan, reading: &reading, tally: &tally, fields: &fields };
@@ -100,9 +101,9 @@ impl Query<'_> {
                 None => run.write_columns(scope, &mut sink),
             }
         })?;
-        let found = match &work.filter {
-            None => scan.records(),
-            Some(_) => self.count_rest(&scan, &reading, &tally)?,
+        let found = match known {
+            Some(known) => known,
+            None => self.count_rest(&scan, &reading, &tally)?,
         };
         self.tell_found(found);
         scan.check()?;
@@ -275,11 +276,12 @@ impl Run<'_> {
         Ok(text::Told { records, non_finite })
     }
 
-    /// The units to read: without a filter, those alone that hold records within offset and limit.
+    /// The units to read: where their records are known, without a filter, those alone that hold some within offset and
+    /// limit.
     fn wanted(&self) -> Wanted {
         let work = self.query.work;
         let numbered = self.scan.units.iter().copied().enumerate();
-        if work.filter.is_some() {
+        if work.filter.is_some() || !self.scan.is_counted() {
             let units = if work.cap() == 0 { Vec::new() } else { numbered.collect() };
             return Wanted { units, skip: work.offset, take: work.cap() };
         }

@@ -4,6 +4,7 @@ mod far;
 mod file;
 mod plan;
 mod prune;
+mod text;
 mod unit;
 
 use std::{
@@ -27,13 +28,14 @@ use willcall_core::{
 pub(crate) use self::{
     far::Blocks,
     file::{OpenFile, SharedFile, load},
+    text::{TextError, TextFile, text_format},
     unit::{Reading, Unit},
 };
 use crate::{
     attempt::Attempt,
-    failure::{Outcome, fatal},
+    failure::{Outcome, defect, fatal},
     ordered::{Emit, ordered},
-    schema::{column_type, plain_field},
+    schema::{arrow_fields, column_type, plain_field},
     snapshot::{Snapshot, open as open_file},
 };
 
@@ -66,6 +68,9 @@ pub(crate) struct Scan {
     pub(crate) fields: Vec<FieldRef>,
     /// All records, in the order of the data set.
     pub(crate) units: Vec<Unit>,
+    /// Whether the files are text: each is one unit, whose records nobody has counted.
+    is_text: bool,
+    records: Option<u64>,
     files: Arc<dyn DataFiles>,
     blocks: Arc<Blocks>,
     far: bool,
@@ -74,8 +79,49 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Reads all footers, and checks the columns in use against what the job was accepted for.
+    /// Finds out how the data set's files are read, for a job that was accepted for `dataset` and uses these columns.
     pub(crate) fn plan(
+        attempt: &Attempt,
+        source: (Arc<dyn DataFiles>, Snapshot),
+        dataset: &Dataset,
+        used: &[&str],
+        read_memory: usize,
+    ) -> Outcome<Self> {
+        let names = source.1.files.iter().map(|file| file.name.as_str());
+        match text_format(names).map_err(|detail| fatal(ProblemType::EngineFailed, detail))? {
+            None => Self::of_parquet(attempt, source, dataset, used, read_memory),
+            Some(_) => Self::of_text(source, dataset, read_memory),
+        }
+    }
+
+    /// Takes each file as it is: what is in it was found out when the catalog was loaded.
+    fn of_text(
+        (files, snapshot): (Arc<dyn DataFiles>, Snapshot),
+        dataset: &Dataset,
+        read_memory: usize,
+    ) -> Outcome<Self> {
+        let fields = arrow_fields(&dataset.facts.columns).map_err(defect)?;
+        let unit = |file| Unit { file, row_group: 0, start: 0, rows: 0, batch_rows: BATCH_ROWS as usize };
+        let units = (0..snapshot.files.len()).map(unit).collect();
+        let far = snapshot.files.first().map(|entry| open_file(&*files, entry)).transpose()?;
+        // Counted with these very files, or not at all.
+        let records = dataset.facts.records.filter(|_| dataset.facts.version == snapshot.version);
+        Ok(Self {
+            snapshot,
+            fields,
+            units,
+            is_text: true,
+            records,
+            files,
+            blocks: Arc::new(Blocks::new(read_memory)),
+            far: far.is_some_and(|file| file.is_far()),
+            open: Vec::new(),
+            kept: Vec::new(),
+        })
+    }
+
+    /// Reads all footers, and checks the columns in use against what the job was accepted for.
+    fn of_parquet(
         attempt: &Attempt,
         source: (Arc<dyn DataFiles>, Snapshot),
         dataset: &Dataset,
@@ -118,7 +164,8 @@ impl Scan {
                 return Err(fatal(ProblemType::Conflict, detail));
             }
         }
-        Ok(Self { snapshot, fields, units, files, blocks, far, open, kept })
+        let records = Some(units.iter().map(|unit| unit.rows).sum());
+        Ok(Self { snapshot, fields, units, is_text: false, records, files, blocks, far, open, kept })
     }
 
     /// Whether reading takes trips to somewhere else, during which a thread has nothing to do.
@@ -126,9 +173,24 @@ impl Scan {
         self.far
     }
 
-    /// All records of the data set.
-    pub(crate) fn records(&self) -> u64 {
-        self.units.iter().map(|unit| unit.rows).sum()
+    /// All records of the data set, where that is known without reading them.
+    pub(crate) fn records(&self) -> Option<u64> {
+        self.records
+    }
+
+    /// Whether it is known how many records each unit has.
+    pub(crate) fn is_counted(&self) -> bool {
+        !self.is_text
+    }
+
+    /// The file of that number, to be read as text, where the files are text.
+    fn text(&self, index: usize) -> Outcome<Option<TextFile>> {
+        if !self.is_text {
+            return Ok(None);
+        }
+        let entry = &self.snapshot.files[index];
+        let file = open_file(&*self.files, entry)?;
+        Ok(Some(TextFile { entry: entry.clone(), file, window: self.blocks.share() }))
     }
 
     /// The column of that name.
@@ -329,7 +391,7 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let source = DatasetSource { location: path.to_str().unwrap().to_owned() };
+        let source = DatasetSource::at(path.to_str().unwrap().to_owned());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let entry = runtime.block_on(LocalDataFiles.list(&source)).unwrap().remove(0);
         let open = LocalDataFiles.open(&entry).unwrap();

@@ -1,5 +1,7 @@
 //! What a data set's files say of themselves.
 
+mod text;
+
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +18,7 @@ use willcall_core::{
 
 use crate::{
     ordered::{Emit, ordered, panicked},
-    scan::{Blocks, OPENED_AT_ONCE, SharedFile, load},
+    scan::{Blocks, OPENED_AT_ONCE, SharedFile, load, text_format},
     schema::column,
     snapshot::Snapshot,
 };
@@ -24,7 +26,7 @@ use crate::{
 /// The bytes of far files that are held while footers are read.
 const FOOTERS: usize = 16 << 20;
 
-/// Reads the footers of Parquet files: of one file, or of all in a directory.
+/// Reads the footers of Parquet files, and files of text whole: of one file, or of all in a directory.
 #[derive(Clone)]
 pub struct ParquetInspector {
     files: Arc<dyn DataFiles>,
@@ -54,27 +56,56 @@ impl DatasetInspector for ParquetInspector {
     async fn inspect(&self, source: &DatasetSource) -> Result<DatasetFacts, InspectError> {
         let snapshot = self.list(source).await?;
         let files = Arc::clone(&self.files);
-        let done = tokio::task::spawn_blocking(move || inspect(&*files, snapshot)).await;
+        let of = source.clone();
+        let done = tokio::task::spawn_blocking(move || inspect(&*files, &of, snapshot)).await;
         let location = source.location.clone();
         done.unwrap_or_else(|error| Err(InspectError::Unreadable { location, source: error.into() }))
     }
 }
 
-fn inspect(files: &dyn DataFiles, snapshot: Snapshot) -> Result<DatasetFacts, InspectError> {
+fn inspect(
+    files: &dyn DataFiles,
+    source: &DatasetSource,
+    snapshot: Snapshot,
+) -> Result<DatasetFacts, InspectError> {
+    let mismatch = |detail| InspectError::Mismatch { location: source.location.clone(), detail };
+    let (columns, records) =
+        match text_format(snapshot.files.iter().map(|file| file.name.as_str())).map_err(mismatch)? {
+            Some(_) => text::inspect(files, source.columns.as_deref(), &snapshot)?,
+            None if source.columns.is_some() => {
+                return Err(mismatch(
+                    "columns are declared, and its files are Parquet, which has its own".into(),
+                ));
+            }
+            None => parquet(files, &snapshot)?,
+        };
+    Ok(DatasetFacts {
+        columns,
+        records: Some(records),
+        bytes: snapshot.files.iter().map(|file| file.size).sum(),
+        files: snapshot.files.len() as u64,
+        updated: snapshot.files.iter().map(|file| file.modified).max(),
+        version: snapshot.version,
+    })
+}
+
+fn unreadable(entry: &DataFileEntry, source: impl Into<Source>) -> InspectError {
+    InspectError::Unreadable { location: entry.location.clone(), source: source.into() }
+}
+
+fn parquet(files: &dyn DataFiles, snapshot: &Snapshot) -> Result<(Vec<Column>, u64), InspectError> {
     let mut columns: Vec<Column> = Vec::new();
     let mut records = 0;
-    let unreadable =
-        |entry: &DataFileEntry, source| InspectError::Unreadable { location: entry.location.clone(), source };
     let blocks = Arc::new(Blocks::new(FOOTERS));
     thread::scope(|scope| {
         // A file that cannot be read is an outcome, so that its place in the order is known.
         let work = |entry: &DataFileEntry, emit: &Emit<_>| emit.send(read(files, entry, &blocks));
         let jobs = snapshot.files.iter().map(Ok);
         let footers = ordered(scope, OPENED_AT_ONCE.min(snapshot.files.len()), 1, jobs, work);
-        let mut footers = footers.map_err(|error| unreadable(&snapshot.files[0], error.into()))?;
+        let mut footers = footers.map_err(|error| unreadable(&snapshot.files[0], error))?;
         for (number, entry) in snapshot.files.iter().enumerate() {
             let footer = footers.next().ok_or("the file was not read");
-            let footer = footer.map_err(|error| unreadable(entry, error.into()))?;
+            let footer = footer.map_err(|error| unreadable(entry, error))?;
             let (own, rows) = footer
                 .map_err(Source::from)
                 .and_then(|footer| footer)
@@ -85,14 +116,7 @@ fn inspect(files: &dyn DataFiles, snapshot: Snapshot) -> Result<DatasetFacts, In
         }
         Ok(())
     })?;
-    Ok(DatasetFacts {
-        columns,
-        records: Some(records),
-        bytes: snapshot.files.iter().map(|file| file.size).sum(),
-        files: snapshot.files.len() as u64,
-        updated: snapshot.files.iter().map(|file| file.modified).max(),
-        version: snapshot.version,
-    })
+    Ok((columns, records))
 }
 
 fn read(
