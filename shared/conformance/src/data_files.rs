@@ -32,6 +32,7 @@ crate::suite! {
     $ data_files_suite in data_files for DataFilesHarness {
         a_directory_gives_its_own_parquet_files_by_name,
         a_directory_without_parquet_gives_its_files_of_text,
+        directories_that_tell_values_are_looked_into,
         a_directory_may_be_named_with_a_slash_at_its_end,
         a_file_is_found_by_its_name_whatever_that_is,
         a_file_is_not_found_by_a_part_of_its_name,
@@ -124,6 +125,37 @@ async fn a_directory_without_parquet_gives_its_files_of_text(harness: &impl Data
     }
     assert_eq!(names(harness, "d").await, ["a.csv.gz", "b.csv", "c.tsv.zst", "d.jsonl", "e.ndjson.gz"]);
     assert_eq!(names(harness, "d/b.csv").await, ["b.csv"]);
+}
+
+async fn directories_that_tell_values_are_looked_into(harness: &impl DataFilesHarness) {
+    for path in [
+        "d/year=2026/month=02/b.parquet",
+        "d/year=2026/month=01/a.parquet",
+        "d/year=2026/month=01/b.parquet",
+        "d/year=2025/month=__HIVE_DEFAULT_PARTITION__/a b%2Fc.parquet",
+        "d/year=2026/month=01/notes.csv",
+        "d/year=2026/month=01/_x.parquet",
+        "d/year=2026/below/x.parquet",
+        "d/below/year=2026/x.parquet",
+        "d/_year=2026/x.parquet",
+        "d/=2026/x.parquet",
+    ] {
+        harness.put(path, bytes(10, 1)).await;
+    }
+    let found = [
+        "year=2025/month=__HIVE_DEFAULT_PARTITION__/a b%2Fc.parquet",
+        "year=2026/month=01/a.parquet",
+        "year=2026/month=01/b.parquet",
+        "year=2026/month=02/b.parquet",
+    ];
+    assert_eq!(names(harness, "d").await, found);
+    assert_eq!(
+        names(harness, "d/year=2026/").await,
+        ["month=01/a.parquet", "month=01/b.parquet", "month=02/b.parquet"]
+    );
+    for entry in list(harness, "d").await.unwrap() {
+        assert_eq!(read(harness, &entry).await.unwrap(), bytes(10, 1), "{}", entry.name);
+    }
 }
 
 async fn a_directory_may_be_named_with_a_slash_at_its_end(harness: &impl DataFilesHarness) {

@@ -213,6 +213,7 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         non_finite_as_null: made.non_finite,
         dataset_version: made.version,
         dataset_files: made.files,
+        dataset_files_read: made.files_read,
         writer: WRITER_VERSION.to_owned(),
     }
 }

@@ -103,6 +103,31 @@ pub(crate) fn arrow_type(column_type: &ColumnType) -> Option<DataType> {
     })
 }
 
+/// The narrowest type that holds the values of both without loss: whole numbers of more bits, floats of more bits,
+/// decimals of more digits before the point. None for other types that differ.
+pub(crate) fn wider(one: &ColumnType, other: &ColumnType) -> Option<ColumnType> {
+    Some(match (one, other) {
+        (ColumnType::Int { bits: a, signed: x }, ColumnType::Int { bits: b, signed: y }) if x == y => {
+            ColumnType::Int { bits: *a.max(b), signed: *x }
+        }
+        (ColumnType::Int { bits, signed: true }, ColumnType::Int { bits: unsigned, signed: false })
+        | (ColumnType::Int { bits: unsigned, signed: false }, ColumnType::Int { bits, signed: true }) => {
+            let bits = if bits > unsigned { *bits } else { unsigned.checked_mul(2)? };
+            (bits <= 64).then_some(ColumnType::Int { bits, signed: true })?
+        }
+        (ColumnType::Float { bits: a }, ColumnType::Float { bits: b }) => {
+            ColumnType::Float { bits: *a.max(b) }
+        }
+        (ColumnType::Decimal { precision: a, scale: x }, ColumnType::Decimal { precision: b, scale: y })
+            if x == y =>
+        {
+            ColumnType::Decimal { precision: *a.max(b), scale: *x }
+        }
+        (one, other) if one == other => one.clone(),
+        _ => return None,
+    })
+}
+
 /// The fields of such columns. The error names one whose type text has not.
 pub(crate) fn arrow_fields(columns: &[Column]) -> Result<Vec<FieldRef>, String> {
     let field = |column: &Column| {

@@ -123,6 +123,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         non_finite_as_null: 0,
         dataset_version: task.dataset.facts.version.clone(),
         dataset_files: task.dataset.facts.files,
+        dataset_files_read: task.dataset.facts.files,
         writer: "fake/1".into(),
     })
 }

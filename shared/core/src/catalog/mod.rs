@@ -6,6 +6,7 @@ mod column_text;
 mod file;
 mod file_format;
 mod location;
+mod partition;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,7 @@ pub use self::{
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, ViewEntry},
     file_format::FileFormat,
     location::Place,
+    partition::Partition,
 };
 use crate::{Timestamp, account::Plan};
 

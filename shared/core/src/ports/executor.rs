@@ -64,6 +64,8 @@ pub struct Delivered {
     pub dataset_version: String,
     /// Files of the data set.
     pub dataset_files: u64,
+    /// Those of them that the filter did not rule out by the directories that they lie in.
+    pub dataset_files_read: u64,
     /// The version of the code that decides the bytes.
     pub writer: String,
 }

@@ -18,8 +18,8 @@ use willcall_core::{
 
 use crate::{
     ordered::{Emit, ordered, panicked},
-    scan::{Blocks, OPENED_AT_ONCE, SharedFile, load, text_format},
-    schema::column,
+    scan::{Blocks, OPENED_AT_ONCE, SharedFile, inferred, load, text_format},
+    schema::{column, wider},
     snapshot::Snapshot,
 };
 
@@ -79,6 +79,7 @@ fn inspect(
             }
             None => parquet(files, &snapshot)?,
         };
+    let columns = with_partitions(columns, source, &snapshot).map_err(mismatch)?;
     Ok(DatasetFacts {
         columns,
         records: Some(records),
@@ -89,12 +90,31 @@ fn inspect(
     })
 }
 
+/// The columns with those that directories tell behind them; where the files have such a column too, the directories
+/// are believed. Declared ones stay where they are.
+fn with_partitions(
+    mut columns: Vec<Column>,
+    source: &DatasetSource,
+    snapshot: &Snapshot,
+) -> Result<Vec<Column>, String> {
+    let declared = source.columns.as_deref().unwrap_or_default();
+    let told = inferred(&snapshot.files, declared)?;
+    columns.retain(|own| !told.iter().any(|column| column.name == own.name));
+    columns.extend(told);
+    if !declared.is_empty() {
+        columns.sort_by_key(|column| {
+            declared.iter().position(|own| own.name == column.name).unwrap_or(declared.len())
+        });
+    }
+    Ok(columns)
+}
+
 fn unreadable(entry: &DataFileEntry, source: impl Into<Source>) -> InspectError {
     InspectError::Unreadable { location: entry.location.clone(), source: source.into() }
 }
 
 fn parquet(files: &dyn DataFiles, snapshot: &Snapshot) -> Result<(Vec<Column>, u64), InspectError> {
-    let mut columns: Vec<Column> = Vec::new();
+    let (mut columns, mut first): (Vec<Column>, Vec<usize>) = Default::default();
     let mut records = 0;
     let blocks = Arc::new(Blocks::new(FOOTERS));
     thread::scope(|scope| {
@@ -111,7 +131,7 @@ fn parquet(files: &dyn DataFiles, snapshot: &Snapshot) -> Result<(Vec<Column>, u
                 .and_then(|footer| footer)
                 .map_err(|error| unreadable(entry, error))?;
             records += rows;
-            unify(&mut columns, own, number == 0)
+            unify(&mut columns, &mut first, own, number, &snapshot.files)
                 .map_err(|detail| InspectError::Mismatch { location: entry.location.clone(), detail })?;
         }
         Ok(())
@@ -136,43 +156,39 @@ fn read(
     Ok((metadata.schema().fields().iter().map(|field| column(field)).collect(), rows))
 }
 
-/// Adds a file's columns to those of the files before it.
-fn unify(columns: &mut Vec<Column>, own: Vec<Column>, first: bool) -> Result<(), String> {
+/// Adds a file's columns to those of the files before it: what one file lacks is null there, and numbers that grew have
+/// the wider type. `first` has the file from which each column has its type.
+fn unify(
+    columns: &mut Vec<Column>,
+    first: &mut Vec<usize>,
+    own: Vec<Column>,
+    number: usize,
+    files: &[DataFileEntry],
+) -> Result<(), String> {
     let mut seen = HashSet::new();
     if let Some(twice) = own.iter().find(|column| !seen.insert(column.name.as_str())) {
         return Err(format!("the column {:?} appears twice", twice.name));
     }
-    if first {
-        *columns = own;
-        return Ok(());
-    }
-    for known in columns.iter_mut() {
-        match own.iter().find(|column| column.name == known.name) {
-            Some(column) if column.data_type != known.data_type => {
-                return Err(format!(
-                    "the column {:?} is {} here and {} in the files before",
-                    known.name, column.data_type, known.data_type
-                ));
-            }
-            Some(column) => known.nullable |= column.nullable,
-            None if known.nullable => {}
-            None => {
-                return Err(format!(
-                    "the column {:?} is missing, and is never null in the files before",
-                    known.name
-                ));
-            }
+    for (known, first) in columns.iter_mut().zip(first.iter_mut()) {
+        let Some(column) = own.iter().find(|column| column.name == known.name) else {
+            known.nullable = true;
+            continue;
+        };
+        known.nullable |= column.nullable;
+        let Some(both) = wider(&known.data_type, &column.data_type) else {
+            return Err(format!(
+                "the column {:?} is {} here and {} in {}",
+                known.name, column.data_type, known.data_type, files[*first].name
+            ));
+        };
+        if both != known.data_type {
+            (known.data_type, *first) = (both, number);
         }
     }
     for column in own {
         if !columns.iter().any(|known| known.name == column.name) {
-            if !column.nullable {
-                return Err(format!(
-                    "the column {:?} is missing in the files before, and is never null",
-                    column.name
-                ));
-            }
-            columns.push(column);
+            columns.push(Column { nullable: column.nullable || number > 0, ..column });
+            first.push(number);
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 use std::{sync::Arc, thread};
 
 use willcall_core::{
-    catalog::Column,
+    catalog::{Column, Partition},
     ports::{DataFileEntry, DataFiles, DataFilesError, InspectError},
 };
 
@@ -16,9 +16,6 @@ use crate::{
     schema::column,
     snapshot::Snapshot,
 };
-
-/// The bytes of a far file that are fetched ahead.
-const WINDOW: u64 = 4 << 20;
 
 /// What was found in one file.
 struct Found {
@@ -35,6 +32,9 @@ pub(super) fn inspect(
     declared: Option<&[Column]>,
     snapshot: &Snapshot,
 ) -> Result<(Vec<Column>, u64), InspectError> {
+    // What directories tell is no matter of the files'.
+    let told = snapshot.files.first().and_then(|file| Partition::of_file(&file.name)).unwrap_or_default();
+    let of_files = |column: &&Column| !told.iter().any(|one| one.column == column.name);
     let threads = thread::available_parallelism().map_or(2, usize::from).min(snapshot.files.len());
     let (mut columns, mut types, mut rows, mut is_csv) = (Columns::default(), None, 0, false);
     thread::scope(|scope| {
@@ -49,7 +49,7 @@ pub(super) fn inspect(
                 TextError::Read(error) => unreadable(entry, error),
                 TextError::Malformed(detail) => mismatch(entry, detail),
             })?;
-            if let Some(missing) = missing(declared.unwrap_or_default(), &found) {
+            if let Some(missing) = missing(declared.unwrap_or_default().iter().filter(of_files), &found) {
                 return Err(mismatch(
                     entry,
                     format!("there is no column {missing:?}, and it must have values"),
@@ -64,7 +64,7 @@ pub(super) fn inspect(
     })?;
     if let Some(declared) = declared {
         // Objects leave members out that are null; a header does not.
-        let lacking = declared.iter().find(|column| columns.place(&column.name).is_none());
+        let lacking = declared.iter().filter(of_files).find(|column| columns.place(&column.name).is_none());
         if let Some(missing) = lacking.filter(|_| is_csv) {
             let detail = format!("no file has the column {:?} that is declared", missing.name);
             return Err(mismatch(&snapshot.files[0], detail));
@@ -74,7 +74,7 @@ pub(super) fn inspect(
     let schema = types.map(|types| types.schema(&columns));
     let columns: Vec<Column> =
         schema.iter().flat_map(|schema| schema.fields()).map(|field| column(field)).collect();
-    if columns.is_empty() {
+    if columns.is_empty() && told.is_empty() {
         let detail = "there is no row to infer columns from: declare them".to_owned();
         return Err(mismatch(&snapshot.files[0], detail));
     }
@@ -87,7 +87,7 @@ fn mismatch(entry: &DataFileEntry, detail: String) -> InspectError {
 
 fn read(files: &dyn DataFiles, entry: &DataFileEntry, infer: bool) -> Result<Found, TextError> {
     let failed = |error: DataFilesError| TextError::Read(Arc::new(error));
-    let file = TextFile { entry: entry.clone(), file: files.open(entry).map_err(failed)?, window: WINDOW };
+    let file = TextFile::new(entry, files.open(entry).map_err(failed)?);
     let mut rows = file.rows()?;
     let is_json = rows.reader.recognised().format.is_json();
     let (mut types, mut row) = (Inference::new(is_json), Row::default());
@@ -102,8 +102,8 @@ fn read(files: &dyn DataFiles, entry: &DataFileEntry, infer: bool) -> Result<Fou
 }
 
 /// A declared column that must have values, and of which the file has none.
-fn missing<'a>(declared: &'a [Column], found: &Found) -> Option<&'a str> {
+fn missing<'a>(mut declared: impl Iterator<Item = &'a Column>, found: &Found) -> Option<&'a str> {
     let lacks = |column: &&Column| !column.nullable && found.columns.place(&column.name).is_none();
     let has_rows = found.is_csv || found.rows > 0;
-    declared.iter().find(lacks).filter(|_| has_rows).map(|column| column.name.as_str())
+    declared.find(lacks).filter(|_| has_rows).map(|column| column.name.as_str())
 }

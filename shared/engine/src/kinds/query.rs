@@ -62,6 +62,7 @@ pub(crate) struct Made {
     pub(crate) truncated: Option<Truncation>,
     pub(crate) version: String,
     pub(crate) files: u64,
+    pub(crate) files_read: u64,
 }
 
 impl Query<'_> {
@@ -77,7 +78,7 @@ impl Query<'_> {
         let scan = {
             let source = (Arc::clone(&self.files), self.snapshot.clone());
             let memory = self.config.read_memory;
-            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, memory)?)
+            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, work.filter.as_ref(), memory)?)
         };
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
@@ -127,6 +128,7 @@ impl Query<'_> {
             truncated,
             version: scan.snapshot.version.clone(),
             files: scan.snapshot.files.len() as u64,
+            files_read: scan.files_read(),
         })
     }
 

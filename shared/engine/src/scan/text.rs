@@ -7,14 +7,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arrow_array::RecordBatch;
-use arrow_schema::{FieldRef, Schema};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, FieldRef, Schema};
 use bytes::{Buf, Bytes};
 use willcall_core::{
     catalog::FileFormat,
     ports::{DataFile, DataFileEntry, DataFilesError, ExecuteError},
 };
 
+use super::partition::Constants;
 use crate::{
     attempt::Attempt,
     failure::{self, Outcome, defect},
@@ -54,6 +55,8 @@ pub(crate) struct TextFile {
     pub(crate) file: Arc<dyn DataFile>,
     /// The bytes of a far file that are fetched ahead.
     pub(crate) window: u64,
+    /// What its directories tell.
+    pub(super) constants: Arc<Constants>,
 }
 
 /// Why a file of text could not be read.
@@ -65,6 +68,11 @@ pub(crate) enum TextError {
 }
 
 impl TextFile {
+    /// The open file of that entry, to be inspected.
+    pub(crate) fn new(entry: &DataFileEntry, file: Arc<dyn DataFile>) -> Self {
+        Self { entry: entry.clone(), file, window: 4 * PIECE, constants: Arc::default() }
+    }
+
     /// Opens the file's rows.
     pub(crate) fn rows(&self) -> Result<TextRows<'_>, TextError> {
         let failed: Arc<OnceLock<Arc<DataFilesError>>> = Arc::default();
@@ -92,7 +100,9 @@ impl TextFile {
         mut each: impl FnMut(RecordBatch) -> Outcome<()>,
     ) -> Outcome<()> {
         let failed = |error| failure(&self.entry.name, error);
-        let mut builder = BatchBuilder::new(&Schema::new(fields.to_vec())).map_err(defect)?;
+        let own: Vec<FieldRef> =
+            fields.iter().filter(|field| !self.constants.tell(field.name())).cloned().collect();
+        let mut builder = BatchBuilder::new(&Schema::new(own)).map_err(defect)?;
         let mut rows = self.rows().map_err(failed)?;
         let (mut row, mut text) = (Row::default(), 0);
         loop {
@@ -105,7 +115,8 @@ impl TextFile {
             }
             if builder.rows() >= batch_rows || text >= BATCH_TEXT || !more && builder.rows() > 0 {
                 attempt.check()?;
-                each(builder.finish().map_err(defect)?)?;
+                let batch = builder.finish().map_err(defect)?;
+                each(self.with_constants(batch, fields)?)?;
                 text = 0;
             }
             if !more {
@@ -113,6 +124,24 @@ impl TextFile {
             }
         }
         self.file.check().map_err(|error| failure::read(&self.entry.name, error))
+    }
+
+    /// The batch with the columns in the order of `fields`, those that directories tell among them.
+    fn with_constants(&self, batch: RecordBatch, fields: &[FieldRef]) -> Outcome<RecordBatch> {
+        if batch.num_columns() == fields.len() {
+            return Ok(batch);
+        }
+        let rows = batch.num_rows();
+        let column = |field: &FieldRef| {
+            let told = self.constants.column(field.name(), rows);
+            told.or_else(|| batch.column_by_name(field.name()).cloned())
+                .ok_or_else(|| defect("a column is missing"))
+        };
+        let columns = fields.iter().map(column).collect::<Outcome<_>>()?;
+        let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
+        let schema = Arc::new(Schema::new(fields.iter().map(nullable).collect::<Vec<_>>()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema, columns, &options).map_err(defect)
     }
 
     fn meaning(&self, error: FileError, failed: &OnceLock<Arc<DataFilesError>>) -> TextError {

@@ -16,7 +16,7 @@ use parquet::{
 };
 use willcall_core::query::Filter;
 
-use super::{OpenFile, Scan, TextFile, plan, prune::may_match};
+use super::{OpenFile, Scan, TextFile, partition::Constants, plan, prune::may_match};
 use crate::{
     adapt::adapt,
     attempt::Attempt,
@@ -113,12 +113,14 @@ impl Reading {
         for batch in reader {
             self.attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
-            let columns = fields
-                .iter()
-                .map(|field| adapt(batch.column_by_name(field.name()), field.data_type(), batch.num_rows()))
-                .collect::<Result<_, _>>()
-                .map_err(|error| file.failure(error))?;
-            each(columns, batch.num_rows())?;
+            let rows = batch.num_rows();
+            let column = |field: &FieldRef| match file.constants.column(field.name(), rows) {
+                Some(told) => Ok(told),
+                None => adapt(batch.column_by_name(field.name()), field.data_type(), rows),
+            };
+            let columns =
+                fields.iter().map(column).collect::<Result<_, _>>().map_err(|error| file.failure(error))?;
+            each(columns, rows)?;
         }
         file.check()?;
         Ok(count)
@@ -142,7 +144,7 @@ impl Reading {
         text.read(&self.attempt, &all, unit.batch_rows, |batch| {
             let batch = match &self.filter {
                 Some(filter) => {
-                    let mask = self.mask(&text.entry.name, filter, &batch)?;
+                    let mask = self.mask(&text.entry.name, &text.constants, filter, &batch)?;
                     filter_record_batch(&batch, &mask).map_err(defect)?
                 }
                 None => batch,
@@ -170,7 +172,7 @@ impl Reading {
         for batch in reader(file, unit, columns, whole(unit), self.goes_on(unit))? {
             self.attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
-            let mask = self.mask(&file.entry.name, filter, &batch)?;
+            let mask = self.mask(&file.entry.name, &file.constants, filter, &batch)?;
             count += mask.true_count() as u64;
             masks.push(mask);
         }
@@ -178,9 +180,18 @@ impl Reading {
         Ok((count, RowSelection::from_filters(&masks)))
     }
 
-    fn mask(&self, file: &str, filter: &Filter, batch: &RecordBatch) -> Outcome<BooleanArray> {
+    fn mask(
+        &self,
+        file: &str,
+        constants: &Constants,
+        filter: &Filter,
+        batch: &RecordBatch,
+    ) -> Outcome<BooleanArray> {
         let column = |name: &str| {
             let field = self.scan.field(name).map_err(|_| format!("there is no column {name:?}"))?;
+            if let Some(told) = constants.column(name, batch.num_rows()) {
+                return Ok(told);
+            }
             adapt(batch.column_by_name(name), field.data_type(), batch.num_rows())
                 .map_err(|error| error.to_string())
         };

@@ -82,6 +82,9 @@ pub struct ManifestSourceResource {
     pub version: String,
     /// Files of the data set.
     pub files: u64,
+    /// Those of them that the filter did not rule out by the directories that they lie in. Not there in older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_read: Option<u64>,
 }
 
 impl ManifestResource {
@@ -116,6 +119,7 @@ impl ManifestResource {
                 dataset: manifest.source.dataset.clone(),
                 version: manifest.source.version.clone(),
                 files: manifest.source.files,
+                files_read: manifest.source.files_read,
             },
             writer: manifest.writer.clone(),
         })

@@ -286,6 +286,7 @@ async fn commit(
             dataset: query.dataset.clone(),
             version: delivered.dataset_version.clone(),
             files: delivered.dataset_files,
+            files_read: Some(delivered.dataset_files_read),
         },
         writer: delivered.writer.clone(),
     };
