@@ -169,7 +169,6 @@ impl Scan {
             }
         })?;
         let told = scan.partitions.fields.clone();
-        scan.fields.retain(|field| !scan.partitions.tell(field.name()));
         scan.fields.extend(told);
         let lacks =
             |scan: &Self| used.iter().any(|name| !scan.fields.iter().any(|field| field.name() == name));
@@ -324,7 +323,8 @@ impl Scan {
 fn unify(fields: &mut Vec<FieldRef>, file: &OpenFile) -> Outcome<()> {
     let name = &file.entry.name;
     let wrong = |detail: String| Err(fatal(ProblemType::EngineFailed, format!("{name}: {detail}")));
-    let own: Vec<FieldRef> = file.schema().fields().iter().map(plain_field).collect();
+    let own = file.schema().fields().iter().filter(|field| !file.constants.tell(field.name()));
+    let own: Vec<FieldRef> = own.map(plain_field).collect();
     let mut seen = HashSet::new();
     if let Some(twice) = own.iter().find(|field| !seen.insert(field.name())) {
         return wrong(format!("the column {:?} appears twice", twice.name()));
@@ -359,7 +359,7 @@ fn unify(fields: &mut Vec<FieldRef>, file: &OpenFile) -> Outcome<()> {
             *known = nullable(known);
         }
     }
-    for known in fields.iter_mut() {
+    for known in fields.iter_mut().filter(|known| !file.constants.tell(known.name())) {
         if !own.iter().any(|field| field.name() == known.name()) {
             *known = nullable(known);
         }

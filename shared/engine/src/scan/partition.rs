@@ -103,11 +103,6 @@ impl Partitions {
         Ok(Self { fields, of })
     }
 
-    /// Whether the column is told by directories.
-    pub(super) fn tell(&self, name: &str) -> bool {
-        self.fields.iter().any(|field| field.name() == name)
-    }
-
     /// What is told of the file of that number.
     pub(super) fn file(&self, index: usize) -> Arc<Constants> {
         self.of.get(index).map(Arc::clone).unwrap_or_default()
