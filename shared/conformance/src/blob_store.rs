@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, future::join_all};
 use willcall_core::{
     JobRef, Timestamp,
-    ports::{BlobError, BlobKey, BlobPrefix, BlobStore, PutNew, SignGet},
+    ports::{BlobError, BlobKey, BlobPrefix, BlobStore, PutNew, SignGet, SignPut},
 };
 
 use crate::samples::{START, account, reference};
@@ -24,8 +24,24 @@ pub trait BlobStoreHarness: Send + Sync + Sized {
     /// Follows a signed link at `now`, as a stranger does; `None` where it does not work.
     async fn follow(&self, url: &str, now: Timestamp) -> Option<Bytes>;
 
+    /// Sends a PUT to a signed link, as a stranger does: whether it was taken.
+    async fn upload(&self, put: Put<'_>) -> bool;
+
     /// How many bytes the store holds beside its finished blobs; what was given up must not stay.
     async fn leftovers(&self) -> u64;
+}
+
+/// A PUT as a stranger sends it. Its `Content-Length` is the length of the body.
+#[derive(Debug, Clone)]
+pub struct Put<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// Its other headers.
+    pub headers: &'a [(String, String)],
+    /// The file.
+    pub body: Bytes,
+    /// When.
+    pub now: Timestamp,
 }
 
 crate::suite! {
@@ -45,6 +61,9 @@ crate::suite! {
         the_tag_changes_with_the_bytes,
         a_signed_link_works_until_it_expires,
         a_changed_link_does_not_work,
+        a_signed_upload_is_taken_as_it_was_signed,
+        an_upload_that_is_not_as_signed_is_refused,
+        a_link_is_for_one_method_and_one_blob,
     }
 }
 
@@ -78,6 +97,8 @@ async fn a_written_blob_is_read_back(harness: &impl BlobStoreHarness) {
         BlobKey::Snapshot(job.clone()),
         file(&job, 1, "result.csv.gz"),
         BlobKey::PageIndex { job: job.clone(), attempt: 1 },
+        BlobKey::Upload { job: job.clone(), file: 0 },
+        BlobKey::Journal { job: job.clone(), attempt: 1, part: 0 },
         BlobKey::Manifest { job, attempt: 1 },
     ] {
         let mut writer = store.writer(&key, TEXT).await.unwrap();
@@ -236,6 +257,10 @@ async fn a_prefix_takes_its_own_and_no_more(harness: &impl BlobStoreHarness) {
         file(&neighbour, 1, "result.csv"),
         BlobKey::Request(neighbour.clone()),
         file(&other, 1, "result.csv"),
+        BlobKey::Upload { job: job.clone(), file: 0 },
+        BlobKey::Upload { job: job.clone(), file: 10 },
+        BlobKey::Upload { job: neighbour.clone(), file: 0 },
+        BlobKey::Journal { job: job.clone(), attempt: 1, part: 0 },
     ];
     for key in &keys {
         store.put(key, TEXT, Bytes::from_static(b"x")).await.unwrap();
@@ -244,7 +269,8 @@ async fn a_prefix_takes_its_own_and_no_more(harness: &impl BlobStoreHarness) {
     for (prefix, gone) in [
         (BlobPrefix::Attempt { job: job.clone(), attempt: 1 }, vec![&keys[0], &keys[1]]),
         (BlobPrefix::Request(job.clone()), vec![&keys[4]]),
-        (BlobPrefix::Results(job.clone()), vec![&keys[2], &keys[3]]),
+        (BlobPrefix::Uploads(job.clone()), vec![&keys[8], &keys[9]]),
+        (BlobPrefix::Results(job.clone()), vec![&keys[2], &keys[3], &keys[11]]),
         (BlobPrefix::Account(account("acme")), vec![&keys[5]]),
     ] {
         assert_eq!(store.delete_prefix(&prefix).await.unwrap(), gone.len() as u64, "{prefix}");
@@ -308,4 +334,80 @@ async fn a_changed_link_does_not_work(harness: &impl BlobStoreHarness) {
     assert_ne!(longer, url, "the link tells when it expires");
     assert_eq!(harness.follow(&longer, START).await, None);
     assert!(harness.follow(&url, START).await.is_some());
+}
+
+const UPLOADED: &str = "text/csv; charset=utf-8";
+
+fn upload_key() -> BlobKey {
+    BlobKey::Upload { job: reference("acme"), file: 0 }
+}
+
+fn sign_upload(bytes: u64) -> SignPut {
+    SignPut {
+        base_url: "http://127.0.0.1:8787".into(),
+        media_type: UPLOADED.into(),
+        bytes,
+        now: START,
+        lifetime: Duration::from_secs(900),
+    }
+}
+
+async fn a_signed_upload_is_taken_as_it_was_signed(harness: &impl BlobStoreHarness) {
+    let (store, key) = (harness.store(), upload_key());
+    let link = store.sign_put(&key, &sign_upload(5)).await.unwrap();
+    assert_eq!(link.expires, START.plus(Duration::from_secs(900)));
+    assert!(!format!("{link:?}").contains("http"), "a link is a secret");
+    let media_type = link.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    assert_eq!(media_type.map(|(_, value)| value.as_str()), Some(UPLOADED));
+    assert_eq!(store.head(&key).await.unwrap(), None, "a link is no file");
+    let put = |body, now| Put { url: &link.url, headers: &link.headers, body, now };
+    let just_before = link.expires.minus(Duration::from_secs(1));
+    let mut tags = Vec::new();
+    for (body, now) in [("first", START), ("again", just_before)] {
+        assert!(harness.upload(put(Bytes::from_static(body.as_bytes()), now)).await, "{body}");
+        assert_eq!(whole(&store, &key, None).await, body.as_bytes());
+        let head = store.head(&key).await.unwrap().unwrap();
+        assert_eq!(head.size, 5);
+        assert!(!tags.contains(&head.etag), "the tag tells the two apart");
+        tags.push(head.etag);
+    }
+    assert_eq!(harness.leftovers().await, 0);
+}
+
+async fn an_upload_that_is_not_as_signed_is_refused(harness: &impl BlobStoreHarness) {
+    let (store, key) = (harness.store(), upload_key());
+    let link = store.sign_put(&key, &sign_upload(5)).await.unwrap();
+    let put = Put { url: &link.url, headers: &link.headers, body: Bytes::from_static(b"right"), now: START };
+    for body in ["", "shor", "longer"] {
+        assert!(!harness.upload(Put { body: body.into(), ..put.clone() }).await, "{body:?}");
+    }
+    let other: Vec<_> = link.headers.iter().map(|(name, _)| (name.clone(), "text/plain".into())).collect();
+    for headers in [&other[..], &[]] {
+        assert!(!harness.upload(Put { headers, ..put.clone() }).await, "{headers:?}");
+    }
+    assert!(!harness.upload(Put { now: link.expires, ..put.clone() }).await, "it has expired");
+    let longer = link.url.replacen("xpires=", "xpires=9", 1);
+    assert_ne!(longer, link.url, "the link tells when it expires");
+    assert!(!harness.upload(Put { url: &longer, ..put.clone() }).await);
+    assert_eq!(store.head(&key).await.unwrap(), None, "nothing is seen of what was refused");
+    assert_eq!(harness.leftovers().await, 0);
+    assert!(harness.upload(put).await);
+}
+
+async fn a_link_is_for_one_method_and_one_blob(harness: &impl BlobStoreHarness) {
+    let (store, mine, theirs) = (harness.store(), upload_key(), upload_key());
+    let link = store.sign_put(&mine, &sign_upload(5)).await.unwrap();
+    let put = Put { url: &link.url, headers: &link.headers, body: Bytes::from_static(b"bytes"), now: START };
+    let moved = link.url.replace(&mine.to_string(), &theirs.to_string());
+    assert_ne!(moved, link.url, "the link names the blob");
+    assert!(!harness.upload(Put { url: &moved, ..put.clone() }).await);
+    assert_eq!(store.head(&theirs).await.unwrap(), None);
+    assert!(harness.upload(put.clone()).await);
+    assert_eq!(harness.follow(&link.url, START).await, None, "who may write may not read");
+
+    let read = SignGet { media_type: UPLOADED.into(), ..sign("a.csv") };
+    let url = store.sign_get(&mine, &read).await.unwrap().url;
+    let body = Bytes::from_static(b"other");
+    assert!(!harness.upload(Put { url: &url, body, ..put }).await, "who may read may not write");
+    assert_eq!(whole(&store, &mine, None).await, b"bytes");
 }

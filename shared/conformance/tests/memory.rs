@@ -6,8 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use willcall_conformance::{
     MemoryAccounts, MemoryBlobStore, MemoryJobQueue, MemoryJobStore, MemoryNoticeQueue, MemorySignals,
-    accounts::AccountsHarness, blob_store::BlobStoreHarness, job_queue::JobQueueHarness,
-    job_store::JobStoreHarness, notice_queue::NoticeQueueHarness, samples::START, signals::SignalsHarness,
+    accounts::AccountsHarness,
+    blob_store::{BlobStoreHarness, Put},
+    job_queue::JobQueueHarness,
+    job_store::JobStoreHarness,
+    notice_queue::NoticeQueueHarness,
+    samples::START,
+    signals::SignalsHarness,
     webhook_store::WebhookStoreHarness,
 };
 use willcall_core::{
@@ -74,6 +79,11 @@ impl BlobStoreHarness for Memory {
 
     async fn follow(&self, url: &str, now: Timestamp) -> Option<Bytes> {
         self.blobs.follow(url, now)
+    }
+
+    async fn upload(&self, put: Put<'_>) -> bool {
+        let media_type = put.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        self.blobs.upload_as(put.url, media_type.map(|(_, value)| value.as_str()), put.body, put.now)
     }
 
     async fn leftovers(&self) -> u64 {

@@ -61,6 +61,7 @@ fn catalog() -> Catalog {
     Catalog {
         hash: "c".repeat(64),
         datasets: BTreeMap::from([("flights".into(), Arc::new(flights))]),
+        upstreams: BTreeMap::new(),
         default_plan: plan.name.clone(),
         plans: BTreeMap::from([(plan.name.clone(), plan)]),
     }

@@ -12,6 +12,9 @@ use willcall_core::{
     },
 };
 
+#[path = "transitions/batches.rs"]
+mod batches;
+
 const LEASE: Duration = Duration::from_secs(30);
 
 fn claim() -> Transition {

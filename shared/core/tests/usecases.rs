@@ -69,6 +69,7 @@ fn catalog(plan: Plan) -> Catalog {
     Catalog {
         hash: "c".repeat(64),
         datasets: BTreeMap::from([("flights".into(), Arc::new(flights))]),
+        upstreams: BTreeMap::new(),
         default_plan: plan.name.clone(),
         plans: BTreeMap::from([(plan.name.clone(), plan)]),
     }
@@ -313,6 +314,7 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
         result: Box::new(done.result.clone().unwrap()),
         records_found: None,
         records_requested: None,
+        counts: None,
         day: None,
     };
     assert!(world.jobs.transition(&job, &late, world.app.clock.now()).await.is_err());

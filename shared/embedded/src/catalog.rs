@@ -238,6 +238,7 @@ impl Known {
         let catalog = Catalog {
             hash: self.file.hash.clone(),
             datasets,
+            upstreams: BTreeMap::new(),
             plans: self.file.plans.clone(),
             default_plan: self.file.default_plan.clone(),
         };

@@ -23,7 +23,7 @@ use crate::{
     SqliteAccounts, SqliteJobQueue, SqliteJobStore, SqliteWebhookStore,
     blob_store::make_directory,
     database::{Database, Durability, Failed, Never},
-    job_store::{read_job, reference, update_job},
+    job_store::{change_job, read_job, reference},
     key_file::{KEY_LEN, read_or_create_key},
     leftovers,
 };
@@ -133,8 +133,8 @@ pub enum OpenError {
 
 impl Embedded {
     /// Takes the directory for this process, making it where there is none, and takes up what the last process left: jobs
-    /// that it held can be claimed at once, and every accepted job has its message. Requests of jobs that were never made
-    /// are removed later on.
+    /// that it held can be claimed at once, and every accepted job has its message. Requests and uploads of jobs that are
+    /// not there are removed later on.
     pub async fn open(path: &Path, config: EmbeddedConfig) -> Result<Self, OpenError> {
         let owned = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || open_files(&owned)).await;
@@ -156,8 +156,8 @@ impl Embedded {
         let queue = SqliteJobQueue::open(Arc::clone(&database), config.clock)
             .await
             .map_err(|source| OpenError::Queue { path: path.to_owned(), source })?;
-        // There may be many requests to look at, and nothing waits for that.
-        tokio::spawn(leftovers::sweep(Arc::downgrade(&database), blobs.requests(), now));
+        // There may be many files to look at, and nothing waits for that.
+        tokio::spawn(leftovers::sweep_all(Arc::downgrade(&database), blobs.clone(), now));
         let signals = InProcessSignals::default();
         Ok(Self {
             jobs: SqliteJobStore::new(Arc::clone(&database), signals.clone()),
@@ -260,14 +260,19 @@ async fn recover(database: &Database, now: Timestamp) -> Result<Recovered, Store
                 }
                 Err(other) => return Err(other),
             };
-            if let Ok(after) = before.apply(&Transition::Orphan, now) {
-                update_job(connection, &before, &after)?;
-                recovered.orphans += 1;
+            // Refused of a container that waits for its batches: nobody held it.
+            match change_job::<Never>(connection, &before, &Transition::Orphan, now) {
+                Ok(orphaned) => recovered.orphans += u64::from(orphaned.is_ok()),
+                Err(Failed::Unreadable(error)) => {
+                    tracing::error!(job.id = %job.job, error = %error, "a batch's container cannot be read");
+                }
+                Err(other) => return Err(other),
             }
         }
         connection.execute(
             "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM jobs
-                WHERE jobs.account = messages.account AND jobs.id = messages.job AND jobs.open = 1)",
+                WHERE jobs.account = messages.account AND jobs.id = messages.job
+                AND jobs.state NOT IN ('completed', 'failed', 'cancelled', 'expired'))",
             [],
         )?;
         let resent = connection.execute(

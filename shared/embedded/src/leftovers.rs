@@ -1,4 +1,5 @@
-//! Removes the requests of jobs that were never made: a process that dies between the two writes leaves one.
+//! Removes the requests of jobs that were never made, as a process that dies between the two writes leaves one; and what
+//! was uploaded for batches that are gone, as an upload may be under way while its batch is removed.
 
 use std::{
     fs::{self, ReadDir},
@@ -12,6 +13,7 @@ use rusqlite::{OptionalExtension, params};
 use willcall_core::{AccountId, JobId, JobRef, Timestamp};
 
 use crate::{
+    DirBlobStore,
     blob_store::head_of,
     database::{Database, Failed, Never},
 };
@@ -21,16 +23,39 @@ const OLD: Duration = Duration::from_secs(3600);
 /// How many are looked at in one go: bounds what is in memory, and how long a reader of the database is taken.
 const AT_ONCE: usize = 256;
 
-/// Goes through all requests below `requests` and answers how many went. It does not keep the database open: once nobody
-/// else uses it, it ends.
-pub(crate) async fn sweep(database: Weak<Database>, requests: PathBuf, now: Timestamp) -> u64 {
+/// What may be left over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Files `{account}/{job}.json`.
+    Requests,
+    /// Directories `{account}/{batch}`.
+    Uploads,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Uploads => "uploads",
+        }
+    }
+}
+
+/// Goes through all requests and uploads, and answers how many went. It does not keep the database open: once nobody else
+/// uses it, it ends.
+pub(crate) async fn sweep_all(database: Weak<Database>, blobs: DirBlobStore, now: Timestamp) -> u64 {
+    let requests = sweep(database.clone(), Kind::Requests, blobs.requests(), now).await;
+    requests + sweep(database, Kind::Uploads, blobs.uploads(), now).await
+}
+
+async fn sweep(database: Weak<Database>, kind: Kind, directory: PathBuf, now: Timestamp) -> u64 {
     let mut removed = 0;
-    let mut walk = Walk { accounts: None, account: None, requests };
+    let mut walk = Walk { kind, directory, accounts: None, account: None };
     loop {
         let (walked, found) = match blocking(move || walk.next(now).map(|found| (walk, found))).await {
             Ok(next) => next,
             Err(error) => {
-                tracing::warn!(error = %error, "failed to look for requests without a job");
+                tracing::warn!(kind = kind.as_str(), error = %error, "failed to look for files without a job");
                 break;
             }
         };
@@ -42,32 +67,33 @@ pub(crate) async fn sweep(database: Weak<Database>, requests: PathBuf, now: Time
         let orphans = database.read(move |connection| without_job(connection, found)).await;
         drop(database);
         let gone = match orphans {
-            Ok(orphans) => blocking(move || remove(&orphans, now)).await,
+            Ok(orphans) => blocking(move || remove(kind, &orphans, now)).await,
             Err(failed) => Err(io::Error::other(failed.source())),
         };
         match gone {
             Ok(gone) => removed += gone,
             Err(error) => {
-                tracing::warn!(error = %error, "failed to remove requests without a job");
+                tracing::warn!(kind = kind.as_str(), error = %error, "failed to remove files without a job");
                 break;
             }
         }
     }
     if removed > 0 {
-        tracing::info!(removed, "removed requests whose jobs were never made");
+        tracing::info!(kind = kind.as_str(), removed, "removed files whose jobs are not there");
     }
     removed
 }
 
 /// Where in the directories the sweep is.
 struct Walk {
-    requests: PathBuf,
+    kind: Kind,
+    directory: PathBuf,
     accounts: Option<ReadDir>,
     account: Option<(AccountId, ReadDir)>,
 }
 
 impl Walk {
-    /// The next old requests; none at the end.
+    /// The next that are old; none at the end.
     fn next(&mut self, now: Timestamp) -> io::Result<Vec<(JobRef, PathBuf)>> {
         let mut found = Vec::new();
         while found.len() < AT_ONCE {
@@ -83,9 +109,9 @@ impl Walk {
                 continue;
             };
             let path = file?.path();
-            // What is not named like a request was put there by someone else.
-            if let Some(job) = job_of(&path)
-                && is_old(&path, now)?
+            // What is not named like one was put there by someone else.
+            if let Some(job) = job_of(self.kind, &path)
+                && is_old(self.kind, &path, now)?
             {
                 found.push((JobRef { account: account.clone(), job }, path));
             }
@@ -96,7 +122,7 @@ impl Walk {
     fn next_account(&mut self) -> io::Result<Option<(AccountId, ReadDir)>> {
         let accounts = match &mut self.accounts {
             Some(accounts) => accounts,
-            None => match fs::read_dir(&self.requests) {
+            None => match fs::read_dir(&self.directory) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 opened => self.accounts.insert(opened?),
             },
@@ -114,14 +140,24 @@ impl Walk {
     }
 }
 
-fn job_of(path: &Path) -> Option<JobId> {
-    path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()
+fn job_of(kind: Kind, path: &Path) -> Option<JobId> {
+    let name = path.file_name()?.to_str()?;
+    match kind {
+        Kind::Requests => name.strip_suffix(".json")?.parse().ok(),
+        Kind::Uploads => name.parse().ok(),
+    }
 }
 
-/// `false` also where there is none any more.
-fn is_old(path: &Path, now: Timestamp) -> io::Result<bool> {
+/// `false` also where there is none any more. A directory is as old as what was last put into it.
+fn is_old(kind: Kind, path: &Path, now: Timestamp) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(metadata.is_file() && head_of(&metadata).modified.plus(OLD) < now),
+        Ok(metadata) => {
+            let fits = match kind {
+                Kind::Requests => metadata.is_file(),
+                Kind::Uploads => metadata.is_dir(),
+            };
+            Ok(fits && head_of(&metadata).modified.plus(OLD) < now)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -144,12 +180,16 @@ fn without_job(
     Ok(orphans)
 }
 
-fn remove(orphans: &[PathBuf], now: Timestamp) -> io::Result<u64> {
+fn remove(kind: Kind, orphans: &[PathBuf], now: Timestamp) -> io::Result<u64> {
     let mut removed = 0;
     for path in orphans {
         // Not one that was written anew meanwhile.
-        if is_old(path, now)? {
-            match fs::remove_file(path) {
+        if is_old(kind, path, now)? {
+            let gone = match kind {
+                Kind::Requests => fs::remove_file(path),
+                Kind::Uploads => fs::remove_dir_all(path),
+            };
+            match gone {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -167,8 +207,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 mod tests {
     use std::{fs::File, sync::Arc, time::UNIX_EPOCH};
 
-    use willcall_conformance::samples::{START, job, reference};
-    use willcall_core::ports::{BlobKey, JobStore};
+    use willcall_conformance::samples::{START, batch_at, container_at, job, reference};
+    use willcall_core::{
+        job::Transition,
+        ports::{BlobKey, JobStore, NewBatch},
+    };
 
     use super::*;
     use crate::{InProcessSignals, SqliteJobStore};
@@ -188,7 +231,7 @@ mod tests {
         let database = Arc::new(Database::open(&dir.path().join("willcall.db")).unwrap());
         let jobs = SqliteJobStore::new(Arc::clone(&database), InProcessSignals::default());
         let requests = dir.path().join("requests");
-        let none = sweep(Arc::downgrade(&database), requests.clone(), START).await;
+        let none = sweep(Arc::downgrade(&database), Kind::Requests, requests.clone(), START).await;
         assert_eq!(none, 0, "there is no directory of requests yet");
 
         let (kept, hour, minute) = (job("acme"), Duration::from_secs(3600), Duration::from_secs(60));
@@ -205,11 +248,49 @@ mod tests {
             put(dir.path(), "requests/acme/notes.json", hour * 100),
             put(dir.path(), "requests/readme", hour * 100),
         ];
-        let removed = sweep(Arc::downgrade(&database), requests.clone(), START).await;
+        let removed = sweep(Arc::downgrade(&database), Kind::Requests, requests.clone(), START).await;
         assert_eq!(removed, gone.len() as u64);
         assert!(gone.iter().all(|path| !path.exists()));
         assert!(stays.iter().all(|path| path.exists()));
-        assert_eq!(sweep(Arc::downgrade(&database), requests, START).await, 0);
+        assert_eq!(sweep(Arc::downgrade(&database), Kind::Requests, requests, START).await, 0);
+    }
+
+    /// The directory of a batch, into which files were put that long ago.
+    fn uploaded(root: &Path, batch: JobRef, age: Duration) -> PathBuf {
+        let first = put(root, &BlobKey::Upload { job: batch.clone(), file: 0 }.to_string(), age);
+        put(root, &BlobKey::Upload { job: batch, file: 1 }.to_string(), age);
+        let directory = first.parent().unwrap().to_owned();
+        let written = u64::try_from(START.minus(age).as_millis()).unwrap();
+        File::open(&directory).unwrap().set_modified(UNIX_EPOCH + Duration::from_millis(written)).unwrap();
+        directory
+    }
+
+    #[tokio::test]
+    async fn only_old_uploads_without_a_batch_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&dir.path().join("willcall.db")).unwrap());
+        let jobs = SqliteJobStore::new(Arc::clone(&database), InProcessSignals::default());
+        let container = container_at("acme", START);
+        jobs.insert(&container, 10).await.unwrap();
+        let (waiting, ended) = (batch_at(&container, START), batch_at(&container, START));
+        for batch in [&waiting, &ended] {
+            jobs.add_batch(&NewBatch { batch: batch.clone(), key: None }).await.unwrap();
+        }
+        jobs.transition(&ended.reference(), &Transition::Cancel, START).await.unwrap();
+        let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+        let gone = uploaded(dir.path(), reference("acme"), hour + minute);
+        let stays = [
+            uploaded(dir.path(), waiting.reference(), hour * 100),
+            uploaded(dir.path(), ended.reference(), hour * 100),
+            uploaded(dir.path(), reference("acme"), hour - minute),
+            put(dir.path(), "uploads/acme/notes.txt", hour * 100),
+            put(dir.path(), &format!("uploads/acme/{}", reference("acme").job), hour * 100),
+        ];
+        let uploads = dir.path().join("uploads");
+        assert_eq!(sweep(Arc::downgrade(&database), Kind::Uploads, uploads.clone(), START).await, 1);
+        assert!(!gone.exists());
+        assert!(stays.iter().all(|path| path.exists()), "what a record tells of goes with the record");
+        assert_eq!(sweep(Arc::downgrade(&database), Kind::Uploads, uploads, START).await, 0);
     }
 
     #[tokio::test]
@@ -220,7 +301,7 @@ mod tests {
         let path = put(dir.path(), &name, Duration::from_secs(7200));
         let weak = Arc::downgrade(&database);
         drop(database);
-        assert_eq!(sweep(weak, dir.path().join("requests"), START).await, 0);
+        assert_eq!(sweep(weak, Kind::Requests, dir.path().join("requests"), START).await, 0);
         assert!(path.exists());
     }
 }

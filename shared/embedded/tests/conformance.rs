@@ -6,11 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tempfile::TempDir;
 use willcall_conformance::{
     accounts::AccountsHarness,
-    blob_store::BlobStoreHarness,
+    blob_store::{BlobStoreHarness, Put},
     job_queue::JobQueueHarness,
     job_store::JobStoreHarness,
     notice_queue::NoticeQueueHarness,
@@ -22,7 +22,7 @@ use willcall_core::{
     JobRef, Timestamp,
     job::Transition,
     ports::{
-        Accounts, BlobStore, Clock, JobQueue, JobStore, ManualClock, Notice, NoticeQueue, Signals,
+        Accounts, BlobStore, Clock, JobQueue, JobStore, ManualClock, Notice, NoticeQueue, Received, Signals,
         SignedFiles, WebhookStore,
     },
 };
@@ -185,6 +185,21 @@ impl BlobStoreHarness for Directory {
         let file = self.store.open(key, query, now).await.ok()?;
         let pieces: Vec<Bytes> = file.body.stream(0..file.head.size).try_collect().await.unwrap();
         Some(pieces.concat().into())
+    }
+
+    async fn upload(&self, put: Put<'_>) -> bool {
+        let Some((_, rest)) = put.url.split_once("/v1/files/") else { return false };
+        let Some((key, query)) = rest.split_once('?') else { return false };
+        let media_type = put.headers.iter().find(|(name, _)| name == "content-type");
+        let upload = Received {
+            key,
+            query,
+            media_type: media_type.map(|(_, value)| value.as_str()),
+            length: Some(put.body.len() as u64),
+            now: put.now,
+        };
+        let body = futures::stream::iter([Ok(put.body)]).boxed();
+        self.store.receive(upload, body).await.is_ok()
     }
 
     async fn leftovers(&self) -> u64 {

@@ -5,10 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use willcall_conformance::samples::{START, claim, job};
+use willcall_conformance::samples::{START, batch_at, claim, container_at, job, uploaded};
 use willcall_core::{
     JobRef,
-    ports::{JobQueue, ManualClock},
+    ports::{JobQueue, ManualClock, NewBatch},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig};
 
@@ -73,4 +73,27 @@ async fn a_jobs_place_is_told_as_it_is_received_but_for_one_turn_of_each_other_a
         let before = order.iter().position(|received| *received == job).unwrap() as u64;
         assert!((position..=position + 3).contains(&before), "told {position}, and {before} came before");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_containers_many_batches_do_not_delay_anothers_one_job() {
+    let (_dir, embedded) = open().await;
+    let (jobs, queue) = (embedded.app_parts().jobs, embedded.queue());
+    let container = container_at("many", START);
+    jobs.insert(&container, 10).await.unwrap();
+    let mut batches = Vec::new();
+    for _ in 0..200 {
+        let batch = batch_at(&container, START);
+        jobs.add_batch(&NewBatch { batch: batch.clone(), key: None }).await.unwrap();
+        jobs.transition(&batch.reference(), &uploaded(START), START).await.unwrap();
+        queue.send(&batch.reference(), Duration::ZERO).await.unwrap();
+        batches.push(batch.reference());
+    }
+    let own = submit(&embedded, "many", 1).await.remove(0);
+    let one = submit(&embedded, "one", 1).await.remove(0);
+    assert_eq!(jobs.queue_position(&one).await.unwrap(), Some(0));
+    assert_eq!(jobs.queue_position(&batches[150]).await.unwrap(), Some(150 + 1));
+    assert_eq!(jobs.queue_position(&own).await.unwrap(), Some(200 + 1), "they wait before its own");
+    let received: Vec<JobRef> = (0..2).map(|_| queue.receive(START, HOUR).unwrap().job).collect();
+    assert!(received.contains(&one), "batches take their account's turn, and no turns of their own");
 }

@@ -1,17 +1,21 @@
 //! What every [`JobStore`] does.
 
+mod batches;
 mod changes;
+mod containers;
 mod days;
 mod lists;
 mod places;
 mod submits;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use willcall_core::ports::JobStore;
 
-use self::{changes::*, days::*, lists::*, places::*, submits::*};
+use self::{batches::*, changes::*, containers::*, days::*, lists::*, places::*, submits::*};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Makes the adapter that is put to the test.
 #[async_trait]
@@ -71,5 +75,24 @@ crate::suite! {
         an_identical_job_serves_those_who_ask_for_it,
         what_ended_without_a_whole_result_serves_nobody,
         of_many_that_could_serve_each_other_one_inserts,
+        a_batch_is_added_with_its_containers_count,
+        a_container_that_takes_no_batch_is_left_as_it_is,
+        a_batchs_id_is_taken_once,
+        a_name_is_held_until_its_batch_has_come_to_nothing,
+        of_many_batches_of_one_name_one_is_added,
+        a_key_is_kept_with_its_batch,
+        of_many_batches_with_one_key_one_is_added,
+        batches_added_at_once_are_all_counted,
+        batches_are_listed_oldest_first_in_pages,
+        a_batch_is_no_job_of_its_account,
+        batches_are_due_like_jobs,
+        a_deleted_batch_is_gone_everywhere,
+        a_batch_takes_its_container_along,
+        a_refused_change_of_a_batch_leaves_its_container,
+        batches_that_end_at_once_are_all_counted,
+        a_batch_of_an_ended_container_can_only_be_given_up,
+        a_container_ends_before_or_after_each_of_its_batches,
+        a_batch_waits_among_the_jobs_of_its_account,
+        a_batch_that_was_added_while_its_container_closed_is_counted_or_refused,
     }
 }

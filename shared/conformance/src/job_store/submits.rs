@@ -13,15 +13,14 @@ use willcall_core::{
     ports::{Consumed, InsertError, JobFilter, NewJob, Submitted},
 };
 
-use super::JobStoreHarness;
+use super::{JobStoreHarness, MINUTE};
 use crate::samples::{START, account, claim, complete, job, job_at, problem, work};
 
 const MANY: u32 = 10_000;
 const CROWD: usize = 1_000;
-const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn key(name: &str, asks: &str) -> NewKey {
+pub(super) fn key(name: &str, asks: &str) -> NewKey {
     let key = name.parse::<IdempotencyKey>().unwrap().hash();
     NewKey { key, request: RequestHash::of("/v1/jobs", &asks).unwrap(), status: 202 }
 }

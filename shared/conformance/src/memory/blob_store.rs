@@ -50,6 +50,7 @@ type Blobs = Arc<Mutex<BTreeMap<String, Blob>>>;
 #[derive(Debug, Clone)]
 struct Expected {
     key: String,
+    media_type: String,
     bytes: u64,
     expires: Timestamp,
 }
@@ -107,11 +108,27 @@ impl MemoryBlobStore {
         lock(&self.blobs).get(key).map(|blob| blob.bytes.clone())
     }
 
-    /// Does what a PUT to a link does at `now`: whether it was taken.
+    /// Does what a PUT to a link does at `now`, of the media type that was signed: whether it was taken.
     pub fn upload(&self, url: &str, bytes: impl Into<Bytes>, now: Timestamp) -> bool {
+        let media_type = lock(&self.uploads).get(url).map(|expected| expected.media_type.clone());
+        self.upload_as(url, media_type.as_deref(), bytes, now)
+    }
+
+    /// The same of that media type.
+    pub fn upload_as(
+        &self,
+        url: &str,
+        media_type: Option<&str>,
+        bytes: impl Into<Bytes>,
+        now: Timestamp,
+    ) -> bool {
         let bytes = bytes.into();
         let uploads = lock(&self.uploads);
-        let fits = |expected: &&Expected| now < expected.expires && bytes.len() as u64 == expected.bytes;
+        let fits = |expected: &&Expected| {
+            now < expected.expires
+                && bytes.len() as u64 == expected.bytes
+                && media_type == Some(expected.media_type.as_str())
+        };
         uploads.get(url).filter(fits).is_some_and(|expected| {
             lock(&self.blobs).insert(expected.key.clone(), Blob::new(bytes.clone()));
             true
@@ -195,7 +212,8 @@ impl BlobStore for MemoryBlobStore {
     async fn sign_put(&self, key: &BlobKey, sign: &SignPut) -> Result<SignedUpload, BlobError> {
         let expires = sign.now.plus(sign.lifetime);
         let url = format!("{}/v1/files/{key}?expires={}&put", sign.base_url, expires.as_millis());
-        let expected = Expected { key: key.to_string(), bytes: sign.bytes, expires };
+        let media_type = sign.media_type.clone();
+        let expected = Expected { key: key.to_string(), media_type, bytes: sign.bytes, expires };
         lock(&self.uploads).insert(url.clone(), expected);
         let headers = vec![("content-type".into(), sign.media_type.clone())];
         Ok(SignedUpload { url, headers, expires })

@@ -1,5 +1,6 @@
 //! What every [`WebhookStore`] does, and what the [`JobStore`] beside it writes into it.
 
+mod batches;
 mod joins;
 mod keys;
 
@@ -17,7 +18,7 @@ use willcall_core::{
     },
 };
 
-use self::{joins::*, keys::*};
+use self::{batches::*, joins::*, keys::*};
 use crate::samples::{START, account, claim, complete, job, problem};
 
 /// Makes the adapter that is put to the test.
@@ -57,6 +58,9 @@ crate::suite! {
         deliveries_of_a_job_are_listed_in_order,
         due_notices_come_in_order_and_by_limit,
         a_removed_event_takes_its_deliveries_along,
+        the_end_of_a_batch_is_an_event_of_its_container,
+        a_batch_whose_container_nobody_listens_to_writes_no_event,
+        batches_that_end_at_once_have_an_event_each,
     }
 }
 

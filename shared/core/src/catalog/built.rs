@@ -205,6 +205,7 @@ mod tests {
         let catalog = Catalog {
             hash: "a".repeat(64),
             datasets: BTreeMap::from([("flights".to_owned(), Arc::new(flights))]),
+            upstreams: BTreeMap::new(),
             plans: [Plan::default_named("free"), pro].map(|plan| (plan.name.clone(), plan)).into(),
             default_plan: "free".into(),
         };

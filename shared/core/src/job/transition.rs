@@ -206,6 +206,10 @@ impl Job {
             }
             Transition::Orphan => {
                 self.must_be(JobState::Processing)?;
+                // A container that waits for its batches: nobody holds it.
+                if self.leased_until.is_none() {
+                    return Err(Refused::Unchanged);
+                }
                 job.lost += 1;
                 job.back_to_queue(now);
             }

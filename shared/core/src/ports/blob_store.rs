@@ -207,9 +207,12 @@ impl BlobKey {
     pub fn upload(key: &str) -> Option<(JobRef, usize)> {
         let mut parts = key.strip_prefix("uploads/")?.split('/');
         let job = JobRef { account: parts.next()?.parse().ok()?, job: parts.next()?.parse().ok()? };
-        let file = parts.next()?;
-        let place: usize = file.parse().ok()?;
-        (parts.next().is_none() && place.to_string() == file).then_some((job, place))
+        let file: usize = parts.next()?.parse().ok()?;
+        let upload = Self::Upload { job, file };
+        match (upload.to_string() == key, upload) {
+            (true, Self::Upload { job, file }) => Some((job, file)),
+            _ => None,
+        }
     }
 }
 
@@ -258,4 +261,38 @@ pub enum BlobError {
     /// It does not answer now; trying again may help.
     #[error("the blob store does not answer")]
     Unavailable(#[source] Source),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_an_upload_reads_back_and_no_other_does() {
+        let job = JobRef { account: "acme".parse().unwrap(), job: crate::JobId::generate() };
+        for file in [0, 9, 10] {
+            let key = BlobKey::Upload { job: job.clone(), file }.to_string();
+            assert_eq!(BlobKey::upload(&key), Some((job.clone(), file)));
+        }
+        let batch = job.job;
+        for key in [
+            format!("uploads/acme/{batch}"),
+            format!("uploads/acme/{batch}/"),
+            format!("uploads/acme/{batch}/00"),
+            format!("uploads/acme/{batch}/+1"),
+            format!("uploads/acme/{batch}/-1"),
+            format!("uploads/acme/{batch}/0/0"),
+            format!("uploads/acme/{batch}/0/"),
+            format!("uploads/acme//{batch}/0"),
+            format!("uploads/../{batch}/0"),
+            format!("uploads/acme/{}/0", "x".repeat(36)),
+            format!("results/acme/{batch}/0"),
+            format!("uploads/acme/{}/0", batch.to_string().to_uppercase()),
+            format!("/uploads/acme/{batch}/0"),
+            format!("uploads/acme/{batch}/99999999999999999999"),
+            String::new(),
+        ] {
+            assert_eq!(BlobKey::upload(&key), None, "{key}");
+        }
+    }
 }

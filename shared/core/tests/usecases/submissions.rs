@@ -21,7 +21,12 @@ fn keyed(key: &str) -> Option<Keyed> {
 impl World {
     async fn ask(&self, plan: Plan, draft: QueryDraft, key: Option<Keyed>) -> Result<Receipt, Error> {
         let caller = Caller { plan, ..self.caller() };
-        submit(&self.app, &caller, Submission { draft, original: json!({}), key, dry_run: false }).await
+        submit(
+            &self.app,
+            &caller,
+            Submission { draft: draft.into(), original: json!({}), key, dry_run: false },
+        )
+        .await
     }
 
     async fn jobs_there_are(&self) -> usize {
@@ -63,7 +68,8 @@ async fn a_key_is_bound_to_its_request_and_its_account() {
     assert!(!world.ask(plan(), other, keyed("K")).await.unwrap().replayed, "another key is another");
     let mut stranger = world.caller();
     stranger.account.id = "other".parse().unwrap();
-    let submission = Submission { draft: draft(), original: json!({}), key: keyed("k"), dry_run: false };
+    let submission =
+        Submission { draft: draft().into(), original: json!({}), key: keyed("k"), dry_run: false };
     let theirs = submit(&world.app, &stranger, submission).await.unwrap();
     assert!(!theirs.replayed && theirs.view.job.id != first);
 }
@@ -110,7 +116,8 @@ async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
     let submits = (0..1_000).map(|_| {
         let (app, asked) = (world.app.clone(), asked.clone());
         let caller = Caller { plan: plan(), ..world.caller() };
-        let submission = Submission { draft: asked, original: json!({}), key: keyed("k"), dry_run: false };
+        let submission =
+            Submission { draft: asked.into(), original: json!({}), key: keyed("k"), dry_run: false };
         tokio::spawn(async move { submit(&app, &caller, submission).await.unwrap() })
     });
     let receipts: Vec<Receipt> = join_all(submits).await.into_iter().map(|done| done.unwrap()).collect();
@@ -179,7 +186,9 @@ async fn an_attempt_delivers_what_the_day_has_left_and_says_so() {
         .tasks()
         .iter()
         .map(|task| {
-            let willcall_core::job::kinds::Work::Query(work) = &*task.work;
+            let willcall_core::job::kinds::Work::Query(work) = &*task.work else {
+                panic!("a query was asked for")
+            };
             work.max_records
         })
         .collect();
@@ -238,7 +247,8 @@ async fn a_day_without_a_byte_left_delivers_no_record() {
     for job in &jobs {
         world.work(job).await;
     }
-    let willcall_core::job::kinds::Work::Query(work) = &*world.executor.tasks()[1].work;
+    let second = world.executor.tasks()[1].clone();
+    let willcall_core::job::kinds::Work::Query(work) = &*second.work else { panic!("a query was asked for") };
     assert_eq!(work.max_records, 0);
     let refused = world.ask(limited, draft(), None).await;
     assert!(matches!(refused, Err(Error::QuotaExceeded { limit: "max_bytes_per_day", value: 10, .. })));

@@ -1,4 +1,5 @@
-//! Links to files: signed, so that whoever has one can read that file until the link expires, and nothing else.
+//! Links to files: signed, so that whoever has one can read that file, or write it, until the link expires, and nothing
+//! else.
 
 use std::path::Path;
 
@@ -7,15 +8,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use sha2::Sha256;
 use willcall_core::{
     Timestamp,
-    ports::{SignGet, SignedFileError, SignedLink},
+    ports::{SignGet, SignPut, SignedFileError, SignedLink, SignedUpload},
 };
 
 use crate::key_file::{KEY_LEN, KeyFileError, read_or_create_key};
 
 /// Longer queries are none of ours.
 const MAX_QUERY: usize = 8 * 1024;
-/// What is signed begins with this, so that the key can sign other things one day.
-const PURPOSE: &str = "willcall file link 1";
+/// What is signed begins with what it is for, so that no link does for the other.
+const READING: &str = "willcall file link 1";
+const WRITING: &str = "willcall upload link 1";
 /// Everything else is encoded.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -35,6 +37,13 @@ pub(super) struct VerifiedLink {
     pub(super) media_type: String,
 }
 
+/// What a valid link for an upload says of its file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct VerifiedUpload {
+    pub(super) media_type: String,
+    pub(super) bytes: u64,
+}
+
 impl LinkKey {
     /// Reads the key; makes one, readable by its owner only, where there is none.
     pub(super) fn read_or_create(path: &Path) -> Result<Self, KeyFileError> {
@@ -48,7 +57,7 @@ impl LinkKey {
 
     pub(super) fn sign(&self, key: &str, sign: &SignGet) -> SignedLink {
         let expires = sign.now.plus(sign.lifetime).as_seconds();
-        let mac = self.mac(key, &expires.to_string(), &sign.file_name, &sign.media_type);
+        let mac = self.mac([READING, key, &expires.to_string(), &sign.file_name, &sign.media_type]);
         let url = format!(
             "{}/v1/files/{key}?expires={expires}&filename={}&type={}&signature={}",
             sign.base_url.trim_end_matches('/'),
@@ -59,32 +68,70 @@ impl LinkKey {
         SignedLink { url, expires: Timestamp::from_millis(expires.saturating_mul(1000)) }
     }
 
-    /// What the link says, if it was made with this key for exactly this file and has not expired.
+    pub(super) fn sign_upload(&self, key: &str, sign: &SignPut) -> SignedUpload {
+        let expires = sign.now.plus(sign.lifetime).as_seconds();
+        let bytes = sign.bytes.to_string();
+        let mac = self.mac([WRITING, key, &expires.to_string(), &bytes, &sign.media_type]);
+        let url = format!(
+            "{}/v1/files/{key}?expires={expires}&bytes={bytes}&type={}&signature={}",
+            sign.base_url.trim_end_matches('/'),
+            utf8_percent_encode(&sign.media_type, UNRESERVED),
+            hex::encode(mac.finalize().into_bytes()),
+        );
+        let headers = vec![("content-type".to_owned(), sign.media_type.clone())];
+        SignedUpload { url, headers, expires: Timestamp::from_millis(expires.saturating_mul(1000)) }
+    }
+
+    /// What the link says, if it was made with this key to read exactly this file and has not expired.
     pub(super) fn verify(
         &self,
         key: &str,
         query: &str,
         now: Timestamp,
     ) -> Result<VerifiedLink, SignedFileError> {
+        let names = ["expires", "filename", "type"];
+        let [expires, file_name, media_type] = self.check(READING, key, query, names)?;
+        check_expiry(&expires, now)?;
+        Ok(VerifiedLink { file_name, media_type })
+    }
+
+    /// What the link says, if it was made with this key to write exactly this file and has not expired.
+    pub(super) fn verify_upload(
+        &self,
+        key: &str,
+        query: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedUpload, SignedFileError> {
+        let names = ["expires", "bytes", "type"];
+        let [expires, bytes, media_type] = self.check(WRITING, key, query, names)?;
+        check_expiry(&expires, now)?;
+        let bytes = bytes.parse().map_err(|_| SignedFileError::Invalid)?;
+        Ok(VerifiedUpload { media_type, bytes })
+    }
+
+    /// The values of the parameters, if they are signed for that purpose.
+    fn check(
+        &self,
+        purpose: &str,
+        key: &str,
+        query: &str,
+        names: [&str; 3],
+    ) -> Result<[String; 3], SignedFileError> {
         if !is_plain_key(key) || query.len() > MAX_QUERY {
             return Err(SignedFileError::Invalid);
         }
-        let link = Parameters::parse(query).ok_or(SignedFileError::Invalid)?;
-        let signature = hex::decode(&link.signature).map_err(|_| SignedFileError::Invalid)?;
-        self.mac(key, &link.expires, &link.file_name, &link.media_type)
+        let [first, second, third, signature] = parse(query, names).ok_or(SignedFileError::Invalid)?;
+        let signature = hex::decode(&signature).map_err(|_| SignedFileError::Invalid)?;
+        self.mac([purpose, key, &first, &second, &third])
             .verify_slice(&signature)
             .map_err(|_| SignedFileError::Invalid)?;
-        let expires: i64 = link.expires.parse().map_err(|_| SignedFileError::Invalid)?;
-        if now >= Timestamp::from_millis(expires.saturating_mul(1000)) {
-            return Err(SignedFileError::Expired);
-        }
-        Ok(VerifiedLink { file_name: link.file_name, media_type: link.media_type })
+        Ok([first, second, third])
     }
 
     /// Each part goes in with its length before it, so that no byte can move from one to the next.
-    fn mac(&self, key: &str, expires: &str, file_name: &str, media_type: &str) -> Hmac<Sha256> {
+    fn mac(&self, parts: [&str; 5]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        for part in [PURPOSE, key, expires, file_name, media_type] {
+        for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
@@ -92,34 +139,28 @@ impl LinkKey {
     }
 }
 
-struct Parameters {
-    expires: String,
-    file_name: String,
-    media_type: String,
-    signature: String,
+fn check_expiry(expires: &str, now: Timestamp) -> Result<(), SignedFileError> {
+    let expires: i64 = expires.parse().map_err(|_| SignedFileError::Invalid)?;
+    if now >= Timestamp::from_millis(expires.saturating_mul(1000)) {
+        return Err(SignedFileError::Expired);
+    }
+    Ok(())
 }
 
-impl Parameters {
-    /// Each parameter exactly once, and no other.
-    fn parse(query: &str) -> Option<Self> {
-        let names = ["expires", "filename", "type", "signature"];
-        let mut values: [Option<String>; 4] = Default::default();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=')?;
-            let place = values.get_mut(names.iter().position(|known| *known == name)?)?;
-            let value = percent_decode_str(value).decode_utf8().ok()?.into_owned();
-            if place.replace(value).is_some() {
-                return None;
-            }
+/// The values of the named parameters and of the signature: each exactly once, and no other.
+fn parse(query: &str, names: [&str; 3]) -> Option<[String; 4]> {
+    let names = [names[0], names[1], names[2], "signature"];
+    let mut values: [Option<String>; 4] = Default::default();
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=')?;
+        let place = values.get_mut(names.iter().position(|known| *known == name)?)?;
+        let value = percent_decode_str(value).decode_utf8().ok()?.into_owned();
+        if place.replace(value).is_some() {
+            return None;
         }
-        let [expires, file_name, media_type, signature] = values;
-        Some(Self {
-            expires: expires?,
-            file_name: file_name?,
-            media_type: media_type?,
-            signature: signature?,
-        })
     }
+    let [first, second, third, signature] = values;
+    Some([first?, second?, third?, signature?])
 }
 
 /// Whether the text can be a key: segments of letters, digits, `.`, `-` and `_`, none hidden, empty or `..`. A
@@ -275,6 +316,63 @@ mod tests {
     fn anothers_key_signs_nothing_here() {
         let (path, query) = link(&key(2), "a");
         assert_eq!(outcome(&key(1), &path, &query, NOW), "invalid");
+    }
+
+    fn upload_link(key: &LinkKey) -> (String, String) {
+        let sign = SignPut {
+            base_url: "http://127.0.0.1:8787/".into(),
+            media_type: "text/csv; charset=utf-8".into(),
+            bytes: 123,
+            now: NOW,
+            lifetime: Duration::from_secs(900),
+        };
+        let url = key.sign_upload(KEY, &sign).url;
+        let rest = url.strip_prefix("http://127.0.0.1:8787/v1/files/").unwrap();
+        let (key, query) = rest.split_once('?').unwrap();
+        (key.to_owned(), query.to_owned())
+    }
+
+    fn upload_outcome(key: &LinkKey, path: &str, query: &str, now: Timestamp) -> &'static str {
+        match key.verify_upload(path, query, now) {
+            Ok(_) => "works",
+            Err(SignedFileError::Expired) => "expired",
+            Err(SignedFileError::Invalid) => "invalid",
+            Err(_) => "other",
+        }
+    }
+
+    #[test]
+    fn a_link_for_an_upload_says_what_was_signed_until_it_expires() {
+        let (key, (path, query)) = (key(1), upload_link(&key(1)));
+        let link = key.verify_upload(&path, &query, NOW).unwrap();
+        assert_eq!(link, VerifiedUpload { media_type: "text/csv; charset=utf-8".into(), bytes: 123 });
+        let expires = NOW.plus(Duration::from_secs(900));
+        assert_eq!(upload_outcome(&key, &path, &query, expires.minus(Duration::from_millis(1))), "works");
+        assert_eq!(upload_outcome(&key, &path, &query, expires), "expired");
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_link_for_an_upload_is_noticed() {
+        let (key, (path, query)) = (key(1), upload_link(&key(1)));
+        for place in 0..query.len() {
+            let mut changed = query.clone().into_bytes();
+            changed[place] = if changed[place] == b'1' { b'2' } else { b'1' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(upload_outcome(&key, &path, &changed, NOW), "invalid", "{changed}");
+        }
+        let other = path.replace("result.csv", "other.csv");
+        assert_eq!(upload_outcome(&key, &other, &query, NOW), "invalid");
+    }
+
+    #[test]
+    fn a_link_to_read_is_none_to_write_and_the_other_way_round() {
+        let (key, (path, reads), (_, writes)) = (key(1), link(&key(1), "123"), upload_link(&key(1)));
+        assert_eq!(upload_outcome(&key, &path, &reads, NOW), "invalid");
+        assert_eq!(outcome(&key, &path, &writes, NOW), "invalid");
+        // Not even with the other's names for the same values.
+        let (reads, writes) = (reads.replace("filename=", "bytes="), writes.replace("bytes=", "filename="));
+        assert_eq!(upload_outcome(&key, &path, &reads, NOW), "invalid");
+        assert_eq!(outcome(&key, &path, &writes, NOW), "invalid");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod files;
 mod link;
 mod reader;
+mod receive;
 mod writer;
 
 use std::{
@@ -17,8 +18,8 @@ use bytes::Bytes;
 use willcall_core::{
     Timestamp,
     ports::{
-        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
-        SignedFile, SignedFileError, SignedFiles, SignedLink,
+        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, Received,
+        SignGet, SignPut, SignedFile, SignedFileError, SignedFiles, SignedLink, SignedUpload,
     },
 };
 
@@ -31,10 +32,12 @@ use self::{
 };
 use crate::key_file::KeyFileError;
 
-/// Where unfinished files are, beside the `results` and `requests` of the keys.
+/// Where unfinished files are, beside the `results`, `requests` and `uploads` of the keys.
 const STAGING: &str = "tmp";
 /// Where the keys of requests lead to.
 const REQUESTS: &str = "requests";
+/// Where the keys of uploads lead to.
+const UPLOADS: &str = "uploads";
 
 /// The blob store of one box. Clones are one and the same.
 #[derive(Debug, Clone)]
@@ -74,6 +77,11 @@ impl DirBlobStore {
     /// Where the requests are that are too large for the jobs' records.
     pub(crate) fn requests(&self) -> PathBuf {
         self.root.join(REQUESTS)
+    }
+
+    /// Where the files are that clients uploaded for batches.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join(UPLOADS)
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
@@ -152,6 +160,10 @@ impl BlobStore for DirBlobStore {
     async fn sign_get(&self, key: &BlobKey, sign: &SignGet) -> Result<SignedLink, BlobError> {
         Ok(self.link_key.sign(&key.to_string(), sign))
     }
+
+    async fn sign_put(&self, key: &BlobKey, sign: &SignPut) -> Result<SignedUpload, BlobError> {
+        Ok(self.link_key.sign_upload(&key.to_string(), sign))
+    }
 }
 
 #[async_trait]
@@ -170,5 +182,19 @@ impl SignedFiles for DirBlobStore {
             Err(BlobError::Missing(_)) => Err(SignedFileError::Missing),
             Err(error) => Err(SignedFileError::Unavailable(error.into())),
         }
+    }
+
+    async fn receive(
+        &self,
+        upload: Received<'_>,
+        body: BlobStream,
+    ) -> Result<(BlobKey, BlobHead), SignedFileError> {
+        let link = self.link_key.verify_upload(upload.key, upload.query, upload.now)?;
+        let (job, file) = BlobKey::upload(upload.key).ok_or(SignedFileError::Invalid)?;
+        receive::check(&link, &upload)?;
+        let key = BlobKey::Upload { job, file };
+        let writer = self.writer(&key, &link.media_type).await;
+        let head = receive::write(writer.map_err(receive::failed)?, body, link.bytes).await?;
+        Ok((key, head))
     }
 }

@@ -13,6 +13,8 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, oneshot};
 use willcall_core::{error::Source, ports::StoreError};
 
+#[cfg(test)]
+pub(crate) use self::open::MIGRATIONS;
 pub use self::open::OpenDatabaseError;
 use self::writer::{Command, Writer};
 

@@ -15,10 +15,11 @@ use tokio::sync::Semaphore;
 use super::{Database, READERS, is_damage, writer::Writer};
 
 /// What brings the file from each version to the next; the version is the number of those that were run.
-const MIGRATIONS: &[&str] = &[
+pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/1.sql"),
     include_str!("../../migrations/2-submits.sql"),
     include_str!("../../migrations/3-webhooks.sql"),
+    include_str!("../../migrations/4-batches.sql"),
 ];
 
 /// The database cannot be opened.

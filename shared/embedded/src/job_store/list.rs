@@ -1,4 +1,4 @@
-//! Lists jobs, newest first, with work that is bounded whatever the filter and however many jobs there are.
+//! Lists jobs, no batches, newest first, with work that is bounded whatever the filter and however many jobs there are.
 
 use rusqlite::{Connection, Row, ToSql};
 use willcall_core::{
@@ -85,16 +85,16 @@ fn narrowest(filter: &JobFilter) -> &'static str {
             WHERE l.account = ?1 AND l.id < ?2 AND l.key = ?3 AND l.value = ?4 ORDER BY l.id DESC"
     } else if filter.name.is_some() {
         "SELECT account, id, state, created, schema, body FROM jobs INDEXED BY jobs_by_name
-            WHERE account = ?1 AND id < ?2 AND name = ?3 ORDER BY id DESC"
+            WHERE account = ?1 AND id < ?2 AND name = ?3 AND container IS NULL ORDER BY id DESC"
     } else if filter.dataset.is_some() {
         "SELECT account, id, state, created, schema, body FROM jobs INDEXED BY jobs_by_dataset
-            WHERE account = ?1 AND id < ?2 AND dataset = ?3 ORDER BY id DESC"
+            WHERE account = ?1 AND id < ?2 AND dataset = ?3 AND container IS NULL ORDER BY id DESC"
     } else if filter.state.is_some() {
         "SELECT account, id, state, created, schema, body FROM jobs INDEXED BY jobs_by_state
-            WHERE account = ?1 AND id < ?2 AND state = ?3 ORDER BY id DESC"
+            WHERE account = ?1 AND id < ?2 AND state = ?3 AND container IS NULL ORDER BY id DESC"
     } else {
-        "SELECT account, id, state, created, schema, body FROM jobs INDEXED BY jobs_by_id
-            WHERE account = ?1 AND id < ?2 ORDER BY id DESC"
+        "SELECT account, id, state, created, schema, body FROM jobs INDEXED BY jobs_listed
+            WHERE account = ?1 AND id < ?2 AND container IS NULL ORDER BY id DESC"
     }
 }
 
@@ -105,12 +105,13 @@ mod tests {
     use willcall_core::job::JobState;
 
     use super::*;
+    use crate::database::MIGRATIONS;
 
     /// A scan or a sort would make a list slower with every job there is.
     #[test]
     fn every_list_walks_an_index_in_its_order() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("../../migrations/1.sql")).unwrap();
+        MIGRATIONS.iter().for_each(|migration| connection.execute_batch(migration).unwrap());
         let any = JobFilter::default;
         for filter in [
             any(),

@@ -1,5 +1,7 @@
 //! Jobs in SQLite: the record as JSON, and beside it the members that are searched for.
 
+mod batch;
+mod change;
 mod list;
 mod row;
 mod submit;
@@ -11,21 +13,22 @@ use rusqlite::{OptionalExtension, params};
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord},
-    job::{JOB_SCHEMA, Job, Refused, Transition},
+    job::{JOB_SCHEMA, Job, Transition},
     ports::{
-        Consumed, InsertError, JobFilter, JobPage, JobStore, NewJob, StoreError, Submitted, TransitionError,
+        AddBatchError, BatchAdded, Consumed, InsertError, JobFilter, JobPage, JobStore, NewBatch, NewJob,
+        StoreError, Submitted, TransitionError,
     },
-    webhook::{Event, EventKind},
 };
 
+use self::change::{Changed, durability};
 pub(crate) use self::{
-    row::{read_job, reference, update_job},
+    change::change_job,
+    row::{read_job, reference},
     submit::{read_key, write_key},
 };
 use crate::{
     InProcessSignals,
     database::{Database, Durability, Failed, Never},
-    webhooks::{is_listening, put_event},
 };
 
 /// Past how many waiting jobs the place of one is not counted any more.
@@ -70,6 +73,28 @@ impl JobStore for SqliteJobStore {
         self.database.read(move |connection| read_job(connection, &job)).await.map_err(Failed::<Never>::store)
     }
 
+    async fn add_batch(&self, new: &NewBatch) -> Result<BatchAdded, AddBatchError> {
+        let (new, signals) = (new.clone(), self.signals.clone());
+        let work = move |connection: &rusqlite::Connection| batch::add(connection, &new);
+        let added = self.database.write_then(Durability::Machine, work, move |added| {
+            if let BatchAdded::Added(container) = added {
+                signals.tell(&container.reference());
+            }
+        });
+        added.await.map_err(|failed| failed.into_store().unwrap_or_else(AddBatchError::Store))
+    }
+
+    async fn batches(
+        &self,
+        container: &JobRef,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        let container = container.clone();
+        let page = self.database.read(move |connection| batch::list(connection, &container, after, limit));
+        page.await.map_err(Failed::<Never>::store)
+    }
+
     async fn list(
         &self,
         account: &AccountId,
@@ -95,25 +120,15 @@ impl JobStore for SqliteJobStore {
             let Some(before) = read_job(connection, &job)? else {
                 return Err(Failed::By(TransitionError::NotFound));
             };
-            let mut after = before.apply(&transition, now).map_err(|refused| Failed::By(refused.into()))?;
-            let listening = EventKind::between(before.state, after.state).is_some()
-                && is_listening(connection, &job.account)?;
-            if let Some(event) = Event::caused(&before, &mut after, listening, now) {
-                put_event(connection, &event)?;
-            }
-            update_job(connection, &before, &after)?;
-            if let Some(entry) = after.day_entry(&before, &transition) {
-                // A refusal undoes what was written before it.
-                if !entry.fits(&submit::consumed(connection, &after.account, now)?) {
-                    return Err(Failed::By(Refused::DayUsedUp.into()));
-                }
-                submit::add_delivered(connection, &after.account, &entry, now)?;
-            }
-            Ok(after)
+            let changed = change_job(connection, &before, &transition, now)?;
+            changed.map_err(|refused| Failed::By(refused.into()))
         };
-        let changed =
-            self.database.write_then(durability, work, move |job: &Job| signals.tell(&job.reference()));
-        changed.await.map_err(|failed| failed.into_store().unwrap_or_else(TransitionError::Store))
+        let tell = move |changed: &Changed| {
+            signals.tell(&changed.job.reference());
+            changed.container.iter().for_each(|container| signals.tell(container));
+        };
+        let changed = self.database.write_then(durability, work, tell).await.map(|changed| changed.job);
+        changed.map_err(|failed| failed.into_store().unwrap_or_else(TransitionError::Store))
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRef>, StoreError> {
@@ -160,27 +175,6 @@ impl JobStore for SqliteJobStore {
         let job = job.clone();
         let position = self.database.read(move |connection| Ok(queue_position(connection, &job)?));
         position.await.map_err(Failed::<Never>::store)
-    }
-}
-
-/// What ends a job must survive like its insert: a client may have seen the end.
-fn durability(transition: &Transition) -> Durability {
-    match transition {
-        // The last retry ends the job; whether it is the last is known only once it is judged.
-        Transition::Complete { .. }
-        | Transition::Fail { .. }
-        | Transition::Cancel
-        | Transition::Expire
-        | Transition::Retry { .. } => Durability::Machine,
-        Transition::Sent
-        | Transition::Resent
-        | Transition::Postpone
-        | Transition::Claim { .. }
-        | Transition::Renew { .. }
-        | Transition::HandBack { .. }
-        | Transition::Orphan
-        | Transition::Amend { .. }
-        | Transition::Purged => Durability::Process,
     }
 }
 

@@ -36,25 +36,32 @@ pub(super) fn parse<E>(id: JobId, schema: u32, body: &[u8]) -> Result<Job, Faile
     Ok(serde_json::from_slice(body)?)
 }
 
+/// Whether the job is one of its account's open jobs.
+fn has_place(job: &Job) -> bool {
+    job.container.is_none() && !job.state.is_terminal()
+}
+
 /// `false` where there is a job of that id.
 pub(super) fn insert_job<E>(connection: &Connection, job: &Job) -> Result<bool, Failed<E>> {
     let id = job.id.to_string();
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO jobs (account, id, schema, state, open, kind, dataset, name, created, due_at, body)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO jobs
+                (account, id, schema, state, open, kind, dataset, name, created, due_at, container, body)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             job.account.as_str(),
             id,
             job.schema,
             job.state.as_str(),
-            !job.state.is_terminal(),
+            has_place(job),
             job.kind.as_str(),
             job.dataset,
             job.name,
             job.created.as_millis(),
             job.due_at.map(|due| due.as_millis()),
+            job.container.map(|container| container.to_string()),
             serde_json::to_vec(job)?,
         ]);
     match inserted {
@@ -69,7 +76,7 @@ pub(super) fn insert_job<E>(connection: &Connection, job: &Job) -> Result<bool, 
 
 /// Writes `after` in place of `before`. What can be searched for is only touched where it changed: most changes of a
 /// job move it between states.
-pub(crate) fn update_job<E>(connection: &Connection, before: &Job, after: &Job) -> Result<(), Failed<E>> {
+pub(super) fn update_job<E>(connection: &Connection, before: &Job, after: &Job) -> Result<(), Failed<E>> {
     let (account, id) = (after.account.as_str(), after.id.to_string());
     connection
         .prepare_cached(
@@ -81,7 +88,7 @@ pub(crate) fn update_job<E>(connection: &Connection, before: &Job, after: &Job) 
             id,
             after.schema,
             after.state.as_str(),
-            !after.state.is_terminal(),
+            has_place(after),
             after.name,
             after.due_at.map(|due| due.as_millis()),
             serde_json::to_vec(after)?,
@@ -125,6 +132,10 @@ pub(crate) fn reference<E>(row: &Row<'_>, account: usize, id: usize) -> Result<J
 }
 
 fn insert_labels<E>(connection: &Connection, job: &Job) -> Result<(), Failed<E>> {
+    // Nobody finds a batch by its labels.
+    if job.container.is_some() {
+        return Ok(());
+    }
     let id = job.id.to_string();
     for (key, value) in &job.labels {
         connection
