@@ -41,7 +41,13 @@ impl Plans {
         let Ok(path) = catalog_path(global) else { return Ok(Self(None)) };
         let file = CatalogFile::read(&path).map_err(|error| Failure::new(Exit::Usage, chain(&error)))?;
         let CatalogFile { hash, upstreams, plans, default_plan, .. } = file;
-        Ok(Self(Some(Arc::new(Catalog { hash, datasets: Default::default(), upstreams, plans, default_plan }))))
+        Ok(Self(Some(Arc::new(Catalog {
+            hash,
+            datasets: Default::default(),
+            upstreams,
+            plans,
+            default_plan,
+        }))))
     }
 }
 
