@@ -11,7 +11,7 @@ use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 use willcall_aws::{Action, LocalFile, PublishError, S3Publisher, Upload};
 use willcall_core::{
-    catalog::{BuiltCatalog, Catalog, Dataset, DatasetSource, Place},
+    catalog::{BuiltCatalog, Catalog, Dataset, Place},
     ports::{Clock, DataFiles, DataFilesByPlace, DataFilesError, DatasetInspector, SystemClock},
 };
 use willcall_engine::ParquetInspector;
@@ -110,7 +110,7 @@ async fn moved(
     for (name, upload) in uploads {
         let Some(dataset) = moved.datasets.get_mut(name) else { continue };
         let dataset = Arc::make_mut(dataset);
-        dataset.source = DatasetSource { location: upload.location.clone() };
+        dataset.source.location = upload.location.clone();
         if dry_run {
             continue;
         }

@@ -139,6 +139,7 @@ impl VaultKey for Absent {
 impl CatalogSource for Absent {
     async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
         Ok(Arc::new(Catalog {
+            upstreams: Default::default(),
             hash: String::new(),
             datasets: Default::default(),
             plans: Default::default(),

@@ -31,6 +31,8 @@ pub trait DataFilesHarness: Send + Sync + Sized {
 crate::suite! {
     $ data_files_suite in data_files for DataFilesHarness {
         a_directory_gives_its_own_parquet_files_by_name,
+        a_directory_without_parquet_gives_its_files_of_text,
+        directories_that_tell_values_are_looked_into,
         a_directory_may_be_named_with_a_slash_at_its_end,
         a_file_is_found_by_its_name_whatever_that_is,
         a_file_is_not_found_by_a_part_of_its_name,
@@ -55,7 +57,7 @@ fn bytes(length: usize, seed: u8) -> Bytes {
 }
 
 fn source(harness: &impl DataFilesHarness, path: &str) -> DatasetSource {
-    DatasetSource { location: harness.location(path) }
+    DatasetSource::at(harness.location(path))
 }
 
 async fn list(harness: &impl DataFilesHarness, path: &str) -> Result<Vec<DataFileEntry>, DataFilesError> {
@@ -93,6 +95,7 @@ async fn a_directory_gives_its_own_parquet_files_by_name(harness: &impl DataFile
         "d/_temporary.parquet",
         "d/_SUCCESS",
         "d/notes.txt",
+        "d/notes.csv",
         "d/c.parquet.crc",
         "d/below/x.parquet",
         "d/e.parquet/y.parquet",
@@ -102,6 +105,57 @@ async fn a_directory_gives_its_own_parquet_files_by_name(harness: &impl DataFile
         harness.put(path, bytes(10, 1)).await;
     }
     assert_eq!(names(harness, "d").await, ["B.parquet", "a.parquet", "b.parquet"]);
+}
+
+async fn a_directory_without_parquet_gives_its_files_of_text(harness: &impl DataFilesHarness) {
+    for path in [
+        "d/b.csv",
+        "d/a.csv.gz",
+        "d/c.tsv.zst",
+        "d/d.jsonl",
+        "d/e.ndjson.gz",
+        "d/_f.csv",
+        "d/.g.csv",
+        "d/h.json",
+        "d/i.csv.bz2",
+        "d/notes.txt",
+        "d/below/x.csv",
+    ] {
+        harness.put(path, bytes(10, 1)).await;
+    }
+    assert_eq!(names(harness, "d").await, ["a.csv.gz", "b.csv", "c.tsv.zst", "d.jsonl", "e.ndjson.gz"]);
+    assert_eq!(names(harness, "d/b.csv").await, ["b.csv"]);
+}
+
+async fn directories_that_tell_values_are_looked_into(harness: &impl DataFilesHarness) {
+    for path in [
+        "d/year=2026/month=02/b.parquet",
+        "d/year=2026/month=01/a.parquet",
+        "d/year=2026/month=01/b.parquet",
+        "d/year=2025/month=__HIVE_DEFAULT_PARTITION__/a b%2Fc.parquet",
+        "d/year=2026/month=01/notes.csv",
+        "d/year=2026/month=01/_x.parquet",
+        "d/year=2026/below/x.parquet",
+        "d/below/year=2026/x.parquet",
+        "d/_year=2026/x.parquet",
+        "d/=2026/x.parquet",
+    ] {
+        harness.put(path, bytes(10, 1)).await;
+    }
+    let found = [
+        "year=2025/month=__HIVE_DEFAULT_PARTITION__/a b%2Fc.parquet",
+        "year=2026/month=01/a.parquet",
+        "year=2026/month=01/b.parquet",
+        "year=2026/month=02/b.parquet",
+    ];
+    assert_eq!(names(harness, "d").await, found);
+    assert_eq!(
+        names(harness, "d/year=2026/").await,
+        ["month=01/a.parquet", "month=01/b.parquet", "month=02/b.parquet"]
+    );
+    for entry in list(harness, "d").await.unwrap() {
+        assert_eq!(read(harness, &entry).await.unwrap(), bytes(10, 1), "{}", entry.name);
+    }
 }
 
 async fn a_directory_may_be_named_with_a_slash_at_its_end(harness: &impl DataFilesHarness) {

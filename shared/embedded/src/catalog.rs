@@ -12,7 +12,9 @@ use futures::{StreamExt, stream};
 use tokio::{sync::watch, time::Instant};
 use willcall_core::{
     Timestamp,
-    catalog::{Catalog, CatalogFile, CatalogFileError, Dataset, DatasetEntry, DatasetFacts, View},
+    catalog::{
+        Catalog, CatalogFile, CatalogFileError, Dataset, DatasetEntry, DatasetFacts, DatasetSource, View,
+    },
     ports::{CatalogError, CatalogSource, Clock, DatasetInspector, InspectError},
 };
 
@@ -72,9 +74,9 @@ struct Known {
     inspected: BTreeMap<String, Arc<Inspected>>,
 }
 
-/// What the files of one location said.
+/// What the files of one source said.
 struct Inspected {
-    location: String,
+    source: DatasetSource,
     /// What they said when they could last be read.
     facts: Option<DatasetFacts>,
     failure: Option<Failure>,
@@ -252,7 +254,7 @@ async fn inspect(
     before: Option<Arc<Inspected>>,
     now: Timestamp,
 ) -> Arc<Inspected> {
-    let before = before.filter(|before| before.location == entry.source.location);
+    let before = before.filter(|before| before.source == entry.source);
     let inspected = inspect_once(inspector, entry, before.clone(), now).await;
     let was_known = before.as_ref().is_some_and(|before| before.facts.is_some());
     match was_known && inspected.facts.is_none() {
@@ -269,23 +271,23 @@ async fn inspect_once(
     before: Option<Arc<Inspected>>,
     now: Timestamp,
 ) -> Arc<Inspected> {
-    let location = entry.source.location.clone();
+    let source = entry.source.clone();
     let known = || before.as_ref().and_then(|before| before.facts.clone());
-    let failed = |error: InspectError, version, location| {
+    let failed = |error: InspectError, version, source| {
         let (facts, retry) = match &error {
             InspectError::Missing { .. } => (None, RETRY),
             InspectError::Unreadable { .. } => (known(), RETRY),
             InspectError::Mismatch { .. } => (known(), RETRY_MISMATCH),
         };
         let failure = Failure { version, looked: now, retry, detail: chain(&error) };
-        Arc::new(Inspected { location, facts, failure: Some(failure) })
+        Arc::new(Inspected { source, facts, failure: Some(failure) })
     };
     let version = match inspector.version(&entry.source).await {
         Ok(version) => version,
-        Err(error) => return failed(error, None, location),
+        Err(error) => return failed(error, None, source),
     };
     if let Some(facts) = known().filter(|facts| facts.version == version) {
-        return Arc::new(Inspected { location, facts: Some(facts), failure: None });
+        return Arc::new(Inspected { source, facts: Some(facts), failure: None });
     }
     if let Some(before) = &before
         && let Some(failure) = &before.failure
@@ -296,8 +298,8 @@ async fn inspect_once(
         return Arc::clone(before);
     }
     match inspector.inspect(&entry.source).await {
-        Ok(facts) => Arc::new(Inspected { location, facts: Some(facts), failure: None }),
-        Err(error) => failed(error, Some(version), location),
+        Ok(facts) => Arc::new(Inspected { source, facts: Some(facts), failure: None }),
+        Err(error) => failed(error, Some(version), source),
     }
 }
 

@@ -64,7 +64,7 @@ async fn main() -> Result<(), Source> {
     // What making them took is not a part of what is measured.
     fs::write("/proc/self/clear_refs", "5")?;
 
-    let source = DatasetSource { location: fs::canonicalize(data)?.to_string_lossy().into_owned() };
+    let source = DatasetSource::at(fs::canonicalize(data)?.to_string_lossy());
     let files: Arc<dyn DataFiles> = Arc::new(LocalDataFiles);
     let facts = ParquetInspector::new(Arc::clone(&files)).inspect(&source).await?;
     let on = MatchKey { input: "mail".into(), column: "email".into(), compare: Compare::Email };

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Source> {
         }
     }
 
-    let source = DatasetSource { location: fs::canonicalize(source)?.to_string_lossy().into_owned() };
+    let source = DatasetSource::at(fs::canonicalize(source)?.to_string_lossy().into_owned());
     let files: Arc<dyn DataFiles> = Arc::new(LocalDataFiles);
     let facts = ParquetInspector::new(Arc::clone(&files)).inspect(&source).await?;
     let work = QueryWork {

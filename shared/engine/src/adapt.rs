@@ -60,6 +60,16 @@ fn change(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
             let wide: Decimal256Array = narrowed(array, Some).ok_or_else(cannot)?;
             Ok(Arc::new(wide.with_precision_and_scale(*precision, *scale)?))
         }
+        _ if from.is_integer() && to.is_integer() => widened(array, to).ok_or_else(cannot),
+        (DataType::Float16, DataType::Float32) => {
+            Ok(Arc::new(array.as_primitive::<Float16Type>().unary::<_, Float32Type>(f32::from)))
+        }
+        (DataType::Float16, DataType::Float64) => {
+            Ok(Arc::new(array.as_primitive::<Float16Type>().unary::<_, Float64Type>(f64::from)))
+        }
+        (DataType::Float32, DataType::Float64) => {
+            Ok(Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float64Type>(f64::from)))
+        }
         (DataType::List(_), DataType::List(item)) => {
             let list = array.as_list::<i32>();
             let values = change(list.values(), item.data_type())?;
@@ -118,6 +128,44 @@ fn narrowed<T: ArrowPrimitiveType>(
     }
 }
 
+/// Whole numbers of another width; none where one of them does not fit.
+fn widened(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
+    fn into<T: ArrowPrimitiveType>(array: &ArrayRef) -> Option<ArrayRef>
+    where
+        T::Native: TryFrom<i128>,
+    {
+        macro_rules! from {
+            ($type:ty) => {{
+                let own = array.as_primitive::<$type>();
+                own.try_unary::<_, T, ()>(|value| T::Native::try_from(i128::from(value)).map_err(|_| ())).ok()
+            }};
+        }
+        let wide = match array.data_type() {
+            DataType::Int8 => from!(Int8Type),
+            DataType::Int16 => from!(Int16Type),
+            DataType::Int32 => from!(Int32Type),
+            DataType::Int64 => from!(Int64Type),
+            DataType::UInt8 => from!(UInt8Type),
+            DataType::UInt16 => from!(UInt16Type),
+            DataType::UInt32 => from!(UInt32Type),
+            DataType::UInt64 => from!(UInt64Type),
+            _ => None,
+        };
+        wide.map(|wide| Arc::new(wide) as ArrayRef)
+    }
+    match to {
+        DataType::Int8 => into::<Int8Type>(array),
+        DataType::Int16 => into::<Int16Type>(array),
+        DataType::Int32 => into::<Int32Type>(array),
+        DataType::Int64 => into::<Int64Type>(array),
+        DataType::UInt8 => into::<UInt8Type>(array),
+        DataType::UInt16 => into::<UInt16Type>(array),
+        DataType::UInt32 => into::<UInt32Type>(array),
+        DataType::UInt64 => into::<UInt64Type>(array),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use arrow_array::{Date32Array, DictionaryArray, Int32Array, StringArray};
@@ -142,6 +190,20 @@ mod tests {
         let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(-1), None]));
         let there = change(&days, &DataType::Date64).unwrap();
         assert_eq!(&change(&there, &DataType::Date32).unwrap(), &days);
+    }
+
+    #[test]
+    fn numbers_that_grew_keep_their_values_and_nulls() {
+        let narrow: ArrayRef = Arc::new(arrow_array::Int16Array::from(vec![Some(-7), None, Some(i16::MAX)]));
+        let wide: ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![Some(-7), None, Some(32_767)]));
+        assert_eq!(&change(&narrow, &DataType::Int64).unwrap(), &wide);
+        assert!(change(&narrow, &DataType::UInt64).is_err(), "nothing is wrapped around");
+        let unsigned: ArrayRef = Arc::new(arrow_array::UInt32Array::from(vec![u32::MAX]));
+        let signed: ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![4_294_967_295]));
+        assert_eq!(&change(&unsigned, &DataType::Int64).unwrap(), &signed);
+        let float: ArrayRef = Arc::new(arrow_array::Float32Array::from(vec![Some(0.5), None]));
+        let double: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![Some(0.5), None]));
+        assert_eq!(&change(&float, &DataType::Float64).unwrap(), &double);
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         records_found: Some(made.found),
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
-        dataset: Some(DatasetRead { version: made.version, files: made.files }),
+        dataset: Some(DatasetRead { version: made.version, files: made.files, files_read: made.files_read }),
         counts: made.counts,
         writer: WRITER_VERSION.to_owned(),
     }

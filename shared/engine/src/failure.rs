@@ -73,6 +73,11 @@ pub(crate) fn decode(file: &str, error: ParquetError) -> ExecuteError {
     fatal_from(ProblemType::EngineFailed, format!("{file} is damaged or not Parquet"), error)
 }
 
+/// A data file of text has something in it that cannot be read. The words name the place.
+pub(crate) fn malformed(file: &str, detail: &str) -> ExecuteError {
+    fatal(ProblemType::EngineFailed, format!("{file}: {detail}"))
+}
+
 /// The disk has less room than the job needs, now and ever.
 pub(crate) fn too_large_to_spill(purpose: Purpose, limit: u64) -> ExecuteError {
     let (what, instead) = match purpose {

@@ -1,4 +1,4 @@
-//! The query engine: reads Parquet, filters, sorts, and writes results.
+//! The query engine: reads Parquet and text, filters, sorts, and writes results.
 //!
 //! Records flow through numbered units that are decoded and encoded on all cores and written strictly in order, so
 //! the bytes of a result depend on the request and the data alone. Memory is bounded by what is in flight, never

@@ -13,9 +13,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use willcall_core::{
     Timestamp,
-    catalog::{DatasetSource, Place},
+    catalog::{DatasetSource, FileFormat, Partition, Place},
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
+
+/// Directories below each other that are looked into: a link that leads back would have no end.
+const DEEPEST: usize = 16;
 
 /// The files of data sets at absolute paths. The mark of a file is its inode and its time in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,22 +101,45 @@ fn list(location: &Path) -> Result<Vec<DataFileEntry>, DataFilesError> {
         return Ok(vec![entry(location, name, &metadata)]);
     }
     let mut files = Vec::new();
-    for found in fs::read_dir(location).map_err(failed)? {
+    gather(location, "", 0, &mut files)?;
+    FileFormat::of_directory(&mut files, |file| &file.name);
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+}
+
+/// Adds the files of a directory, and of those below it that tell a value. `above` is what stands before their names.
+fn gather(
+    directory: &Path,
+    above: &str,
+    depth: usize,
+    files: &mut Vec<DataFileEntry>,
+) -> Result<(), DataFilesError> {
+    if depth > DEEPEST {
+        let detail = format!("{}: directories lie in each other too deep", directory.display());
+        return Err(DataFilesError::Unreadable(detail.into()));
+    }
+    for found in fs::read_dir(directory).map_err(failed)? {
         let found = found.map_err(failed)?;
         let name = found.file_name().to_string_lossy().into_owned();
-        if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
+        let (is_file, is_partition) =
+            (FileFormat::of_name(&name).is_some(), Partition::of_directory(&name).is_some());
+        if name.starts_with(['.', '_']) || !is_file && !is_partition {
             continue;
         }
         match fs::metadata(found.path()) {
-            Ok(metadata) if metadata.is_file() => files.push(entry(&found.path(), name, &metadata)),
+            Ok(metadata) if metadata.is_file() && is_file => {
+                files.push(entry(&found.path(), format!("{above}{name}"), &metadata));
+            }
+            Ok(metadata) if metadata.is_dir() && is_partition => {
+                gather(&found.path(), &format!("{above}{name}/"), depth + 1, files)?;
+            }
             Ok(_) => {}
             // Replaced or removed since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+    Ok(())
 }
 
 fn entry(path: &Path, name: String, metadata: &Metadata) -> DataFileEntry {

@@ -66,6 +66,88 @@ pub(crate) fn column_type(data_type: &DataType) -> ColumnType {
     }
 }
 
+/// The plain type of a column of text files, which are those that can be declared or inferred; none for others.
+pub(crate) fn arrow_type(column_type: &ColumnType) -> Option<DataType> {
+    Some(match column_type {
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Int { bits: 8, signed: true } => DataType::Int8,
+        ColumnType::Int { bits: 16, signed: true } => DataType::Int16,
+        ColumnType::Int { bits: 32, signed: true } => DataType::Int32,
+        ColumnType::Int { bits: 64, signed: true } => DataType::Int64,
+        ColumnType::Int { bits: 8, signed: false } => DataType::UInt8,
+        ColumnType::Int { bits: 16, signed: false } => DataType::UInt16,
+        ColumnType::Int { bits: 32, signed: false } => DataType::UInt32,
+        ColumnType::Int { bits: 64, signed: false } => DataType::UInt64,
+        ColumnType::Float { bits: 32 } => DataType::Float32,
+        ColumnType::Float { bits: 64 } => DataType::Float64,
+        ColumnType::Decimal { precision, scale } if *precision <= 38 => {
+            DataType::Decimal128(*precision, *scale)
+        }
+        ColumnType::Text => DataType::Utf8,
+        ColumnType::Binary => DataType::Binary,
+        ColumnType::Date => DataType::Date32,
+        ColumnType::Time { unit } => match arrow_unit(*unit) {
+            unit @ (ArrowUnit::Second | ArrowUnit::Millisecond) => DataType::Time32(unit),
+            unit => DataType::Time64(unit),
+        },
+        ColumnType::Timestamp { unit, zone } => {
+            DataType::Timestamp(arrow_unit(*unit), zone.as_deref().map(Into::into))
+        }
+        ColumnType::Int { .. }
+        | ColumnType::Float { .. }
+        | ColumnType::Decimal { .. }
+        | ColumnType::List(_)
+        | ColumnType::Struct(_)
+        | ColumnType::Map(..)
+        | ColumnType::Other(_) => return None,
+    })
+}
+
+/// The narrowest type that holds the values of both without loss: whole numbers of more bits, floats of more bits,
+/// decimals of more digits before the point. None for other types that differ.
+pub(crate) fn wider(one: &ColumnType, other: &ColumnType) -> Option<ColumnType> {
+    Some(match (one, other) {
+        (ColumnType::Int { bits: a, signed: x }, ColumnType::Int { bits: b, signed: y }) if x == y => {
+            ColumnType::Int { bits: *a.max(b), signed: *x }
+        }
+        (ColumnType::Int { bits, signed: true }, ColumnType::Int { bits: unsigned, signed: false })
+        | (ColumnType::Int { bits: unsigned, signed: false }, ColumnType::Int { bits, signed: true }) => {
+            let bits = if bits > unsigned { *bits } else { unsigned.checked_mul(2)? };
+            (bits <= 64).then_some(ColumnType::Int { bits, signed: true })?
+        }
+        (ColumnType::Float { bits: a }, ColumnType::Float { bits: b }) => {
+            ColumnType::Float { bits: *a.max(b) }
+        }
+        (ColumnType::Decimal { precision: a, scale: x }, ColumnType::Decimal { precision: b, scale: y })
+            if x == y =>
+        {
+            ColumnType::Decimal { precision: *a.max(b), scale: *x }
+        }
+        (one, other) if one == other => one.clone(),
+        _ => return None,
+    })
+}
+
+/// The fields of such columns. The error names one whose type text has not.
+pub(crate) fn arrow_fields(columns: &[Column]) -> Result<Vec<FieldRef>, String> {
+    let field = |column: &Column| {
+        let data_type = arrow_type(&column.data_type).ok_or_else(|| {
+            format!("the column {:?} is {}, which text cannot be read as", column.name, column.data_type)
+        })?;
+        Ok(Arc::new(Field::new(&column.name, data_type, column.nullable)))
+    };
+    columns.iter().map(field).collect()
+}
+
+fn arrow_unit(unit: TimeUnit) -> ArrowUnit {
+    match unit {
+        TimeUnit::Second => ArrowUnit::Second,
+        TimeUnit::Millisecond => ArrowUnit::Millisecond,
+        TimeUnit::Microsecond => ArrowUnit::Microsecond,
+        TimeUnit::Nanosecond => ArrowUnit::Nanosecond,
+    }
+}
+
 fn name(data_type: &DataType) -> String {
     data_type.to_string().to_lowercase()
 }

@@ -49,7 +49,7 @@ willcall_conformance::data_files_suite!(Disk);
 async fn a_file_written_to_in_place_is_changed() {
     let disk = Disk::fresh().await;
     disk.put("a.parquet", Bytes::from_static(b"before")).await;
-    let source = DatasetSource { location: disk.location("") };
+    let source = DatasetSource::at(disk.location(""));
     let entry = LocalDataFiles.list(&source).await.unwrap().remove(0);
     let file = LocalDataFiles.open(&entry).unwrap();
     let path = disk.location("a.parquet");
@@ -64,13 +64,13 @@ async fn a_file_written_to_in_place_is_changed() {
 #[tokio::test]
 async fn what_may_not_be_read_or_is_elsewhere_is_unreadable() {
     let disk = Disk::fresh().await;
-    let far = DatasetSource { location: "s3://bucket/a.parquet".into() };
+    let far = DatasetSource::at("s3://bucket/a.parquet");
     let error = LocalDataFiles.list(&far).await.unwrap_err();
     let DataFilesError::Unreadable(source) = &error else { panic!("{error:?}") };
     assert!(source.to_string().contains("not from S3"), "{source}");
 
     disk.put("d/a.parquet", Bytes::from_static(b"x")).await;
-    let source = DatasetSource { location: disk.location("d") };
+    let source = DatasetSource::at(disk.location("d"));
     let path = disk.location("d");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let outcome = LocalDataFiles.list(&source).await;
@@ -90,9 +90,9 @@ async fn a_location_leads_to_the_disk_or_to_s3() {
     let empty = Disk::fresh().await;
     // The disk takes S3's place: it says that it does not serve it.
     let files = DataFilesByPlace { disk: disk.files(), s3: empty.files() };
-    let near = DatasetSource { location: disk.location("a.parquet") };
+    let near = DatasetSource::at(disk.location("a.parquet"));
     let entry = files.list(&near).await.unwrap().remove(0);
     assert!(files.open(&entry).is_ok());
-    let far = DatasetSource { location: "s3://bucket/a.parquet".into() };
+    let far = DatasetSource::at("s3://bucket/a.parquet");
     assert!(matches!(files.list(&far).await, Err(DataFilesError::Unreadable(_))));
 }

@@ -230,14 +230,14 @@ async fn inspection_tells_columns_counts_and_a_version_that_changes_with_the_fil
     assert_eq!(ParquetInspector::new(local()).version(&data.source()).await.unwrap(), facts.version);
     let data = data.file("c.parquet", &[numbers(1)], 10);
     assert_ne!(ParquetInspector::new(local()).version(&data.source()).await.unwrap(), facts.version);
-    let one = DatasetSource { location: data.dir.path().join("c.parquet").to_string_lossy().into_owned() };
+    let one = DatasetSource::at(data.dir.path().join("c.parquet").to_string_lossy().into_owned());
     assert_eq!(ParquetInspector::new(local()).inspect(&one).await.unwrap().records, Some(1));
 }
 
 #[tokio::test]
 async fn inspection_names_the_file_that_does_not_fit() {
     let data = two_files();
-    let nowhere = DatasetSource { location: data.dir.path().join("x").to_string_lossy().into_owned() };
+    let nowhere = DatasetSource::at(data.dir.path().join("x").to_string_lossy().into_owned());
     assert!(matches!(
         ParquetInspector::new(local()).inspect(&nowhere).await,
         Err(InspectError::Missing { .. })

@@ -134,7 +134,7 @@ impl S3Publisher {
             let Hashed { size, sha256 } = hashed;
             // Of files that look the same, the one that is in place already comes first.
             let mut same: Vec<String> = earlier.get(&size).cloned().unwrap_or_default();
-            same.retain(|other| other.rsplit('/').next() == Some(file.name.as_str()));
+            same.retain(|other| other.strip_suffix(&file.name).is_some_and(|before| before.ends_with('/')));
             same.sort_by_key(|other| *other != key);
             async move {
                 let action = self.action(&key, size, &sha256, same).await?;

@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 };
 use willcall_core::{
     Timestamp,
-    catalog::{DatasetSource, Place},
+    catalog::{DatasetSource, FileFormat, Partition, Place},
     error::Source,
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
@@ -93,24 +93,49 @@ impl Listing {
         self.entry(&self.key, name, head.content_length(), head.last_modified(), head.e_tag()).map(Some)
     }
 
-    /// The Parquet files directly below a prefix.
+    /// The files of a data set directly below a prefix, and below further parts of a key that tell a value.
     async fn below(&self, prefix: &str) -> Result<Vec<DataFileEntry>, DataFilesError> {
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
-        let mut pages = list.into_paginator().send();
-        let mut files = Vec::new();
+        let (mut files, has_partitions) = self.listed(prefix, Some("/")).await?;
+        if has_partitions {
+            // All at once: each part of its own would take a request of its own.
+            (files, _) = self.listed(prefix, None).await?;
+        }
+        FileFormat::of_directory(&mut files, |file| &file.name);
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+    }
+
+    /// The files below a prefix, and whether some below the delimiter may be the data set's too.
+    async fn listed(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+    ) -> Result<(Vec<DataFileEntry>, bool), DataFilesError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = list.set_delimiter(delimiter.map(str::to_owned)).into_paginator().send();
+        let (mut files, mut has_partitions) = (Vec::new(), false);
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failed("ListObjectsV2", error))?;
+            let parts = page.common_prefixes().iter().filter_map(|part| part.prefix()?.strip_prefix(prefix));
+            has_partitions |=
+                parts.into_iter().any(|part| Partition::of_directory(part.trim_end_matches('/')).is_some());
             for object in page.contents() {
                 let Some(key) = object.key() else { continue };
                 let name = key.strip_prefix(prefix).unwrap_or_default();
-                if name.starts_with(['.', '_']) || !name.ends_with(".parquet") {
-                    continue;
+                let file = name.rsplit('/').next().unwrap_or_default();
+                let is_one = !file.starts_with(['.', '_']) && FileFormat::of_name(file).is_some();
+                if is_one && Partition::of_file(name).is_some() {
+                    files.push(self.entry(
+                        key,
+                        name,
+                        object.size(),
+                        object.last_modified(),
+                        object.e_tag(),
+                    )?);
                 }
-                files.push(self.entry(key, name, object.size(), object.last_modified(), object.e_tag())?);
             }
         }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+        Ok((files, has_partitions))
     }
 
     fn entry(

@@ -40,7 +40,7 @@ pub(crate) fn built(column: &str) -> BuiltCatalog {
     let flights = Dataset {
         name: "flights".into(),
         description: String::new(),
-        source: DatasetSource { location: "s3://data/flights/".into() },
+        source: DatasetSource::at("s3://data/flights/"),
         views: BTreeMap::new(),
         facts: DatasetFacts {
             columns: vec![column],

@@ -89,7 +89,7 @@ struct Jobs {
 
 impl Jobs {
     async fn over(files: Arc<dyn DataFiles>, location: String) -> Self {
-        let source = DatasetSource { location };
+        let source = DatasetSource::at(location);
         let facts = ParquetInspector::new(Arc::clone(&files)).inspect(&source).await.unwrap();
         let (name, description, views) = ("data".into(), String::new(), Default::default());
         let dataset = Dataset { name, description, source, views, facts };
@@ -200,10 +200,10 @@ async fn a_host_of_both_places_reads_each_where_it_lies() {
         Arc::new(DataFilesByPlace { disk: Arc::new(LocalDataFiles), s3: place.files() });
     let inspector = ParquetInspector::new(both);
     for (location, records) in [(place.location("a.parquet"), 10), (path.to_str().unwrap().into(), 20)] {
-        let facts = inspector.inspect(&DatasetSource { location }).await.unwrap();
+        let facts = inspector.inspect(&DatasetSource::at(location)).await.unwrap();
         assert_eq!(facts.records, Some(records));
     }
-    let error = place.files().list(&DatasetSource { location: "/data/a.parquet".into() }).await.unwrap_err();
+    let error = place.files().list(&DatasetSource::at("/data/a.parquet")).await.unwrap_err();
     assert!(matches!(error, DataFilesError::Unreadable(_)));
 }
 
@@ -314,11 +314,11 @@ async fn an_object_that_was_uploaded_in_part_is_damaged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_or_prefix_that_is_not_there_is_missing() {
     let place = Place::new().await;
-    let nowhere = DatasetSource { location: format!("s3://{}-not/data/", place.name) };
+    let nowhere = DatasetSource::at(format!("s3://{}-not/data/", place.name));
     assert!(matches!(place.files().list(&nowhere).await, Err(DataFilesError::Missing)));
     // What consoles make of a folder.
     place.put("folder/", Bytes::new()).await;
-    let folder = DatasetSource { location: place.location("folder/") };
+    let folder = DatasetSource::at(place.location("folder/"));
     assert!(matches!(place.files().list(&folder).await, Err(DataFilesError::Missing)));
 }
 

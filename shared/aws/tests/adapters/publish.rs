@@ -102,7 +102,7 @@ fn naming(location: &str) -> BuiltCatalog {
     let mut datasets = BTreeMap::new();
     for (name, dataset) in &built.catalog.datasets {
         let mut dataset = (**dataset).clone();
-        dataset.source = DatasetSource { location: location.to_owned() };
+        dataset.source = DatasetSource::at(location);
         datasets.insert(name.clone(), Arc::new(dataset));
     }
     built.catalog.datasets = datasets;

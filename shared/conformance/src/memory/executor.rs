@@ -144,6 +144,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         dataset: dataset.map(|dataset| DatasetRead {
             version: dataset.facts.version.clone(),
             files: dataset.facts.files,
+            files_read: dataset.facts.files,
         }),
         counts,
         writer: "fake/1".into(),

@@ -206,7 +206,7 @@ mod tests {
         let flights = Dataset {
             name: "flights".into(),
             description: "departures".into(),
-            source: DatasetSource { location: "s3://bucket/datasets/flights/1/".into() },
+            source: DatasetSource::at("s3://bucket/datasets/flights/1/"),
             views: BTreeMap::from([("short".to_owned(), view)]),
             facts: DatasetFacts {
                 columns: columns.into(),

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{DatasetSource, Upstream, UpstreamEntry, View, location::absolute};
+use super::{Column, DatasetSource, FileFormat, Upstream, UpstreamEntry, View, location::absolute};
 use crate::{
     account::Plan,
     format::Format,
@@ -105,8 +105,22 @@ struct RawDataset {
     #[serde(default)]
     description: String,
     path: String,
+    columns: Option<Vec<ColumnEntry>>,
     #[serde(default)]
     views: BTreeMap<String, ViewEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnEntry {
+    name: String,
+    r#type: String,
+    #[serde(default = "yes")]
+    nullable: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A view as it is written.
@@ -221,7 +235,9 @@ impl CatalogFile {
                 }
                 views.insert(view, View { description: entry.description, fields: entry.fields });
             }
-            let source = DatasetSource { location };
+            let columns = entry.columns.map(|columns| declared(columns, &location)).transpose();
+            let columns = columns.map_err(|(at, detail)| wrong(format!("{place}.columns{at}"), detail))?;
+            let source = DatasetSource { location, columns };
             datasets.insert(name, DatasetEntry { description: entry.description, source, views });
         }
 
@@ -314,6 +330,31 @@ impl PlanEntry {
     }
 }
 
+/// The columns that are declared for the files at a location; else which is wrong, and why.
+fn declared(columns: Vec<ColumnEntry>, location: &str) -> Result<Vec<Column>, (String, String)> {
+    if columns.is_empty() {
+        return Err((String::new(), "is empty: leave it out, and the columns are inferred".into()));
+    }
+    if FileFormat::of_name(location) == Some(FileFormat::Parquet) {
+        return Err((String::new(), "are for files of text: Parquet has columns of its own".into()));
+    }
+    let mut declared: Vec<Column> = Vec::new();
+    for (place, ColumnEntry { name, r#type, nullable }) in columns.into_iter().enumerate() {
+        let wrong = |detail: String| Err((format!("[{place}]"), detail));
+        if name.trim().is_empty() {
+            return wrong("has no name".into());
+        }
+        if declared.iter().any(|column| column.name == name) {
+            return wrong(format!("names the column {name:?} twice"));
+        }
+        match r#type.parse() {
+            Ok(data_type) => declared.push(Column { name, data_type, nullable }),
+            Err(detail) => return wrong(format!("of {name:?}: {detail}")),
+        }
+    }
+    Ok(declared)
+}
+
 fn check_name(name: &str) -> Result<(), String> {
     if is_name(name) {
         Ok(())
@@ -344,6 +385,9 @@ mod tests {
             fields = ["carrier", "dep_delay"]
             [datasets.far]
             path = "s3://bucket/far/"
+            [datasets.leads]
+            path = "leads.csv.gz"
+            columns = [{ name = "id", type = "int64", nullable = false }, { name = "at", type = "timestamp" }]
             [plans.free]
             default = true
             [plans.pro]
@@ -359,6 +403,11 @@ mod tests {
         .unwrap();
         assert_eq!(file.datasets["flights"].source.location, "/data/flights.parquet");
         assert_eq!(file.datasets["far"].source.location, "s3://bucket/far/");
+        let columns = file.datasets["leads"].source.columns.as_ref().unwrap();
+        let told: Vec<_> =
+            columns.iter().map(|c| (c.name.as_str(), c.data_type.to_string(), c.nullable)).collect();
+        assert_eq!(told, [("id", "int64".into(), false), ("at", "timestamp(microsecond)".into(), true)]);
+        assert_eq!(file.datasets["far"].source.columns, None);
         assert_eq!(file.default_plan, "free");
         assert_eq!(file.plans["free"].max_records, 1000);
         let pro = &file.plans["pro"];
@@ -487,6 +536,24 @@ mod tests {
                 "[datasets.a]\npath = 's3://Bucket/a'",
                 "datasets.a.path: \"Bucket\" is not the name of a bucket",
             ),
+            ("[datasets.a]\npath = 'x'\ncolumns = []", "datasets.a.columns: is empty"),
+            (
+                "[datasets.a]\npath = 'x.parquet'\ncolumns = [{ name = 'a', type = 'text' }]",
+                "datasets.a.columns: are for files of text",
+            ),
+            (
+                "[datasets.a]\npath = 'x'\ncolumns = [{ name = 'a', type = 'text' }, { name = 'b', type = 'string' }]",
+                "datasets.a.columns[1]: of \"b\": \"string\" is not a type of text files",
+            ),
+            (
+                "[datasets.a]\npath = 'x'\ncolumns = [{ name = 'a', type = 'text' }, { name = 'a', type = 'date' }]",
+                "datasets.a.columns[1]: names the column \"a\" twice",
+            ),
+            (
+                "[datasets.a]\npath = 'x'\ncolumns = [{ name = ' ', type = 'text' }]",
+                "datasets.a.columns[0]: has no name",
+            ),
+            ("[datasets.a]\npath = 'x'\ncolumns = [{ name = 'a' }]", "missing field `type`"),
             ("[datasets.a]\npath = 'x'\n[datasets.a.views.v]\nfields = []", "datasets.a.views.v.fields"),
             ("[plans.p]\nmax_records = 0", "plans.p: max_records must be at least 1"),
             ("[plans.p]\nsubmits_per_minute = 0", "plans.p: submits_per_minute must be at least 1"),

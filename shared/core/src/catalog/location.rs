@@ -34,7 +34,7 @@ impl<'a> Place<'a> {
 /// Makes an absolute location of what an operator wrote. Relative paths are taken from `base`.
 pub(super) fn absolute(written: &str, base: &Path) -> Result<String, String> {
     if written.is_empty() {
-        return Err("is empty: name a Parquet file, a directory, or s3://bucket/key".into());
+        return Err("is empty: name a file, a directory, or s3://bucket/key".into());
     }
     match written.split_once("://") {
         None => Ok(base.join(written).to_string_lossy().into_owned()),
@@ -58,7 +58,7 @@ pub(super) fn absolute(written: &str, base: &Path) -> Result<String, String> {
             Ok(written.to_owned())
         }
         Some((scheme, _)) => {
-            Err(format!("{scheme}:// is not served: name a Parquet file, a directory, or s3://bucket/key"))
+            Err(format!("{scheme}:// is not served: name a file, a directory, or s3://bucket/key"))
         }
     }
 }

@@ -2,8 +2,11 @@
 
 mod built;
 mod column;
+mod column_text;
 mod file;
+mod file_format;
 mod location;
+mod partition;
 mod upstream;
 
 use std::{
@@ -17,7 +20,9 @@ pub use self::{
     built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
     file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, PricesEntry, ViewEntry},
+    file_format::FileFormat,
     location::Place,
+    partition::Partition,
     upstream::{
         HeaderEntry, HeaderSource, JsonSchema, Misfit, Rate, Retries, RetriesEntry, SecretEntry, SecretRef,
         Upstream, UpstreamEntry, UpstreamMethod, UrlTemplate,
@@ -87,8 +92,18 @@ impl Dataset {
 /// Where the files of a data set are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatasetSource {
-    /// A Parquet file, or a directory of them: an absolute path, or `s3://bucket/key`. See [`Place`].
+    /// A file, or a directory of files of one [`FileFormat`]: an absolute path, or `s3://bucket/key`. See [`Place`].
     pub location: String,
+    /// The columns of files of text, where the operator declares them; else they are inferred. Parquet has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+}
+
+impl DatasetSource {
+    /// The files at a location, with the columns that they have of themselves.
+    pub fn at(location: impl Into<String>) -> Self {
+        Self { location: location.into(), columns: None }
+    }
 }
 
 /// A named set of fields.

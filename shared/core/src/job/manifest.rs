@@ -98,4 +98,8 @@ pub struct ManifestSource {
     pub version: String,
     /// Files of the data set.
     pub files: u64,
+    /// Those of them that the filter did not rule out by the directories that they lie in. `None` where the manifest is
+    /// older than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_read: Option<u64>,
 }

@@ -27,7 +27,7 @@ pub trait DatasetInspector: Send + Sync {
     /// The version of the data set: changes when a file is added, removed, or written. Reads no file.
     async fn version(&self, source: &DatasetSource) -> Result<String, InspectError>;
 
-    /// Columns, counts and version, from the files' own metadata.
+    /// Columns, counts and version, from the files' own metadata where they have any, else by reading them.
     async fn inspect(&self, source: &DatasetSource) -> Result<DatasetFacts, InspectError>;
 }
 
@@ -35,7 +35,7 @@ pub trait DatasetInspector: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// There is nothing at the location.
-    #[error("{location}: there is no Parquet file here")]
+    #[error("{location}: there is no file of a data set here")]
     Missing {
         /// Where.
         location: String,

@@ -15,9 +15,11 @@ use crate::{
 /// Finds the files of data sets and opens them for reading, each as it was when it was found.
 #[async_trait]
 pub trait DataFiles: Send + Sync {
-    /// The files at a location as they are now, sorted by name: the file that it names; or the Parquet files of the
-    /// directory that it names, its own and not those below it. Names that begin with `.` or `_` are some writer's
-    /// own and passed over in a directory. [`DataFilesError::Missing`] where that leaves nothing.
+    /// The files at a location as they are now, sorted by name: the file that it names; or those files of the directory
+    /// that it names which are a data set's ([`FileFormat::of_directory`](crate::catalog::FileFormat::of_directory)),
+    /// its own and those of directories below it that tell a value
+    /// ([`Partition`](crate::catalog::Partition)), whose names are paths then. Names that begin with `.` or `_` are
+    /// some writer's own and passed over in a directory. [`DataFilesError::Missing`] where that leaves nothing.
     async fn list(&self, source: &DatasetSource) -> Result<Vec<DataFileEntry>, DataFilesError>;
 
     /// Opens a file of a list. Blocks the thread, as everything of the open file does. Whether the file is still the

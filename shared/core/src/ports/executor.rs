@@ -150,6 +150,8 @@ pub struct DatasetRead {
     pub version: String,
     /// Its files.
     pub files: u64,
+    /// Those of them that the filter did not rule out by the directories that they lie in.
+    pub files_read: u64,
 }
 
 /// Why an attempt delivered nothing.

@@ -25,4 +25,5 @@ pub(crate) struct Made {
     pub(crate) truncated: Option<Truncation>,
     pub(crate) version: String,
     pub(crate) files: u64,
+    pub(crate) files_read: u64,
 }

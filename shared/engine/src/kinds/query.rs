@@ -65,7 +65,7 @@ impl Query<'_> {
         let scan = {
             let source = (Arc::clone(&self.files), self.snapshot.clone());
             let memory = self.config.read_memory;
-            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, memory)?)
+            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, work.filter.as_ref(), memory)?)
         };
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
@@ -78,8 +78,9 @@ impl Query<'_> {
         if let Some(limit) = work.limit {
             control.set_requested(limit);
         }
-        if work.filter.is_none() {
-            self.tell_found(scan.records());
+        let known = scan.records().filter(|_| work.filter.is_none());
+        if let Some(known) = known {
+            self.tell_found(known);
         }
         let told = thread::scope(|scope| {
             let run = Run { query: &self, scan: &scan, reading: &reading, tally: &tally, fields: &fields };
@@ -88,9 +89,9 @@ impl Query<'_> {
                 None => run.write_columns(scope, &mut sink),
             }
         })?;
-        let found = match &work.filter {
-            None => scan.records(),
-            Some(_) => self.count_rest(&scan, &reading, &tally)?,
+        let found = match known {
+            Some(known) => known,
+            None => self.count_rest(&scan, &reading, &tally)?,
         };
         self.tell_found(found);
         scan.check()?;
@@ -115,6 +116,7 @@ impl Query<'_> {
             truncated,
             version: scan.snapshot.version.clone(),
             files: scan.snapshot.files.len() as u64,
+            files_read: scan.files_read(),
         })
     }
 
@@ -240,11 +242,12 @@ impl Run<'_> {
         }
     }
 
-    /// The units to read: without a filter, those alone that hold records within offset and limit.
+    /// The units to read: where their records are known, without a filter, those alone that hold some within offset and
+    /// limit.
     fn wanted(&self) -> Wanted {
         let work = self.query.work;
         let numbered = self.scan.units.iter().copied().enumerate();
-        if work.filter.is_some() {
+        if work.filter.is_some() || !self.scan.is_counted() {
             let units = if work.cap() == 0 { Vec::new() } else { numbered.collect() };
             return Wanted { units, skip: work.offset, take: work.cap() };
         }

@@ -132,6 +132,18 @@ impl Column {
     }
 }
 
+/// One value as an array: what the text is in that type, or null where there is none. None where it is none.
+pub(crate) fn single(data_type: &DataType, text: Option<&str>) -> Option<ArrayRef> {
+    let mut values = values(data_type)?;
+    match text {
+        Some(text) => values.append(text).then(|| values.finish()),
+        None => {
+            values.null();
+            Some(values.finish())
+        }
+    }
+}
+
 /// The values of a column that is being built.
 trait Values: Send {
     /// Adds the value that the text is; false, and nothing added, where it is none.

@@ -50,6 +50,11 @@ impl Inference {
         Self { is_json, seen: Vec::new() }
     }
 
+    /// One for rows of the same kind that has seen none.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(self.is_json)
+    }
+
     /// Takes a row into account.
     pub fn observe(&mut self, row: &Row) {
         if self.seen.len() < row.len() {
@@ -72,6 +77,19 @@ impl Inference {
         }
     }
 
+    /// Takes the rows of another file into account, whose columns are `others`; those that are not among `columns` are
+    /// added behind them.
+    pub(crate) fn add(&mut self, columns: &mut Columns, other: &Self, others: &Columns) {
+        for (place, name) in others.names().iter().enumerate() {
+            columns.add(name);
+            let Some(at) = columns.place(name) else { continue };
+            if self.seen.len() <= at {
+                self.seen.resize(at + 1, Seen::default());
+            }
+            self.seen[at].add(other.seen.get(place).copied().unwrap_or_default());
+        }
+    }
+
     /// The types, for a file with these columns.
     pub fn schema(&self, columns: &Columns) -> Schema {
         let field = |(place, name): (usize, &String)| {
@@ -83,6 +101,19 @@ impl Inference {
 }
 
 impl Seen {
+    fn add(&mut self, other: Self) {
+        self.boolean |= other.boolean;
+        self.int |= other.int;
+        self.wide_int |= other.wide_int;
+        self.float |= other.float;
+        self.date |= other.date;
+        self.local |= other.local;
+        self.zoned |= other.zoned;
+        self.fine |= other.fine;
+        self.far |= other.far;
+        self.text |= other.text;
+    }
+
     fn number(&mut self, text: &str) {
         if let Some(value) = value::int::<i64>(text) {
             self.int = true;

@@ -24,6 +24,7 @@ pub(crate) mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::batch::single;
 pub use self::{
     batch::BatchBuilder,
     error::{FileError, RowError},

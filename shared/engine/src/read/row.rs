@@ -124,6 +124,11 @@ impl Row {
         self.fields.is_empty()
     }
 
+    /// The bytes of its values' text.
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(super) fn begin(&mut self, number: u64, line: u64) {
         (self.number, self.line) = (number, line);
         self.text.clear();

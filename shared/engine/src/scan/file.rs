@@ -19,7 +19,10 @@ use parquet::{
 };
 use willcall_core::ports::{DataFile, DataFileEntry, DataFilesError, ExecuteError};
 
-use super::far::{Blocks, FarFile};
+use super::{
+    far::{Blocks, FarFile},
+    partition::Constants,
+};
 use crate::{
     failure::{self, Outcome},
     schema::plain_schema,
@@ -135,17 +138,24 @@ pub(crate) struct OpenFile {
     pub(crate) entry: DataFileEntry,
     pub(crate) reader: SharedFile,
     pub(crate) metadata: ArrowReaderMetadata,
+    /// What its directories tell.
+    pub(super) constants: Arc<Constants>,
 }
 
 impl OpenFile {
-    pub(crate) fn new(entry: &DataFileEntry, file: Arc<dyn DataFile>, blocks: &Arc<Blocks>) -> Outcome<Self> {
+    pub(crate) fn new(
+        entry: &DataFileEntry,
+        file: Arc<dyn DataFile>,
+        blocks: &Arc<Blocks>,
+        constants: Arc<Constants>,
+    ) -> Outcome<Self> {
         let reader = SharedFile::new(entry, file, blocks);
         let metadata = load(&reader).map_err(|error| failure(entry, &reader, error))?;
         let metadata = with_offset_index(&reader, metadata);
         if let Some(far) = reader.far() {
             far.set_chunks(metadata.metadata());
         }
-        Ok(Self { entry: entry.clone(), reader, metadata })
+        Ok(Self { entry: entry.clone(), reader, metadata, constants })
     }
 
     /// What a failure to decode this file means.

@@ -2,8 +2,10 @@
 
 mod far;
 mod file;
+mod partition;
 mod plan;
 mod prune;
+mod text;
 mod unit;
 
 use std::{
@@ -24,16 +26,19 @@ use willcall_core::{
     query::Filter,
 };
 
+use self::partition::Partitions;
 pub(crate) use self::{
     far::Blocks,
     file::{OpenFile, SharedFile, load},
+    partition::inferred,
+    text::{TextError, TextFile, text_format},
     unit::{Reading, Unit, read_all},
 };
 use crate::{
     attempt::Attempt,
-    failure::{Outcome, fatal},
+    failure::{Outcome, defect, fatal},
     ordered::{Emit, ordered},
-    schema::{column_type, plain_field},
+    schema::{arrow_fields, arrow_type, column_type, plain_field, wider},
     snapshot::{Snapshot, open as open_file},
 };
 
@@ -66,6 +71,12 @@ pub(crate) struct Scan {
     pub(crate) fields: Vec<FieldRef>,
     /// All records, in the order of the data set.
     pub(crate) units: Vec<Unit>,
+    /// Whether the files are text: each is one unit, whose records nobody has counted.
+    is_text: bool,
+    records: Option<u64>,
+    partitions: Partitions,
+    /// How many files the filter did not rule out by their directories.
+    files_read: u64,
     files: Arc<dyn DataFiles>,
     blocks: Arc<Blocks>,
     far: bool,
@@ -74,51 +85,156 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Reads all footers, and checks the columns in use against what the job was accepted for.
+    /// Finds out how the data set's files are read, for a job that was accepted for `dataset` and uses these columns.
+    /// Files of which the filter keeps nothing, as their directories tell, are not looked into.
     pub(crate) fn plan(
         attempt: &Attempt,
         source: (Arc<dyn DataFiles>, Snapshot),
         dataset: &Dataset,
         used: &[&str],
+        filter: Option<&Filter>,
         read_memory: usize,
     ) -> Outcome<Self> {
-        let (files, snapshot) = source;
-        let blocks = Arc::new(Blocks::new(read_memory));
-        let mut fields: Vec<FieldRef> = Vec::new();
-        let mut units = Vec::new();
-        let mut open = Vec::new();
-        let mut far = false;
-        let mut kept = Vec::new();
+        let wrong = |detail: String| fatal(ProblemType::EngineFailed, detail);
+        let partitions = Partitions::of_dataset(&source.1.files, dataset).map_err(wrong)?;
+        let kept = |file: &usize| filter.is_none_or(|filter| partitions.file(*file).may_match(filter));
+        let kept: Vec<usize> = (0..source.1.files.len()).filter(kept).collect();
+        let names = source.1.files.iter().map(|file| file.name.as_str());
+        match text_format(names).map_err(wrong)? {
+            None => Self::of_parquet(attempt, source, dataset, used, (partitions, kept), read_memory),
+            Some(_) => Self::of_text(source, dataset, (partitions, kept), read_memory),
+        }
+    }
+
+    /// Takes each file as it is: what is in it was found out when the catalog was loaded.
+    fn of_text(
+        (files, snapshot): (Arc<dyn DataFiles>, Snapshot),
+        dataset: &Dataset,
+        (partitions, kept): (Partitions, Vec<usize>),
+        read_memory: usize,
+    ) -> Outcome<Self> {
+        let fields = arrow_fields(&dataset.facts.columns).map_err(defect)?;
+        let unit = |file| Unit { file, row_group: 0, start: 0, rows: 0, batch_rows: BATCH_ROWS as usize };
+        let units = kept.iter().copied().map(unit).collect();
+        let far = snapshot.files.first().map(|entry| open_file(&*files, entry)).transpose()?;
+        // Counted with these very files, or not at all.
+        let records = dataset.facts.records.filter(|_| dataset.facts.version == snapshot.version);
+        Ok(Self {
+            snapshot,
+            fields,
+            units,
+            is_text: true,
+            records,
+            partitions,
+            files_read: kept.len() as u64,
+            files,
+            blocks: Arc::new(Blocks::new(read_memory)),
+            far: far.is_some_and(|file| file.is_far()),
+            open: Vec::new(),
+            kept: Vec::new(),
+        })
+    }
+
+    /// Reads the footers, and checks the columns in use against what the job was accepted for.
+    fn of_parquet(
+        attempt: &Attempt,
+        (files, snapshot): (Arc<dyn DataFiles>, Snapshot),
+        dataset: &Dataset,
+        used: &[&str],
+        (partitions, kept): (Partitions, Vec<usize>),
+        read_memory: usize,
+    ) -> Outcome<Self> {
+        let count = snapshot.files.len();
+        let empty = || Mutex::new(Weak::new());
+        let mut scan = Self {
+            snapshot,
+            fields: Vec::new(),
+            units: Vec::new(),
+            is_text: false,
+            records: None,
+            partitions,
+            files_read: kept.len() as u64,
+            files,
+            blocks: Arc::new(Blocks::new(read_memory)),
+            far: false,
+            open: (0..count).map(|_| empty()).collect(),
+            kept: Vec::new(),
+        };
+        let keep = kept.len() <= KEPT_OPEN;
+        scan.footers(attempt, &kept, |scan, index, file| {
+            scan.units.extend(cut(index, &file, used));
+            scan.open[index] = Mutex::new(Arc::downgrade(&file));
+            if keep {
+                scan.kept.push(file);
+            }
+        })?;
+        let told = scan.partitions.fields.clone();
+        scan.fields.extend(told);
+        let lacks =
+            |scan: &Self| used.iter().any(|name| !scan.fields.iter().any(|field| field.name() == name));
+        if lacks(&scan) {
+            // Files that the filter rules out may be those that have it.
+            let rest: Vec<usize> = (0..count).filter(|index| kept.binary_search(index).is_err()).collect();
+            scan.footers(attempt, &rest, |_, _, _| {})?;
+        }
+        for name in used {
+            scan.settle(name, dataset)?;
+        }
+        scan.records = Some(scan.units.iter().map(|unit| unit.rows).sum());
+        Ok(scan)
+    }
+
+    /// Reads the footers of these files, and brings their columns together.
+    fn footers(
+        &mut self,
+        attempt: &Attempt,
+        which: &[usize],
+        mut each: impl FnMut(&mut Self, usize, Arc<OpenFile>),
+    ) -> Outcome<()> {
+        let (files, blocks) = (Arc::clone(&self.files), Arc::clone(&self.blocks));
+        let jobs: Vec<_> = which
+            .iter()
+            .map(|index| (self.snapshot.files[*index].clone(), self.partitions.file(*index)))
+            .collect();
         thread::scope(|scope| {
-            let work = |entry: &DataFileEntry, emit: &Emit<Arc<OpenFile>>| {
+            let work = |(entry, constants): (DataFileEntry, _), emit: &Emit<Arc<OpenFile>>| {
                 attempt.check()?;
-                emit.send(Arc::new(OpenFile::new(entry, open_file(&*files, entry)?, &blocks)?))
+                emit.send(Arc::new(OpenFile::new(&entry, open_file(&*files, &entry)?, &blocks, constants)?))
             };
-            let threads = OPENED_AT_ONCE.min(snapshot.files.len());
-            let opened = ordered(scope, threads, 1, snapshot.files.iter().map(Ok), work)?;
-            for (index, file) in opened.enumerate() {
+            let threads = OPENED_AT_ONCE.min(which.len());
+            for (index, file) in which.iter().zip(ordered(scope, threads, 1, jobs.into_iter().map(Ok), work)?)
+            {
                 attempt.check()?;
                 let file = file?;
-                far |= file.reader.far().is_some();
-                unify(&mut fields, &file)?;
-                units.extend(cut(index, &file, used));
-                open.push(Mutex::new(Arc::downgrade(&file)));
-                if snapshot.files.len() <= KEPT_OPEN {
-                    kept.push(file);
-                }
+                self.far |= file.reader.far().is_some();
+                unify(&mut self.fields, &file)?;
+                each(self, *index, file);
             }
             Ok(())
-        })?;
-        for name in used {
-            let now = fields.iter().find(|field| field.name() == name).map(|f| column_type(f.data_type()));
-            if now.is_none() || now != dataset.column(name).map(|column| column.data_type.clone()) {
-                let detail = format!(
-                    "the data set changed since the job was accepted: its column {name:?} is not the same"
-                );
-                return Err(fatal(ProblemType::Conflict, detail));
+        })
+    }
+
+    /// Gives a column in use the type that the job was accepted with, if the files still have it: those that are read may
+    /// all have a narrower one.
+    fn settle(&mut self, name: &str, dataset: &Dataset) -> Outcome<()> {
+        let accepted = dataset.column(name).map(|column| &column.data_type);
+        let field = self.fields.iter_mut().find(|field| field.name() == name);
+        if let (Some(accepted), Some(field)) = (accepted, field) {
+            let now = column_type(field.data_type());
+            if now == *accepted {
+                return Ok(());
+            }
+            if wider(&now, accepted).as_ref() == Some(accepted)
+                && let Some(data_type) = arrow_type(accepted)
+            {
+                *field = Arc::new(Field::clone(field).with_data_type(data_type));
+                return Ok(());
             }
         }
-        Ok(Self { snapshot, fields, units, files, blocks, far, open, kept })
+        Err(fatal(
+            ProblemType::Conflict,
+            format!("the data set changed since the job was accepted: its column {name:?} is not the same"),
+        ))
     }
 
     /// Whether reading takes trips to somewhere else, during which a thread has nothing to do.
@@ -126,9 +242,30 @@ impl Scan {
         self.far
     }
 
-    /// All records of the data set.
-    pub(crate) fn records(&self) -> u64 {
-        self.units.iter().map(|unit| unit.rows).sum()
+    /// All records of the data set, where that is known without reading them.
+    pub(crate) fn records(&self) -> Option<u64> {
+        self.records
+    }
+
+    /// How many files the filter did not rule out by their directories.
+    pub(crate) fn files_read(&self) -> u64 {
+        self.files_read
+    }
+
+    /// Whether it is known how many records each unit has.
+    pub(crate) fn is_counted(&self) -> bool {
+        !self.is_text
+    }
+
+    /// The file of that number, to be read as text, where the files are text.
+    fn text(&self, index: usize) -> Outcome<Option<TextFile>> {
+        if !self.is_text {
+            return Ok(None);
+        }
+        let entry = &self.snapshot.files[index];
+        let file = open_file(&*self.files, entry)?;
+        let constants = self.partitions.file(index);
+        Ok(Some(TextFile { entry: entry.clone(), file, window: self.blocks.share(), constants }))
     }
 
     /// The column of that name.
@@ -145,7 +282,8 @@ impl Scan {
             return Ok(file);
         }
         let entry = &self.snapshot.files[index];
-        let file = Arc::new(OpenFile::new(entry, open_file(&*self.files, entry)?, &self.blocks)?);
+        let constants = self.partitions.file(index);
+        let file = Arc::new(OpenFile::new(entry, open_file(&*self.files, entry)?, &self.blocks, constants)?);
         *held = Arc::downgrade(&file);
         Ok(file)
     }
@@ -185,7 +323,8 @@ impl Scan {
 fn unify(fields: &mut Vec<FieldRef>, file: &OpenFile) -> Outcome<()> {
     let name = &file.entry.name;
     let wrong = |detail: String| Err(fatal(ProblemType::EngineFailed, format!("{name}: {detail}")));
-    let own: Vec<FieldRef> = file.schema().fields().iter().map(plain_field).collect();
+    let own = file.schema().fields().iter().filter(|field| !file.constants.tell(field.name()));
+    let own: Vec<FieldRef> = own.map(plain_field).collect();
     let mut seen = HashSet::new();
     if let Some(twice) = own.iter().find(|field| !seen.insert(field.name())) {
         return wrong(format!("the column {:?} appears twice", twice.name()));
@@ -200,14 +339,27 @@ fn unify(fields: &mut Vec<FieldRef>, file: &OpenFile) -> Outcome<()> {
             fields.push(nullable(field));
             continue;
         };
-        if column_type(known.data_type()) != column_type(field.data_type()) {
-            return wrong(format!("the column {:?} has another type than in the files before", field.name()));
+        let (before, here) = (column_type(known.data_type()), column_type(field.data_type()));
+        if before != here {
+            let Some(both) = wider(&before, &here) else {
+                return wrong(format!(
+                    "the column {:?} is {here} here and {before} in files before",
+                    field.name()
+                ));
+            };
+            if both == here {
+                *known = Arc::new(Field::clone(field).with_nullable(known.is_nullable()));
+            } else if both != before
+                && let Some(data_type) = arrow_type(&both)
+            {
+                *known = Arc::new(Field::clone(known).with_data_type(data_type));
+            }
         }
         if field.is_nullable() {
             *known = nullable(known);
         }
     }
-    for known in fields.iter_mut() {
+    for known in fields.iter_mut().filter(|known| !file.constants.tell(known.name())) {
         if !own.iter().any(|field| field.name() == known.name()) {
             *known = nullable(known);
         }
@@ -329,11 +481,11 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let source = DatasetSource { location: path.to_str().unwrap().to_owned() };
+        let source = DatasetSource::at(path.to_str().unwrap().to_owned());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let entry = runtime.block_on(LocalDataFiles.list(&source)).unwrap().remove(0);
         let open = LocalDataFiles.open(&entry).unwrap();
-        let file = OpenFile::new(&entry, open, &Arc::new(Blocks::new(0))).unwrap();
+        let file = OpenFile::new(&entry, open, &Arc::new(Blocks::new(0)), Arc::default()).unwrap();
         cut(0, &file, used).iter().map(|unit| (unit.row_group, unit.start, unit.rows)).collect()
     }
 

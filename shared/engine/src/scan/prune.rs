@@ -13,6 +13,9 @@ use crate::{adapt::adapt, filter::compare_literal};
 
 /// Whether a record of the row group may fit the filter.
 pub(crate) fn may_match(filter: &Filter, file: &OpenFile, row_group: usize) -> bool {
+    if let Some(decided) = file.constants.decide(filter) {
+        return decided;
+    }
     match filter {
         Filter::And(all) => all.iter().all(|filter| may_match(filter, file, row_group)),
         Filter::Or(any) => any.iter().any(|filter| may_match(filter, file, row_group)),
@@ -60,6 +63,10 @@ struct Bounds {
 
 impl Bounds {
     fn of(column: &str, file: &OpenFile, row_group: usize) -> Option<Self> {
+        // What the file itself says of such a column is not what is read.
+        if file.constants.tell(column) {
+            return None;
+        }
         let metadata = file.parquet();
         let group = metadata.row_group(row_group);
         let converter =

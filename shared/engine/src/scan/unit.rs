@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, FieldRef};
+use arrow_select::filter::filter_record_batch;
 use parquet::{
     arrow::{
         ProjectionMask,
@@ -15,7 +16,7 @@ use parquet::{
 };
 use willcall_core::query::Filter;
 
-use super::{OpenFile, Scan, plan, prune::may_match};
+use super::{OpenFile, Scan, TextFile, partition::Constants, plan, prune::may_match};
 use crate::{
     adapt::adapt,
     attempt::Attempt,
@@ -66,6 +67,9 @@ impl Reading {
 
     /// How many records of the unit the filter keeps, reading the filter's columns alone.
     pub(crate) fn count(&self, unit: &Unit) -> Outcome<u64> {
+        if let Some(text) = self.scan.text(unit.file)? {
+            return self.read_text(&text, unit, &[], |_, _| Ok(()));
+        }
         match &self.filter {
             None => Ok(unit.rows),
             Some(filter) => Ok(self.select(&*self.scan.file(unit.file)?, unit, filter)?.0),
@@ -73,7 +77,8 @@ impl Reading {
     }
 
     /// Hands on the unit's records that the filter keeps, with the columns in the order of `fields`. Answers how
-    /// many there were; `counted` is told as soon as that is known, before any is handed on.
+    /// many there were; `counted` is told as soon as that is known: of Parquet before any is handed on, of text behind
+    /// the last.
     pub(crate) fn read(
         &self,
         unit: &Unit,
@@ -81,6 +86,11 @@ impl Reading {
         counted: impl FnOnce(u64),
         mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
     ) -> Outcome<u64> {
+        if let Some(text) = self.scan.text(unit.file)? {
+            let count = self.read_text(&text, unit, fields, each)?;
+            counted(count);
+            return Ok(count);
+        }
         let file = self.scan.file(unit.file)?;
         let (count, selection) = match &self.filter {
             Some(filter) => {
@@ -153,6 +163,38 @@ impl Reading {
         Ok(())
     }
 
+    /// The same of a file of text, which is read once and from start to end: the filter looks at each batch.
+    fn read_text(
+        &self,
+        text: &TextFile,
+        unit: &Unit,
+        fields: &[FieldRef],
+        mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
+    ) -> Outcome<u64> {
+        let mut all = fields.to_vec();
+        for name in &self.filter_columns {
+            if !fields.iter().any(|field| field.name() == name) {
+                all.push(Arc::clone(self.scan.field(name)?));
+            }
+        }
+        let mut count = 0;
+        text.read(&self.attempt, &all, unit.batch_rows, |batch| {
+            let batch = match &self.filter {
+                Some(filter) => {
+                    let mask = self.mask(&text.entry.name, &text.constants, filter, &batch)?;
+                    filter_record_batch(&batch, &mask).map_err(defect)?
+                }
+                None => batch,
+            };
+            count += batch.num_rows() as u64;
+            match batch.num_rows() {
+                0 => Ok(()),
+                rows => each(batch.columns()[..fields.len()].to_vec(), rows),
+            }
+        })?;
+        Ok(count)
+    }
+
     /// The records of the unit that the filter keeps, as a selection within its row group.
     fn select(&self, file: &OpenFile, unit: &Unit, filter: &Filter) -> Outcome<(u64, RowSelection)> {
         if !may_match(filter, file, unit.row_group) {
@@ -167,7 +209,7 @@ impl Reading {
         for batch in reader(file, unit, columns, whole(unit), self.goes_on(unit))? {
             self.attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
-            let mask = self.mask(file, filter, &batch)?;
+            let mask = self.mask(&file.entry.name, &file.constants, filter, &batch)?;
             count += mask.true_count() as u64;
             masks.push(mask);
         }
@@ -175,15 +217,23 @@ impl Reading {
         Ok((count, RowSelection::from_filters(&masks)))
     }
 
-    fn mask(&self, file: &OpenFile, filter: &Filter, batch: &RecordBatch) -> Outcome<BooleanArray> {
+    fn mask(
+        &self,
+        file: &str,
+        constants: &Constants,
+        filter: &Filter,
+        batch: &RecordBatch,
+    ) -> Outcome<BooleanArray> {
         let column = |name: &str| {
             let field = self.scan.field(name).map_err(|_| format!("there is no column {name:?}"))?;
+            if let Some(told) = constants.column(name, batch.num_rows()) {
+                return Ok(told);
+            }
             adapt(batch.column_by_name(name), field.data_type(), batch.num_rows())
                 .map_err(|error| error.to_string())
         };
-        let mask = filter::evaluate(filter, batch.num_rows(), &column).map_err(|error| {
-            defect(format!("{}: the filter cannot be evaluated: {error}", file.entry.name))
-        })?;
+        let mask = filter::evaluate(filter, batch.num_rows(), &column)
+            .map_err(|error| defect(format!("{file}: the filter cannot be evaluated: {error}")))?;
         Ok(filter::is_true(&mask))
     }
 }
@@ -209,11 +259,12 @@ pub(crate) fn read_all(
 
 /// The batch's columns in the order and the types of `fields`.
 fn in_types(file: &OpenFile, batch: &RecordBatch, fields: &[FieldRef]) -> Outcome<Vec<ArrayRef>> {
-    fields
-        .iter()
-        .map(|field| adapt(batch.column_by_name(field.name()), field.data_type(), batch.num_rows()))
-        .collect::<Result<_, _>>()
-        .map_err(|error| file.failure(error))
+    let rows = batch.num_rows();
+    let column = |field: &FieldRef| match file.constants.column(field.name(), rows) {
+        Some(told) => Ok(told),
+        None => adapt(batch.column_by_name(field.name()), field.data_type(), rows),
+    };
+    fields.iter().map(column).collect::<Result<_, _>>().map_err(|error| file.failure(error))
 }
 
 /// All records of the unit.

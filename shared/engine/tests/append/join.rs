@@ -185,3 +185,28 @@ async fn a_cancelled_append_stops_and_leaves_nothing_on_the_disk() {
     }
     panic!("something is left on the disk");
 }
+
+#[tokio::test]
+async fn a_data_set_of_text_in_directories_is_matched_as_any_other() {
+    let data = Data::new();
+    let many: String = (0..10_000).map(|n| format!("{n},k{n}\n")).collect();
+    for (year, text) in [(2025, "k,v\nc,-1\n".to_owned()), (2026, format!("v,k\n{many}"))] {
+        let directory = data.dir.path().join(format!("year={year}"));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("a.csv"), text).unwrap();
+    }
+    let work = AppendWork { fields: vec!["v".into(), "year".into()], ..exact("k") };
+    let few = append(&data, work.clone(), &csv("x,k\n1,k77\n2,c\n3,nobody\n")).await;
+    let text = few.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..3], ["x,k,v,year,_match,_error", "1,k77,77,2026,matched,", "2,c,-1,2025,matched,"]);
+    assert_eq!(few.delivered.counts, counts(3, 2, 1, 0, 0));
+    let rows: String = (0..9_000).map(|n| format!("{n},k{n}\n")).collect();
+    let all = append(&data, work.clone(), &csv(&format!("x,k\n{rows}"))).await;
+    let expected: String = (0..9_000).map(|n| format!("{n},k{n},{n},2026,matched,\n")).collect();
+    assert_eq!(all.text(), format!("x,k,v,year,_match,_error\n{expected}"));
+    let spill = tempfile::tempdir().unwrap();
+    let tight =
+        append_with(&tight(spill.path(), 2), &data, work, &csv(&format!("x,k\n{rows}"))).await.unwrap();
+    assert_eq!(tight.bytes(), all.bytes());
+}

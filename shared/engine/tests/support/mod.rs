@@ -188,7 +188,7 @@ impl Data {
     }
 
     pub fn source(&self) -> DatasetSource {
-        DatasetSource { location: self.dir.path().to_string_lossy().into_owned() }
+        DatasetSource::at(self.dir.path().to_string_lossy().into_owned())
     }
 
     pub async fn dataset(&self) -> Dataset {

@@ -120,6 +120,9 @@ pub struct ManifestSourceResource {
     pub version: String,
     /// Files of the data set.
     pub files: u64,
+    /// Those of them that the filter did not rule out by the directories that they lie in. Not there in older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_read: Option<u64>,
 }
 
 impl ManifestResource {
@@ -155,6 +158,7 @@ impl ManifestResource {
                 dataset: source.dataset.clone(),
                 version: source.version.clone(),
                 files: source.files,
+                files_read: source.files_read,
             }),
             upstream: manifest.upstream.clone(),
             counts: manifest.counts.map(CountsResource::from),

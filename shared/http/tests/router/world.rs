@@ -104,7 +104,7 @@ fn dataset(name: &str) -> Arc<Dataset> {
     Arc::new(Dataset {
         name: name.into(),
         description: "departures".into(),
-        source: DatasetSource { location: "/secret/place/flights.parquet".into() },
+        source: DatasetSource::at("/secret/place/flights.parquet"),
         views: BTreeMap::from([("delays".to_owned(), view)]),
         facts: DatasetFacts {
             columns: vec![

@@ -42,7 +42,7 @@ fn catalog() -> Catalog {
     let flights = Dataset {
         name: "flights".into(),
         description: String::new(),
-        source: DatasetSource { location: "/data/flights.parquet".into() },
+        source: DatasetSource::at("/data/flights.parquet"),
         views: BTreeMap::new(),
         facts,
     };

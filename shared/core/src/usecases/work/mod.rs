@@ -323,6 +323,7 @@ async fn commit(
         dataset: dataset.to_owned(),
         version: read.version.clone(),
         files: read.files,
+        files_read: Some(read.files_read),
     });
     let manifest = Manifest {
         schema_version: MANIFEST_SCHEMA,

@@ -126,7 +126,10 @@ impl Matching {
         scope: &'scope Scope<'scope, '_>,
         table: &Arc<Table>,
     ) -> Outcome<impl Iterator<Item = Outcome<Hits>> + Send + use<'scope>> {
-        let sparse = (table.len() as u64).saturating_mul(SPARSE) < self.reading.scan.records();
+        // Text is read whole anyhow.
+        let scan = &self.reading.scan;
+        let asked = (table.len() as u64).saturating_mul(SPARSE);
+        let sparse = scan.is_counted() && scan.records().is_some_and(|records| asked < records);
         let (own, table, columns) = (self.clone(), Arc::clone(table), self.columns());
         let done = Arc::new(AtomicU64::new(0));
         let work = move |unit: Unit, emit: &Emit<Hits>| {

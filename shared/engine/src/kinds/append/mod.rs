@@ -177,6 +177,7 @@ impl Append<'_> {
             truncated,
             version: scan.snapshot.version.clone(),
             files: scan.snapshot.files.len() as u64,
+            files_read: scan.files_read(),
         })
     }
 
@@ -186,7 +187,7 @@ impl Append<'_> {
         used.sort_unstable();
         used.dedup();
         let source = (Arc::clone(&self.files), self.snapshot.clone());
-        Scan::plan(&self.attempt, source, self.dataset, &used, self.config.read_memory)
+        Scan::plan(&self.attempt, source, self.dataset, &used, None, self.config.read_memory)
     }
 
     /// Pairs by the numbers of their rows; those of one row stay in the order of the data set.

@@ -152,7 +152,7 @@ impl Uploads {
             Uploaded { wait: self.wait.clone(), blobs: Arc::clone(&self.blobs), key: file.key.clone() };
         let blocks = Arc::new(Blocks::new(self.read_memory));
         let read = || {
-            let open = OpenFile::new(&entry, Arc::new(uploaded), &blocks)?;
+            let open = OpenFile::new(&entry, Arc::new(uploaded), &blocks, Arc::default())?;
             let fields: Vec<_> = open.schema().fields().iter().map(plain_field).collect();
             let rows = u64::try_from(open.parquet().file_metadata().num_rows()).unwrap_or(0);
             let mut typed = TypedFile::new(gather, &file.name, &fields)?;
