@@ -14,6 +14,7 @@ mod one_box;
 mod requests;
 mod results;
 mod submissions;
+mod upstreams;
 mod webhooks;
 
 fn main() -> std::process::ExitCode {
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
             requests::scenarios(),
             submissions::scenarios(),
             batches::scenarios(),
+            upstreams::scenarios(),
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),

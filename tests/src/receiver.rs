@@ -21,6 +21,8 @@ use tokio::{
 pub enum Manner {
     /// Answers this status, and these further lines of the head.
     Status(u16, &'static str),
+    /// Answers this status with this JSON.
+    Json(u16, &'static str),
     /// Answers 200 after so long.
     Late(Duration),
     /// Answers 200 with a megabyte.
@@ -178,6 +180,13 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<(
         Manner::Status(status, lines) => {
             let answer = format!("HTTP/1.1 {status} X\r\n{lines}content-length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).await
+        }
+        Manner::Json(status, body) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            );
+            stream.write_all((head + body).as_bytes()).await
         }
         Manner::Late(time) => {
             tokio::time::sleep(time).await;

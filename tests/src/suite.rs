@@ -105,6 +105,15 @@ impl On {
         }
     }
 
+    /// A host over the catalog of the directory.
+    pub async fn directory(self, directory: Directory) -> Result<Host> {
+        match self {
+            Self::OneBox => Ok(OneBox::start(directory).await?.into()),
+            Self::Aws => Ok(Aws::start(directory).await?.into()),
+            Self::Deployed => anyhow::bail!("a deployed host has the catalog that it has"),
+        }
+    }
+
     /// A host over the data sets, each a name and a path within the catalog's directory, which `fill` has filled.
     pub async fn datasets(
         self,

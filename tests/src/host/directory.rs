@@ -63,6 +63,13 @@ impl Directory {
         Ok(self)
     }
 
+    /// Adds text to the catalog.
+    pub fn with(self, text: &str) -> Result<Self> {
+        let catalog = fs::read_to_string(self.catalog_file())? + text;
+        fs::write(self.catalog_file(), catalog)?;
+        Ok(self)
+    }
+
     /// Where the catalog and its data are.
     pub fn catalog(&self) -> PathBuf {
         self.join("catalog")

@@ -1,0 +1,184 @@
+//! Slow APIs behind Willcall, called over HTTP: one item at once, and many by a job.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use willcall_tests::{Answer, Client, Directory, Manner, On, OneBox, Receiver, id};
+
+const OK: Manner = Manner::Json(200, r#"{"known":true}"#);
+
+/// A catalog with upstreams that all lead to the receiver, each by a path of its own name.
+fn catalog(receiver: &Receiver, names: &[&str], more: &str) -> Result<Directory> {
+    let mut text = String::new();
+    for name in names {
+        let url = receiver.url(name);
+        text += &format!(
+            "\n[upstreams.{name}]\nurl = \"{url}?item={{id}}\"\nallow = [\"127.0.0.1\"]\nretries = {{ backoff = \"10ms\" }}\n{more}\n"
+        );
+    }
+    Directory::numbers(10)?.with(&text)
+}
+
+async fn call(client: &Client, upstream: &str, item: &Value, prefer: &str) -> Result<Answer> {
+    let request = client.request(Method::POST, &format!("/v1/upstreams/{upstream}")).json(item);
+    client.send(request.header("prefer", prefer)).await
+}
+
+async fn submit(client: &Client, body: &Value) -> Result<Value> {
+    let answer = client.post("/v1/jobs", body).await?;
+    ensure!(answer.status == 202, "{}: {}", answer.status, answer.text());
+    answer.json()
+}
+
+/// The outcomes of a job that has completed, one for each item.
+async fn outcomes(client: &Client, job: &Value) -> Result<Vec<Value>> {
+    let text = String::from_utf8(client.fetch(job).await?)?;
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}
+
+async fn one_call_is_answered_as_the_upstream_answers(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("good", [OK]);
+    receiver.behave("bad", [Manner::Json(422, r#"{"why":"no such person"}"#)]);
+    receiver.behave("slow", [Manner::Late(Duration::from_secs(4))]);
+    let host = on.directory(catalog(&receiver, &["good", "bad", "slow"], "")?).await?;
+    let client = host.client();
+    let good = call(&client, "good", &json!({"id": "a b"}), "wait=20").await?;
+    assert_eq!((good.status, good.text().as_str()), (200, r#"{"known":true}"#));
+    assert!(good.header("willcall-job-id").is_some());
+    let sent = receiver.received("good").remove(0);
+    assert!(sent.head.starts_with("GET /good?item=a%20b "), "{}", sent.head);
+    assert!(!sent.header("idempotency-key").is_empty(), "{}", sent.head);
+
+    let bad = call(&client, "bad", &json!({"id": "x"}), "wait=20").await?;
+    assert_eq!((bad.status, bad.problem()?.as_str()), (502, "upstream-failed"));
+    assert_eq!(receiver.received("bad").len(), 1, "what is refused is not sent again");
+
+    let slow = call(&client, "slow", &json!({"id": "x"}), "wait=1").await?;
+    assert_eq!(
+        (slow.status, slow.header("preference-applied")),
+        (202, Some("respond-async")),
+        "{}",
+        slow.text()
+    );
+    let done = client.ended(&slow.json()?).await?;
+    assert_eq!(done["progress"]["counts"]["succeeded"], 1, "{done}");
+    assert_eq!(receiver.received("slow").len(), 1, "what was begun is not done twice");
+
+    let nowhere = call(&client, "nowhere", &json!({"id": "x"}), "wait=1").await?;
+    assert_eq!(nowhere.status, 404, "{}", nowhere.text());
+    let without = call(&client, "good", &json!({"name": "x"}), "wait=1").await?;
+    assert_eq!(without.status, 400, "{}", without.text());
+    Ok(())
+}
+
+async fn many_items_are_sent_once_each_whatever_the_upstream_does(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let busy = Manner::Status(429, "retry-after: 1\r\n");
+    receiver.behave("rough", [Manner::Status(500, ""), busy, Manner::HangUp, OK]);
+    let client = on.directory(catalog(&receiver, &["rough"], "concurrency = 8")?).await?.client();
+    let items: Vec<Value> = (0..40).map(|n| json!({"id": format!("p{n}")})).collect();
+    let job = submit(&client, &json!({"kind": "call", "upstream": "rough", "items": items})).await?;
+    let done = client.ended(&job).await?;
+    assert_eq!(done["state"], "completed", "{done}");
+    let counts = &done["progress"]["counts"];
+    assert_eq!(
+        (&counts["total"], &counts["succeeded"], &counts["pending"]),
+        (&json!(40), &json!(40), &json!(0))
+    );
+    let outcomes = outcomes(&client, &done).await?;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome["id"], format!("p{n}"), "in the order of the items");
+        assert_eq!(
+            (&outcome["state"], &outcome["body"]),
+            (&json!("succeeded"), &json!({"known": true})),
+            "{outcome}"
+        );
+    }
+    let attempts: u64 = outcomes.iter().filter_map(|outcome| outcome["attempts"].as_u64()).sum();
+    let received = receiver.received("rough");
+    assert_eq!(received.len() as u64, attempts, "it counts what it got");
+    let keys: BTreeSet<&str> = received.iter().map(|one| one.header("idempotency-key")).collect();
+    assert_eq!(keys.len(), 40, "each item has a key, the same over all its attempts");
+    Ok(())
+}
+
+async fn items_that_fail_say_so_and_errors_can_end_the_job_early(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("no", [Manner::Json(400, r#"{"why":"no"}"#)]);
+    let client = on.directory(catalog(&receiver, &["no"], "concurrency = 1")?).await?.client();
+    let items: Vec<Value> = (0..20).map(|n| json!({"id": n})).collect();
+    let body = json!({"kind": "call", "upstream": "no", "items": items, "max_errors": 3, "format": "json"});
+    let done = client.ended(&submit(&client, &body).await?).await?;
+    let outcomes: Vec<Value> = serde_json::from_slice(&client.fetch(&done).await?)?;
+    assert_eq!(outcomes.len(), 20, "none is left out");
+    assert!(outcomes.iter().all(|outcome| outcome["state"] == "failed"), "{outcomes:?}");
+    let received = receiver.received("no").len();
+    assert!((3..6).contains(&received), "{received}");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome["attempts"] == 0).count(), 20 - received);
+    assert_eq!(done["progress"]["counts"]["failed"], 20);
+    Ok(())
+}
+
+async fn nothing_inside_is_reached(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("moved", [Manner::Status(302, "location: /inside\r\n")]);
+    let port = receiver.port();
+    let text = format!(
+        "\n[upstreams.inside]\nurl = \"https://127.0.0.1:{port}/inside?{{id}}\"\nretries = {{ attempts = 1 }}\n"
+    );
+    let directory = catalog(&receiver, &["moved"], "")?.with(&text)?;
+    let client = on.directory(directory).await?.client();
+    for upstream in ["inside", "moved"] {
+        let answer = call(&client, upstream, &json!({"id": "x"}), "wait=20").await?;
+        assert_eq!(
+            (answer.status, answer.problem()?.as_str()),
+            (502, "upstream-failed"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert!(receiver.received("inside").is_empty());
+    Ok(())
+}
+
+async fn a_killed_host_sends_no_item_twice_and_loses_none(_: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("once", [Manner::Late(Duration::from_millis(20))]);
+    let directory = catalog(&receiver, &["once"], "idempotent = false\nconcurrency = 2")?;
+    let mut host = OneBox::start(directory).await?;
+    let items: Vec<Value> = (0..150).map(|n| json!({"id": n})).collect();
+    let job = submit(&host.client(), &json!({"kind": "call", "upstream": "once", "items": items})).await?;
+    for kill in 1..=3 {
+        receiver.until("once", kill * 30, Duration::from_secs(60)).await?;
+        host.kill()?;
+        host.launch().await?;
+    }
+    let client = host.client();
+    let done = client.ended(&job).await?;
+    let outcomes = outcomes(&client, &done).await?;
+    let ids: Vec<u64> = outcomes.iter().filter_map(|outcome| outcome["id"].as_u64()).collect();
+    assert_eq!(ids, (0..150).collect::<Vec<_>>(), "each item is reported once");
+    let received = receiver.received("once");
+    let keys: BTreeSet<&str> = received.iter().map(|one| one.header("idempotency-key")).collect();
+    assert_eq!(keys.len(), received.len(), "none was sent twice");
+    for outcome in &outcomes {
+        let state = outcome["state"].as_str().unwrap_or_default();
+        ensure!(["succeeded", "unknown"].contains(&state), "{outcome}");
+    }
+    let unknown = outcomes.iter().filter(|outcome| outcome["state"] == "unknown").count();
+    assert_eq!(done["progress"]["counts"]["unknown"], unknown, "the doubt is told: {}", id(&done));
+    Ok(())
+}
+
+willcall_tests::scenarios! {
+    operator: [
+        one_call_is_answered_as_the_upstream_answers,
+        many_items_are_sent_once_each_whatever_the_upstream_does,
+        items_that_fail_say_so_and_errors_can_end_the_job_early,
+        nothing_inside_is_reached,
+    ],
+    one_box: [a_killed_host_sends_no_item_twice_and_loses_none],
+}
