@@ -187,7 +187,7 @@ async fn a_data_set_that_cannot_be_read_leaves_the_others() {
     set.inspector.sets.lock().unwrap().remove("b");
     set.pass(2);
     assert_eq!(names(&catalog.catalog().await.unwrap()), ["a"]);
-    assert!(catalog.problems()[0].detail.contains("no Parquet file here"));
+    assert!(catalog.problems()[0].detail.contains("no file of a data set here"));
 }
 
 #[tokio::test(start_paused = true)]
