@@ -85,7 +85,8 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 async fn rows_of_the_request_come_back_with_what_is_known_of_them(on: On) -> Result<()> {
-    let client = on.numbers(1_000).await?.client();
+    let host = on.numbers(1_000).await?;
+    let client = host.client();
     let items = json!([{"number": 1, "note": "a, b"}, {"number": "002", "note": null}, {"note": "none"}, {"number": -7}]);
     let job = submit(&client, &append(json!({"items": items}))).await?;
     let job = client.ended(&job).await?;
@@ -102,7 +103,8 @@ async fn rows_of_the_request_come_back_with_what_is_known_of_them(on: On) -> Res
 }
 
 async fn batches_of_many_kinds_are_one_job(on: On) -> Result<()> {
-    let client = on.numbers(1_000).await?.client();
+    let host = on.numbers(1_000).await?;
+    let client = host.client();
     let job = submit(&client, &append(json!({"name": "leads"}))).await?;
     assert_eq!(job["state"], "open");
     let csv = b"\xef\xbb\xbfnumber,name\r\n5,\"x\r\ny\"\r\n999,z\r\n1000,none\r\n";
@@ -120,7 +122,7 @@ async fn batches_of_many_kinds_are_one_job(on: On) -> Result<()> {
     for (batch, expected) in [
         (
             &first,
-            "number,name,word,_match,_error\n5,\"x\r\ny\",green,matched,\n999,z,,matched,\n1000,none,,unmatched,\n",
+            "number,name,word,_match,_error\n5,\"x\r\ny\",green,matched,\n999,z,,matched,\n1000,none,,unmatched,no record matches\n",
         ),
         (&second, "name,number,word,_match,_error\na,6,blue,matched,\n\"{\"\"b\"\":1}\",7,,matched,\n"),
         (&third, "number,word,_match,_error\n0,red,matched,\n"),
@@ -137,7 +139,8 @@ async fn batches_of_many_kinds_are_one_job(on: On) -> Result<()> {
 }
 
 async fn bad_files_fail_alone_and_say_why(on: On) -> Result<()> {
-    let client = on.numbers(1_000).await?.client();
+    let host = on.numbers(1_000).await?;
+    let client = host.client();
     let job = submit(&client, &append(json!({}))).await?;
     let cut = gzip(&b"number\n1\n".repeat(1_000))?;
     let files: [(&str, &str, &[u8], &str); 5] = [
@@ -165,7 +168,8 @@ async fn bad_files_fail_alone_and_say_why(on: On) -> Result<()> {
 }
 
 async fn links_take_only_what_they_are_for(on: On) -> Result<()> {
-    let client = on.numbers(1_000).await?.client();
+    let host = on.numbers(1_000).await?;
+    let client = host.client();
     let job = submit(&client, &append(json!({}))).await?;
     let batch = add(&client, &job, "a.csv", "text/csv", 9).await?;
     let url = batch["files"][0]["upload"]["url"].as_str().context("no link")?;
@@ -235,11 +239,13 @@ async fn a_file_that_nobody_told_of_is_found_by_the_sweeper(_: On) -> Result<()>
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let told = feed(&client, &job, "told.csv", "text/csv", b"number\n2\n").await?;
-    assert_eq!(batch_ended(&client, &job, &told).await?["state"], "completed");
+    let ended = batch_ended(&client, &job, &told).await?;
+    assert_eq!(ended["state"], "completed", "{ended}");
     assert_eq!(read(&client, &job, &untold).await?["state"], "waiting_for_upload", "nobody knows of it");
     host.waited(&json!({"account": job["account"], "job_id": untold["batch_id"]})).await?;
     host.sweep().await?;
-    assert_eq!(batch_ended(&client, &job, &untold).await?["state"], "completed");
+    let ended = batch_ended(&client, &job, &untold).await?;
+    assert_eq!(ended["state"], "completed", "{ended}");
     close(&client, &job).await?;
     let done = client.ended(&job).await?;
     assert_eq!((&done["state"], &done["result"]["records"]), (&json!("completed"), &json!(2)), "{done}");

@@ -69,7 +69,7 @@ async fn every_mistake_is_named_with_its_place(on: On) -> Result<()> {
         (json!({"name": "x".repeat(201)}), "#/name", vec!["200"]),
         (json!({"labels": {"k".repeat(65): "v"}}), "#/labels", vec!["64"]),
         (json!({"filtr": "n = 1"}), "#/filtr", vec!["filter"]),
-        (json!({"kind": "append"}), "#/kind", vec![]),
+        (json!({"kind": "append"}), "#/on", vec!["missing"]),
     ] {
         refused(client, &mark, query, place, &words).await?;
     }

@@ -62,6 +62,7 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
       list('FindRequestToRemove', 'requests/*'),
       allow('ReadResults', ['s3:GetObject'], objects('results/*')),
       send('WakeWorkers'),
+      wakeSenders(),
     ],
     status: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'),

@@ -41,13 +41,14 @@ impl Sweeper {
             return Ok(serde_json::to_value(self.letters(letters).await)?);
         }
         let until = Deadline::of(&event.context).map(Deadline::last_step);
-        let swept = sweep_until(&self.app, until).await?;
-        if swept != Default::default() {
-            tracing::info!(?swept, "swept");
-        }
+        // First, as they are few and short: what is left of the time is for jobs.
         let swept = sweep_notices(&self.app.notifier).await?;
         if swept != Default::default() {
             tracing::info!(?swept, "swept notices");
+        }
+        let swept = sweep_until(&self.app, until).await?;
+        if swept != Default::default() {
+            tracing::info!(?swept, "swept");
         }
         Ok(Value::Null)
     }

@@ -322,6 +322,10 @@ impl Job {
             }
             Transition::Abandon => {
                 self.must_be(JobState::Open)?;
+                let busy = self.batches.map_or(0, |batches| batches.queued + batches.in_progress);
+                if busy > 0 {
+                    return Err(Refused::BatchesPending(busy));
+                }
                 let due = self.fed_at().plus(BATCH_IDLE);
                 if now < due {
                     return Err(Refused::NotDue(due));

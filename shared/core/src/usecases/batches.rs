@@ -15,8 +15,8 @@ use crate::{
     account::{Caller, Scope},
     input::MediaType,
     job::{
-        BatchPhase, Job, JobRequest, JobState, MAX_FILES, Progress, Refused, Transition, UPLOAD_DUE, Upload,
-        UploadFile, UploadedFile,
+        BatchPhase, Job, JobKind, JobRequest, JobState, MAX_FILES, Progress, Refused, Transition, UPLOAD_DUE,
+        Upload, UploadFile, UploadedFile,
     },
     ports::{
         AddBatchError, BatchAdded, BlobKey, BlobPrefix, NewBatch, SignGet, SignPut, SignedLink, SignedUpload,
@@ -93,21 +93,22 @@ pub async fn add(
     {
         let batch = idempotency::replayed_batch(app, caller, key, &known).await?;
         let container = container_of(app, caller, id).await?;
-        return Ok(BatchReceipt { view: batch_view(app, &container, batch).await?, replayed: true });
+        return Ok(BatchReceipt { view: batch_view(app, caller, &container, batch).await?, replayed: true });
     }
     let container = container_of(app, caller, id).await?;
     let now = app.clock.now();
-    let new = NewBatch { batch: new_batch(&container, check(draft)?, draft.name.clone(), now), key };
+    let files = check(container.kind, draft)?;
+    let new = NewBatch { batch: new_batch(&container, files, draft.name.clone(), now), key };
     match app.jobs.add_batch(&new).await {
         Ok(BatchAdded::Added(container)) => {
             tracing::info!(job.id = %id, batch.id = %new.batch.id, "added batch");
-            let view = batch_view(app, &container, new.batch).await?;
+            let view = batch_view(app, caller, &container, new.batch).await?;
             Ok(BatchReceipt { view, replayed: false })
         }
         Ok(BatchAdded::Known(known)) => {
             let key = new.key.ok_or_else(|| Error::Internal("a key without a request".into()))?;
             let batch = idempotency::replayed_batch(app, caller, &key, &known).await?;
-            Ok(BatchReceipt { view: batch_view(app, &container, batch).await?, replayed: true })
+            Ok(BatchReceipt { view: batch_view(app, caller, &container, batch).await?, replayed: true })
         }
         Err(error) => Err(refused(&new, error)),
     }
@@ -131,7 +132,7 @@ fn refused(new: &NewBatch, error: AddBatchError) -> Error {
 }
 
 /// The files as they are expected, or everything that is wrong with them.
-fn check(draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
+fn check(kind: JobKind, draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
     let mut errors = Vec::new();
     if let Some(name) = &draft.name {
         check_name(name, &mut errors);
@@ -139,6 +140,7 @@ fn check(draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
     if draft.files.is_empty() || draft.files.len() > MAX_FILES {
         let detail = format!("must name 1 to {MAX_FILES} files, not {}", draft.files.len());
         errors.push(FieldError::at("files", detail));
+        return Err(Error::Invalid(errors));
     }
     let mut files = Vec::with_capacity(draft.files.len());
     for (place, file) in draft.files.iter().enumerate() {
@@ -156,6 +158,10 @@ fn check(draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
             errors.push(FieldError::at(&at("bytes"), detail));
         }
         match MediaType::of(file.media_type.as_deref(), &file.name) {
+            Ok(MediaType::Parquet) if kind == JobKind::Call => {
+                let detail = "Parquet is for jobs of kind append: upload items as CSV or JSON";
+                errors.push(FieldError::at(&at("media_type"), detail));
+            }
             Ok(media_type) => files.push(UploadFile {
                 name: file.name.clone(),
                 media_type: media_type.to_string(),
@@ -206,7 +212,7 @@ pub async fn list(
     let page = app.jobs.batches(&container.reference(), after, limit).await?;
     let mut batches = Vec::with_capacity(page.jobs.len());
     for batch in page.jobs {
-        batches.push(batch_view(app, &container, batch).await?);
+        batches.push(batch_view(app, caller, &container, batch).await?);
     }
     Ok(BatchList { batches, next: page.next })
 }
@@ -216,7 +222,7 @@ pub async fn get(app: &App, caller: &Caller, id: JobId, batch: JobId) -> Result<
     caller.require(Scope::Read)?;
     let container = container_of(app, caller, id).await?;
     let batch = find_batch(app, caller, id, batch).await?;
-    batch_view(app, &container, batch).await
+    batch_view(app, caller, &container, batch).await
 }
 
 /// Gives a batch up. Cancelling a cancelled batch changes nothing.
@@ -237,7 +243,7 @@ pub async fn cancel(app: &App, caller: &Caller, id: JobId, batch: JobId) -> Resu
         Err(error) => return Err(error.into()),
     }
     let batch = find_batch(app, caller, id, batch).await?;
-    batch_view(app, &container, batch).await
+    batch_view(app, caller, &container, batch).await
 }
 
 /// Ends the adding of batches: the job ends when those that were added have. Closing a closed job changes nothing.
@@ -256,6 +262,18 @@ pub async fn close(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Err
         Err(error) => return Err(error.into()),
     }
     view(app, find(app, &job).await?).await
+}
+
+/// Fails unless the batch waits for files: what is sent now would be nobody's, or take the place of what a worker reads.
+pub async fn takes_upload(app: &App, batch: &JobRef) -> Result<(), Error> {
+    match app.jobs.get(batch).await? {
+        Some(found) if found.state == JobState::Open => Ok(()),
+        Some(found) => {
+            let phase = found.phase().as_str();
+            Err(Error::Conflict(format!("the batch is {phase}: it takes no more files")))
+        }
+        None => Err(Error::NotFound("batch")),
+    }
 }
 
 /// What became of a file that has arrived.
@@ -298,7 +316,8 @@ pub async fn arrived(app: &App, batch: &JobRef, file: usize) -> Result<Arrival, 
 pub(super) async fn look_for_files(app: &App, batch: &Job) -> Result<bool, Error> {
     let files = batch.upload.iter().flat_map(|upload| upload.files.iter().enumerate());
     let mut found = false;
-    for (place, _) in files.filter(|(_, file)| file.arrived.is_none()) {
+    // Those that have arrived too: one may have been sent again.
+    for (place, _) in files {
         found |= arrived(app, &batch.reference(), place).await? != Arrival::Ignored;
     }
     Ok(found)
@@ -391,11 +410,13 @@ async fn find_batch(app: &App, caller: &Caller, id: JobId, batch: JobId) -> Resu
     found.filter(|found| found.container == Some(id)).ok_or(Error::NotFound("batch"))
 }
 
-async fn batch_view(app: &App, container: &Job, mut batch: Job) -> Result<BatchView, Error> {
+async fn batch_view(app: &App, caller: &Caller, container: &Job, mut batch: Job) -> Result<BatchView, Error> {
     let now = app.clock.now();
     batch.public_url.clone_from(&app.settings.public_url);
     let mut uploads = Vec::new();
-    let takes = batch.state == JobState::Open && !container.state.is_terminal();
+    // Whoever has a link may write.
+    let may = caller.scope.allows(Scope::Submit);
+    let takes = may && batch.state == JobState::Open && !container.state.is_terminal();
     for (place, file) in batch.upload.iter().flat_map(|upload| upload.files.iter().enumerate()) {
         let sign = SignPut {
             base_url: batch.public_url.clone(),

@@ -90,11 +90,13 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
         JobState::Open => {
             if found.upload.is_some() && batches::look_for_files(app, &found).await? {
                 swept.resent += 1;
-            } else if now >= found.fed_at().plus(BATCH_IDLE) {
-                settle(app, job, &Transition::Abandon, now).await?;
-                batches::wake_container(app, &Job { state: JobState::Cancelled, ..found }).await;
-                batches::end_all(app, job).await?;
-                swept.abandoned += 1;
+            } else if now >= found.fed_at().plus(BATCH_IDLE) && !is_busy(&found) {
+                // One that was fed or closed just now is not given up, and its batches go on.
+                if settle(app, job, &Transition::Abandon, now).await? {
+                    batches::wake_container(app, &Job { state: JobState::Cancelled, ..found }).await;
+                    batches::end_all(app, job).await?;
+                    swept.abandoned += 1;
+                }
             } else {
                 settle(app, job, &Transition::Postpone, now).await?;
                 swept.postponed += 1;
@@ -150,14 +152,20 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
     Ok(())
 }
 
-/// Makes the transition; a job that has moved on meanwhile needs none.
-async fn settle(app: &App, job: &JobRef, transition: &Transition, now: Timestamp) -> Result<(), Error> {
+/// Whether batches of the job wait for a worker or are being worked on: nobody need feed it meanwhile.
+fn is_busy(job: &Job) -> bool {
+    job.batches.is_some_and(|batches| batches.queued + batches.in_progress > 0)
+}
+
+/// Makes the transition, and answers whether it was made; a job that has moved on meanwhile needs none.
+async fn settle(app: &App, job: &JobRef, transition: &Transition, now: Timestamp) -> Result<bool, Error> {
     match app.jobs.transition(job, transition, now).await {
         Ok(after) if matches!(transition, Transition::Expire | Transition::Abandon) => {
             announce(&app.notifier, &after).await;
-            Ok(())
+            Ok(true)
         }
-        Ok(_) | Err(TransitionError::Refused(_) | TransitionError::NotFound) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(TransitionError::Refused(_) | TransitionError::NotFound) => Ok(false),
         Err(error @ TransitionError::Store(_)) => Err(error.into()),
     }
 }

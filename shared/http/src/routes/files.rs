@@ -16,7 +16,10 @@ use willcall_core::{
     Error,
     job::ProblemType,
     ports::{BlobError, BlobKey, Received, SignedFile, SignedFileError, SignedFiles},
-    usecases::{App, batches::arrived},
+    usecases::{
+        App,
+        batches::{arrived, takes_upload},
+    },
 };
 
 use super::{not_modified, results::precondition_failed, set};
@@ -59,9 +62,13 @@ async fn receive(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    let key = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    if let Some((batch, _)) = BlobKey::upload(key) {
+        takes_upload(&api.app, &batch).await?;
+    }
     let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let upload = Received {
-        key: parts.uri.path().strip_prefix(PREFIX).unwrap_or_default(),
+        key,
         query: query.as_deref().unwrap_or_default(),
         media_type: header(header::CONTENT_TYPE),
         length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),

@@ -307,7 +307,8 @@ async fn batches_of_others_are_not_there_and_readers_add_none() {
     let own = format!("{path}/{}", batch["batch_id"].as_str().unwrap());
     world.get_as(&world.other, &path).await.problem(404, "not-found");
     world.get_as(&world.other, &own).await.problem(404, "not-found");
-    world.get_as(&world.reader, &own).await.expect(200);
+    let read = world.get_as(&world.reader, &own).await.expect(200).json();
+    assert_eq!(read["files"][0]["upload"], json!(null), "a link is leave to write");
     let reader = [("authorization", format!("Bearer {}", world.reader))];
     let reader: Vec<_> = reader.iter().map(|(name, value)| (*name, value.as_str())).collect();
     world.ask("POST", &path, &reader, FILE).await.problem(403, "forbidden");

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use http::Request;
 use willcall_conformance::samples::START;
 use willcall_core::{
-    JobId, Timestamp,
+    Timestamp,
     ports::{
         BlobHead, BlobKey, BlobStream, Received, SignedFile, SignedFileBody, SignedFileError, SignedFiles,
     },
@@ -73,7 +73,13 @@ impl SignedFiles for OneFile {
 #[tokio::test]
 async fn an_upload_is_taken_by_its_link_alone() {
     let world = world().await;
-    let path = format!("/v1/files/uploads/acme/{}/0", JobId::generate());
+    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
+    let job = world.post("/v1/jobs", job).await.expect(202).json();
+    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
+    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
+    let batch = world.post(&batches, file).await.expect(201).json();
+    let id = batch["batch_id"].as_str().unwrap();
+    let path = format!("/v1/files/uploads/acme/{id}/0");
     let put = async |query: &str| {
         let request = Request::builder()
             .method("PUT")
@@ -88,6 +94,12 @@ async fn an_upload_is_taken_by_its_link_alone() {
     put("sig=bad").await.problem(403, "forbidden");
     let detail = put("sig=small").await.problem(400, "invalid-request");
     assert!(detail.contains("the link is for 5 bytes"), "{detail}");
+    // Once the batch has ended, and for one that never was, the same link takes nothing.
+    world.ask("DELETE", &format!("{batches}/{id}"), &[], "").await.expect(200);
+    let detail = put("sig=put").await.problem(409, "conflict");
+    assert!(detail.contains("cancelled"), "{detail}");
+    world.ask("DELETE", &format!("/v1/jobs/{}", job["job_id"].as_str().unwrap()), &[], "").await.expect(204);
+    put("sig=put").await.problem(404, "not-found");
 }
 
 async fn world() -> World {

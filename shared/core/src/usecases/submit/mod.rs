@@ -24,8 +24,8 @@ use crate::{
     account::{Caller, Scope},
     idempotency::NewKey,
     job::{
-        BATCH_IDLE, BatchCounts, DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest, JobState, Progress,
-        Reuse, StoredRequest, Transition, UNSENT_DUE, kinds::Work,
+        BATCH_IDLE, BatchCounts, DailyLimits, DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest,
+        JobState, Progress, Reuse, StoredRequest, Transition, UNSENT_DUE, kinds::Work,
     },
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
     telemetry::{self, step},
@@ -266,7 +266,11 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         leased_until: None,
         due_at: Some(now.plus(due)),
         resends: 0,
-        daily: caller.plan.daily(),
+        // Items that were sent are told of, whatever the day has left then: the day's limits refuse a call, and cut none.
+        daily: match work.kind() {
+            JobKind::Call => DailyLimits::default(),
+            JobKind::Query | JobKind::Append => caller.plan.daily(),
+        },
         notify: Vec::new(),
         events: 0,
         dry_run: None,

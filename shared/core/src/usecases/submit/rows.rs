@@ -120,6 +120,7 @@ fn keys(dataset: &Dataset, draft: &AppendDraft, errors: &mut Vec<FieldError>) ->
         let detail =
             format!("must name 1 to {MAX_MATCH_KEYS} columns of the rows, each with one of the data set");
         errors.push(FieldError::at("on", detail));
+        return Vec::new();
     }
     let mut keys: Vec<MatchKey> = Vec::with_capacity(draft.on.len());
     for (input, key) in &draft.on {

@@ -403,6 +403,10 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             telemetry::ended(&after);
             announce(&app.notifier, &after).await;
             wake_container(app, &after).await;
+            if after.container.is_some() {
+                // Nobody reads it any more.
+                remove_files(app, job, BlobPrefix::Uploads(job.reference())).await;
+            }
             if delivered {
                 for earlier in 1..attempt {
                     remove_attempt(app, job, earlier).await;
