@@ -1,12 +1,13 @@
 //! The journal of a job's calls: what was sent and what came back, across attempts and workers.
 //!
-//! Each attempt writes parts of its own, numbered from 0 without a gap; a part is JSON Lines, written whole. An item is
+//! Each attempt writes parts of its own, numbered from 0; a part is JSON Lines, written whole. An item is
 //! told as being sent before it is, where sending it twice is not safe, and with its outcome afterwards. What an attempt
 //! did after its last part is not known to the next one, which is why the first of these comes before the call.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,6 +21,9 @@ use willcall_core::{
 
 use crate::failure::{Outcome, blob, defect};
 
+/// How long a part that could not be written waits before it is tried again; doubled each time, up to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_millis(800);
 /// Parts that are read at once.
 const AT_ONCE: u32 = 8;
 /// Parts that are kept while their outcomes are handed on.
@@ -91,19 +95,24 @@ impl Past {
     async fn read_attempt(&mut self, attempt: u32) -> Outcome<()> {
         let mut first = 0;
         loop {
-            // The first alone: most attempts have none, or few.
-            let last = if first == 0 { 1 } else { first + AT_ONCE };
+            let last = first + AT_ONCE;
             let places = (first..last).map(|part| Place { attempt, part });
             let parts = places.map(|place| {
                 let (blobs, key) = (Arc::clone(&self.blobs), key(&self.job, place));
                 async move { (place, fetch(&*blobs, &key).await) }
             });
             let parts: Vec<_> = stream::iter(parts).buffered(AT_ONCE as usize).collect().await;
+            let mut any = false;
             for (place, bytes) in parts {
-                let Some(bytes) = bytes? else { return Ok(()) };
+                // One that could not be written may have others behind it, which an attempt wrote that was winding up.
+                let Some(bytes) = bytes? else { continue };
+                any = true;
                 for record in records(&bytes)? {
                     self.note(place, record);
                 }
+            }
+            if !any {
+                return Ok(());
             }
             first = last;
         }
@@ -249,14 +258,25 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes everything that is pending as the next part. Durable once it has ended. Parts are written one after the other:
-    /// a gap would hide those behind it.
+    /// Writes everything that is pending as the next part, several times if need be. Durable once it has ended. Parts are
+    /// written one after the other: many gaps would hide those behind them.
     pub(crate) fn write(&mut self) -> BoxFuture<'static, Result<(), BlobError>> {
         let place = Place { attempt: self.attempt, part: self.part };
         let (blobs, key) = (Arc::clone(&self.blobs), key(&self.job, place));
         let bytes = Bytes::from(std::mem::take(&mut self.pending));
         self.outcomes = 0;
         self.part += 1;
-        Box::pin(async move { blobs.put(&key, "application/x-ndjson", bytes).await })
+        Box::pin(async move {
+            let mut wait = FIRST_WAIT;
+            loop {
+                match blobs.put(&key, "application/x-ndjson", bytes.clone()).await {
+                    Err(BlobError::Unavailable(_)) if wait <= LAST_WAIT => {
+                        tokio::time::sleep(wait).await;
+                        wait *= 2;
+                    }
+                    written => return written,
+                }
+            }
+        })
     }
 }
