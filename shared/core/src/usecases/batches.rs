@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream};
+
 use super::{
     App, JobView,
     idempotency::{self, KeyedBatch},
@@ -365,27 +367,35 @@ pub(super) async fn all(app: &App, container: &JobRef) -> Result<Vec<Job>, Error
     }
 }
 
+/// Batches that are ended or removed at once: a job may have a thousand, and whoever cancels it waits.
+const AT_ONCE: usize = 16;
+
 /// Ends the batches of a container that has ended, and removes what they left.
 pub(super) async fn end_all(app: &App, container: &JobRef) -> Result<(), Error> {
-    for batch in all(app, container).await? {
-        let reference = batch.reference();
-        if !batch.state.is_terminal() {
-            match app.jobs.transition(&reference, &Transition::Cancel, app.clock.now()).await {
-                Ok(_) | Err(TransitionError::Refused(_) | TransitionError::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
+    let ending = all(app, container).await?.into_iter().map(|batch| end(app.clone(), batch));
+    stream::iter(ending).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+async fn end(app: App, batch: Job) -> Result<(), Error> {
+    let reference = batch.reference();
+    if !batch.state.is_terminal() {
+        match app.jobs.transition(&reference, &Transition::Cancel, app.clock.now()).await {
+            Ok(_) | Err(TransitionError::Refused(_) | TransitionError::NotFound) => {}
+            Err(error) => return Err(error.into()),
         }
-        remove_files(app, &reference).await?;
     }
-    Ok(())
+    remove_files(&app, &reference).await
 }
 
 /// Removes the records of a container's batches, and what they left.
 pub(super) async fn remove_all(app: &App, container: &JobRef) -> Result<(), Error> {
-    for batch in all(app, container).await? {
-        remove_files(app, &batch.reference()).await?;
-        app.jobs.delete(&batch.reference()).await?;
-    }
+    let removing = all(app, container).await?.into_iter().map(|batch| remove(app.clone(), batch.reference()));
+    stream::iter(removing).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+async fn remove(app: App, batch: JobRef) -> Result<(), Error> {
+    remove_files(&app, &batch).await?;
+    app.jobs.delete(&batch).await?;
     Ok(())
 }
 
