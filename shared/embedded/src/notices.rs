@@ -2,7 +2,7 @@
 //! is noted in the store, and taken up at the next start.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
-    Timestamp,
+    AccountId, Timestamp,
     ports::{Clock, Notice, NoticeQueue, QueueError},
 };
 
@@ -34,11 +34,42 @@ pub struct InProcessNotices {
     arrived: Arc<Notify>,
 }
 
-/// Notices by the moment from which they can be received, and then in the order in which they came.
+/// Accounts take turns. Those of one come by the moment from which they can be received, and then in the order in which
+/// they came.
 #[derive(Default)]
 struct Waiting {
-    notices: BTreeMap<(Timestamp, u64), Notice>,
+    later: BTreeMap<(Timestamp, u64), Notice>,
+    ready: HashMap<AccountId, VecDeque<Notice>>,
+    turns: VecDeque<AccountId>,
+    /// How many notices of each account are with a handler; no account is there with none.
+    handled: HashMap<AccountId, usize>,
     next: u64,
+}
+
+impl Waiting {
+    /// Takes the next notice of an account that has less than `most` with handlers.
+    fn take(&mut self, now: Timestamp, most: usize) -> Option<Notice> {
+        while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
+            let notice = entry.remove();
+            let account = notice.job().account.clone();
+            let notices = self.ready.entry(account.clone()).or_default();
+            if notices.is_empty() {
+                self.turns.push_back(account);
+            }
+            notices.push_back(notice);
+        }
+        let may = |account: &AccountId| self.handled.get(account).is_none_or(|handled| *handled < most);
+        let turn = self.turns.iter().position(may)?;
+        let account = self.turns.remove(turn)?;
+        let notices = self.ready.get_mut(&account)?;
+        let notice = notices.pop_front()?;
+        if notices.is_empty() {
+            self.ready.remove(&account);
+        } else {
+            self.turns.push_back(account);
+        }
+        Some(notice)
+    }
 }
 
 impl InProcessNotices {
@@ -49,30 +80,46 @@ impl InProcessNotices {
 
     /// The next notice, if one can be received now. It is received once and for all.
     pub fn receive(&self) -> Option<Notice> {
-        let now = self.clock.now();
-        let mut waiting = self.waiting();
-        let entry = waiting.notices.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(entry.remove())
+        self.waiting().take(self.clock.now(), usize::MAX)
     }
 
-    /// The next notice, once there is one.
-    pub async fn received(&self) -> Notice {
+    /// The next notice for a handler, once there is one of an account that has less than `most` with handlers.
+    async fn received_below(&self, most: usize) -> Notice {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(notice) = self.receive() {
+            if let Some(notice) = self.receive_below(most) {
                 return notice;
             }
-            let next = self.waiting().notices.first_key_value().map(|((at, _), _)| *at);
+            let next = self.waiting().later.first_key_value().map(|((at, _), _)| *at);
             let at_most = next.map_or(IDLE, |next| next.since(self.clock.now()).min(IDLE));
             let _ = tokio::time::timeout(at_most, arrived).await;
         }
+    }
+
+    fn receive_below(&self, most: usize) -> Option<Notice> {
+        let mut waiting = self.waiting();
+        let notice = waiting.take(self.clock.now(), most)?;
+        *waiting.handled.entry(notice.job().account.clone()).or_default() += 1;
+        Some(notice)
+    }
+
+    /// The account has one notice less with handlers.
+    fn ended(&self, account: &AccountId) {
+        let mut waiting = self.waiting();
+        if let Some(handled) = waiting.handled.get_mut(account) {
+            *handled -= 1;
+            if *handled == 0 {
+                waiting.handled.remove(account);
+            }
+        }
+        self.arrived.notify_one();
     }
 
     fn add(&self, notice: Notice, delay: Duration) {
         let mut waiting = self.waiting();
         let place = (self.clock.now().plus(delay), waiting.next);
         waiting.next += 1;
-        waiting.notices.insert(place, notice);
+        waiting.later.insert(place, notice);
         self.arrived.notify_one();
     }
 
@@ -91,6 +138,8 @@ impl NoticeQueue for InProcessNotices {
 
 /// Hands each notice to `handler`, at most `at_once` at a time, until `shutdown`; then waits for those under way, no longer
 /// than `grace`. Those that are cut short are taken up at the next start.
+///
+/// Accounts take turns, and none has more than half of `at_once`: one whose receivers hang delays its own alone.
 pub async fn run_notifier<H, F>(
     queue: InProcessNotices,
     at_once: usize,
@@ -103,12 +152,13 @@ pub async fn run_notifier<H, F>(
 {
     let handler = Arc::new(handler);
     let places = Arc::new(Semaphore::new(at_once));
+    let half = (at_once / 2).max(1);
     let mut tasks = JoinSet::new();
     loop {
         let next = async {
             // Nothing is received that nobody has the time for.
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, queue.received().await)
+            (place, queue.received_below(half).await)
         };
         let (place, notice) = tokio::select! {
             biased;
@@ -117,6 +167,7 @@ pub async fn run_notifier<H, F>(
         };
         let (queue, handler) = (queue.clone(), Arc::clone(&handler));
         tasks.spawn(async move {
+            let account = notice.job().account.clone();
             let work = handler(notice.clone());
             // A task of its own, so that a panic in it loses no notice.
             let handled = tokio::spawn(work).await.unwrap_or_else(|error| {
@@ -128,6 +179,7 @@ pub async fn run_notifier<H, F>(
                 Handled::RetryAfter(delay) => queue.add(notice, delay),
                 Handled::Leave => queue.add(notice, AFTER_LOSS),
             }
+            queue.ended(&account);
             drop(place);
         });
         while tasks.try_join_next().is_some() {}
@@ -183,9 +235,89 @@ mod tests {
             }
         };
         tokio::select! {
-            () = run_notifier(queue, 2, handler, shutdown, Duration::from_millis(10)) => {}
+            () = run_notifier(queue, 4, handler, shutdown, Duration::from_millis(10)) => {}
             () = time => {}
         }
         assert_eq!(seen.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn an_account_whose_receivers_hang_delays_no_others() {
+        let queue = InProcessNotices::new(Arc::new(ManualClock::new(START)));
+        let (hanging, shutdown) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (started, mut handled) = tokio::sync::mpsc::unbounded_channel();
+        let handler = {
+            let hanging = Arc::clone(&hanging);
+            move |notice: Notice| {
+                let (hanging, started) = (Arc::clone(&hanging), started.clone());
+                async move {
+                    if notice.job().account.as_str() == "hangs" {
+                        hanging.fetch_add(1, Ordering::SeqCst);
+                        std::future::pending().await
+                    }
+                    started.send(notice).unwrap();
+                    Handled::Done
+                }
+            }
+        };
+        let send = async |account: &str, count| {
+            for sequence in 0..count {
+                let notice = Notice::Event(EventRef { job: reference(account), sequence });
+                queue.send(&notice, Duration::ZERO).await.unwrap();
+            }
+        };
+        send("hangs", 100).await;
+        let others = async {
+            // Some come when the other has all that it may have, and more than there are places for.
+            while hanging.load(Ordering::SeqCst) < 4 {
+                tokio::task::yield_now().await;
+            }
+            send("other", 20).await;
+            for _ in 0..20 {
+                assert_eq!(handled.recv().await.unwrap().job().account.as_str(), "other");
+            }
+            shutdown.cancel();
+        };
+        let run = run_notifier(queue.clone(), 8, handler, shutdown.clone(), Duration::from_millis(10));
+        tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(run, others) }).await.unwrap();
+        assert_eq!(hanging.load(Ordering::SeqCst), 4, "half of those at once");
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_ended_makes_room_for_the_accounts_next() {
+        let queue = InProcessNotices::new(Arc::new(ManualClock::new(START)));
+        let (left, shutdown) = (Arc::new(AtomicUsize::new(50)), CancellationToken::new());
+        for sequence in 0..50 {
+            let notice = Notice::Event(EventRef { job: reference("acme"), sequence });
+            queue.send(&notice, Duration::ZERO).await.unwrap();
+        }
+        let handler = {
+            let shutdown = shutdown.clone();
+            move |_| {
+                let (left, shutdown) = (Arc::clone(&left), shutdown.clone());
+                async move {
+                    if left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                        shutdown.cancel();
+                    }
+                    Handled::Done
+                }
+            }
+        };
+        let run = run_notifier(queue.clone(), 2, handler, shutdown, Duration::from_secs(1));
+        tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
+        assert!(queue.waiting().handled.is_empty());
+    }
+
+    #[tokio::test]
+    async fn accounts_take_turns() {
+        let queue = InProcessNotices::new(Arc::new(ManualClock::new(START)));
+        for account in ["many", "many", "many", "one"] {
+            let notice = Notice::Event(EventRef { job: reference(account), sequence: 0 });
+            queue.send(&notice, Duration::ZERO).await.unwrap();
+        }
+        let order: Vec<String> = std::iter::from_fn(|| queue.receive())
+            .map(|notice| notice.job().account.as_str().to_owned())
+            .collect();
+        assert_eq!(order, ["many", "one", "many", "many"]);
     }
 }

@@ -29,6 +29,7 @@ pub enum Handled {
 /// handlers' tokens are cancelled, and the call ends when all handlers have or `grace` has passed. Answers how many
 /// handlers had not ended by then and were abandoned.
 ///
+/// Of several workers no account has all, however many jobs it has: the last is left to the others.
 /// A handler that panics loses its message to a later try; the loop goes on.
 pub async fn run_workers<H, F>(
     queue: SqliteJobQueue,
@@ -41,10 +42,11 @@ where
     H: Fn(JobRef, CancellationToken) -> F + Send + Sync + 'static,
     F: Future<Output = Handled> + Send + 'static,
 {
+    let most = workers.saturating_sub(1).max(1);
     let handler = Arc::new(handler);
     let mut loops = JoinSet::new();
     for _ in 0..workers {
-        loops.spawn(work(queue.clone(), Arc::clone(&handler), shutdown.clone()));
+        loops.spawn(work(queue.clone(), most, Arc::clone(&handler), shutdown.clone()));
     }
     shutdown.cancelled().await;
     let all = async { while loops.join_next().await.is_some() {} };
@@ -56,7 +58,7 @@ where
     abandoned
 }
 
-async fn work<H, F>(queue: SqliteJobQueue, handler: Arc<H>, shutdown: CancellationToken)
+async fn work<H, F>(queue: SqliteJobQueue, most: usize, handler: Arc<H>, shutdown: CancellationToken)
 where
     H: Fn(JobRef, CancellationToken) -> F + Send + Sync + 'static,
     F: Future<Output = Handled> + Send + 'static,
@@ -65,7 +67,7 @@ where
         let message = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            message = queue.received(VISIBILITY) => message,
+            message = queue.received_below(most, VISIBILITY) => message,
         };
         // A task of its own: a panic ends that task and not the loop, and dropping the set aborts it.
         let (job, token, handler) = (message.job.clone(), shutdown.child_token(), Arc::clone(&handler));

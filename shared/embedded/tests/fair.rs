@@ -5,12 +5,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 use willcall_conformance::samples::{START, batch_at, claim, container_at, job, uploaded};
 use willcall_core::{
     JobRef,
     ports::{JobQueue, ManualClock, NewBatch},
 };
-use willcall_embedded::{Embedded, EmbeddedConfig};
+use willcall_embedded::{Embedded, EmbeddedConfig, Handled, run_workers};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -96,4 +97,37 @@ async fn a_containers_many_batches_do_not_delay_anothers_one_job() {
     assert_eq!(jobs.queue_position(&own).await.unwrap(), Some(200 + 1), "they wait before its own");
     let received: Vec<JobRef> = (0..2).map(|_| queue.receive(START, HOUR).unwrap().job).collect();
     assert!(received.contains(&one), "batches take their account's turn, and no turns of their own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accounts_long_jobs_leave_a_worker_for_anothers_one() {
+    let (_dir, embedded) = open().await;
+    submit(&embedded, "long", 20).await;
+    let (started, mut running) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |job: JobRef, token: CancellationToken| {
+        let started = started.clone();
+        async move {
+            let long = job.account.as_str() == "long";
+            started.send(job).unwrap();
+            if long {
+                token.cancelled().await;
+            }
+            Handled::Done
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let workers = tokio::spawn(run_workers(embedded.queue(), 4, handler, shutdown.clone(), HOUR));
+    for _ in 0..3 {
+        assert_eq!(running.recv().await.unwrap().account.as_str(), "long");
+    }
+    let fourth = tokio::time::timeout(Duration::from_millis(200), running.recv()).await;
+    assert!(fourth.is_err(), "the last worker is left to the others");
+    // One after the other, each at once.
+    for _ in 0..3 {
+        let one = submit(&embedded, "one", 1).await.remove(0);
+        let next = tokio::time::timeout(Duration::from_secs(30), running.recv()).await;
+        assert_eq!(next.unwrap(), Some(one));
+    }
+    shutdown.cancel();
+    assert_eq!(workers.await.unwrap(), 0);
 }

@@ -63,7 +63,11 @@ impl SqliteJobQueue {
 
     /// The next message, if one can be received at `now`. Accounts take turns.
     pub fn receive(&self, now: Timestamp, visibility: Duration) -> Option<Message> {
-        let (job, receipt) = self.waiting().take(now, now.plus(visibility))?;
+        self.receive_below(usize::MAX, now, visibility)
+    }
+
+    fn receive_below(&self, most: usize, now: Timestamp, visibility: Duration) -> Option<Message> {
+        let (job, receipt) = self.waiting().take(now, now.plus(visibility), most)?;
         // One wake-up may stand for several messages: whoever takes one passes it on.
         self.arrived.notify_one();
         Some(Message { job, receipt })
@@ -71,12 +75,17 @@ impl SqliteJobQueue {
 
     /// The next message, once there is one.
     pub async fn received(&self, visibility: Duration) -> Message {
+        self.received_below(usize::MAX, visibility).await
+    }
+
+    /// The next message, once there is one of an account of which less than `most` are held.
+    pub(crate) async fn received_below(&self, most: usize, visibility: Duration) -> Message {
         loop {
             let now = self.clock.now();
-            if let Some(message) = self.receive(now, visibility) {
+            if let Some(message) = self.receive_below(most, now, visibility) {
                 return message;
             }
-            let next = self.waiting().next();
+            let next = self.waiting().next(most);
             // At most a while, in case the clock is set forward.
             let at_most = next.map_or(IDLE, |next| next.since(now).min(IDLE));
             let _ = tokio::time::timeout(at_most, self.arrived.notified()).await;

@@ -1,5 +1,5 @@
 //! The order in which messages are received: accounts take turns, and within one the message that has waited
-//! longest comes first.
+//! longest comes first. An account that holds as many as it may is passed over, and keeps its turn.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     ready: HashMap<AccountId, VecDeque<JobId>>,
     turns: VecDeque<AccountId>,
     later: BTreeSet<(Timestamp, JobRef)>,
+    /// How many messages of each account are held; no account is there with none.
+    held: HashMap<AccountId, usize>,
     receipts: u64,
 }
 
@@ -50,10 +52,12 @@ impl Waiting {
         }
     }
 
-    /// Takes the next message and holds it until `until`.
-    pub(super) fn take(&mut self, now: Timestamp, until: Timestamp) -> Option<(JobRef, u64)> {
+    /// Takes the next message of an account that holds less than `most`, and holds it until `until`.
+    pub(super) fn take(&mut self, now: Timestamp, until: Timestamp, most: usize) -> Option<(JobRef, u64)> {
         self.wake(now);
-        let account = self.turns.pop_front()?;
+        // Few are passed over: at most as many as there are receivers.
+        let turn = self.turns.iter().position(|account| self.holds_less(account, most))?;
+        let account = self.turns.remove(turn)?;
         let jobs = self.ready.get_mut(&account)?;
         let job = jobs.pop_front()?;
         if jobs.is_empty() {
@@ -61,6 +65,7 @@ impl Waiting {
         } else {
             self.turns.push_back(account.clone());
         }
+        *self.held.entry(account.clone()).or_default() += 1;
         let job = JobRef { account, job };
         self.receipts += 1;
         self.places.insert(job.clone(), Place::Held { receipt: self.receipts, until, again: None });
@@ -74,6 +79,7 @@ impl Waiting {
     pub(super) fn acknowledge(&mut self, job: &JobRef, receipt: u64, now: Timestamp) -> bool {
         let Some((until, again)) = self.held_by(job, receipt) else { return false };
         self.later.remove(&(until, job.clone()));
+        self.let_go(&job.account);
         self.places.remove(job);
         if let Some(visible) = again {
             self.place(job.clone(), visible, now);
@@ -92,16 +98,31 @@ impl Waiting {
     ) -> Option<Timestamp> {
         let (until, again) = self.held_by(job, receipt)?;
         self.later.remove(&(until, job.clone()));
+        self.let_go(&job.account);
         let visible = again.map_or(visible, |again| again.min(visible));
         self.place(job.clone(), visible, now);
         Some(visible)
     }
 
-    /// When a message can next be received, `now` or before for at once.
-    pub(super) fn next(&self) -> Option<Timestamp> {
-        match self.turns.is_empty() {
-            false => Some(Timestamp::from_millis(i64::MIN)),
-            true => self.later.first().map(|(moment, _)| *moment),
+    /// When a message can next be received with `most`, `now` or before for at once.
+    pub(super) fn next(&self, most: usize) -> Option<Timestamp> {
+        match self.turns.iter().any(|account| self.holds_less(account, most)) {
+            true => Some(Timestamp::from_millis(i64::MIN)),
+            false => self.later.first().map(|(moment, _)| *moment),
+        }
+    }
+
+    fn holds_less(&self, account: &AccountId, most: usize) -> bool {
+        self.held.get(account).is_none_or(|held| *held < most)
+    }
+
+    /// The account holds one message less.
+    fn let_go(&mut self, account: &AccountId) {
+        if let Some(held) = self.held.get_mut(account) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(account);
+            }
         }
     }
 
@@ -135,6 +156,9 @@ impl Waiting {
                 self.later.insert((moment, job));
                 break;
             }
+            if let Some(Place::Held { .. }) = self.places.get(&job) {
+                self.let_go(&job.account);
+            }
             self.place(job, now, now);
         }
         // The clock went back since these were written.
@@ -151,6 +175,8 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ANY: usize = usize::MAX;
 
     fn job(account: &str) -> JobRef {
         JobRef { account: account.parse().unwrap(), job: JobId::generate() }
@@ -169,32 +195,58 @@ mod tests {
         let one = job("one");
         waiting.add(&one, at(0), at(0));
         let first: Vec<JobRef> =
-            (0..2).filter_map(|_| waiting.take(at(0), at(9))).map(|(job, _)| job).collect();
+            (0..2).filter_map(|_| waiting.take(at(0), at(9), ANY)).map(|(job, _)| job).collect();
         assert!(first.contains(&one));
+    }
+
+    #[test]
+    fn an_account_that_holds_all_it_may_is_passed_over_until_a_hold_ends() {
+        let mut waiting = Waiting::default();
+        for _ in 0..5 {
+            waiting.add(&job("long"), at(0), at(0));
+        }
+        let (first, receipt) = waiting.take(at(0), at(100), 2).unwrap();
+        let (second, again) = waiting.take(at(0), at(50), 2).unwrap();
+        assert!(waiting.take(at(1), at(100), 2).is_none());
+        assert_eq!(waiting.next(2), Some(at(50)), "nobody is to ask in vain until a hold ends");
+        let other = job("other");
+        waiting.add(&other, at(1), at(1));
+        assert_eq!(waiting.take(at(1), at(100), 2).unwrap().0, other);
+        // Each of the ways in which a hold ends frees one place, and no more.
+        assert!(waiting.acknowledge(&first, receipt, at(2)));
+        assert!(!waiting.acknowledge(&first, receipt, at(2)));
+        let (third, receipt) = waiting.take(at(2), at(100), 2).unwrap();
+        assert!(waiting.take(at(2), at(100), 2).is_none());
+        assert!(waiting.release(&third, receipt, at(90), at(3)).is_some());
+        assert!(waiting.take(at(3), at(100), 2).is_some());
+        assert!(waiting.take(at(3), at(100), 2).is_none());
+        assert!(waiting.take(at(50), at(100), 2).is_some());
+        assert_eq!(waiting.release(&second, again, at(51), at(51)), None);
+        assert!(waiting.take(at(51), at(100), 2).is_none());
     }
 
     #[test]
     fn a_hold_that_ran_out_lets_another_receive_and_the_first_loses_its_say() {
         let (mut waiting, job) = (Waiting::default(), job("a"));
         waiting.add(&job, at(0), at(0));
-        let (_, first) = waiting.take(at(0), at(10)).unwrap();
-        assert!(waiting.take(at(9), at(19)).is_none());
-        let (_, second) = waiting.take(at(10), at(20)).unwrap();
+        let (_, first) = waiting.take(at(0), at(10), ANY).unwrap();
+        assert!(waiting.take(at(9), at(19), ANY).is_none());
+        let (_, second) = waiting.take(at(10), at(20), ANY).unwrap();
         assert!(!waiting.acknowledge(&job, first, at(11)));
         assert_eq!(waiting.release(&job, first, at(11), at(11)), None);
         assert!(waiting.acknowledge(&job, second, at(11)));
-        assert!(waiting.take(at(1_000), at(1_001)).is_none());
+        assert!(waiting.take(at(1_000), at(1_001), ANY).is_none());
     }
 
     #[test]
     fn a_message_sent_while_held_is_received_again() {
         let (mut waiting, job) = (Waiting::default(), job("a"));
         waiting.add(&job, at(0), at(0));
-        let (_, receipt) = waiting.take(at(0), at(100)).unwrap();
+        let (_, receipt) = waiting.take(at(0), at(100), ANY).unwrap();
         waiting.add(&job, at(50), at(1));
         assert!(!waiting.acknowledge(&job, receipt, at(2)));
-        assert!(waiting.take(at(49), at(200)).is_none());
-        assert!(waiting.take(at(50), at(200)).is_some());
+        assert!(waiting.take(at(49), at(200), ANY).is_none());
+        assert!(waiting.take(at(50), at(200), ANY).is_some());
     }
 
     #[test]
@@ -202,10 +254,10 @@ mod tests {
         let (mut waiting, job) = (Waiting::default(), job("a"));
         let future = at(0).plus(MAX_DELAY * 10);
         waiting.add(&job, future, at(0));
-        let (_, receipt) = waiting.take(at(0), at(10)).unwrap();
+        let (_, receipt) = waiting.take(at(0), at(10), ANY).unwrap();
         waiting.release(&job, receipt, future.plus(MAX_DELAY), future);
-        assert!(waiting.take(future, future).is_none());
-        assert!(waiting.take(at(20), at(30)).is_some());
+        assert!(waiting.take(future, future, ANY).is_none());
+        assert!(waiting.take(at(20), at(30), ANY).is_some());
     }
 
     #[test]
@@ -214,9 +266,9 @@ mod tests {
         waiting.add(&job, at(100), at(0));
         waiting.add(&job, at(50), at(0));
         waiting.add(&job, at(70), at(0));
-        assert_eq!(waiting.next(), Some(at(50)));
-        let (_, receipt) = waiting.take(at(50), at(60)).unwrap();
+        assert_eq!(waiting.next(ANY), Some(at(50)));
+        let (_, receipt) = waiting.take(at(50), at(60), ANY).unwrap();
         assert!(waiting.acknowledge(&job, receipt, at(55)));
-        assert_eq!(waiting.next(), None);
+        assert_eq!(waiting.next(ANY), None);
     }
 }
