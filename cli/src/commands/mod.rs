@@ -97,8 +97,9 @@ impl Session {
         if work == Work::Here {
             let (worker, notifier, sweeper) = (Arc::clone(&host), Arc::clone(&host), Arc::clone(&host));
             let [stop_work, stop_notify, stop_sweep] = [(); 3].map(|()| shutdown.clone());
-            // Two, so that what an earlier command left does not keep this one's job waiting.
-            tasks.push(tokio::spawn(async move { worker.work(2, stop_work).await }));
+            // Two, so that what an earlier command left does not keep this one's job waiting; and one that is kept for other
+            // accounts, of which there are none here.
+            tasks.push(tokio::spawn(async move { worker.work(3, stop_work).await }));
             tasks.push(tokio::spawn(async move { notifier.notify(stop_notify).await }));
             tasks.push(tokio::spawn(async move { sweeper.sweep(stop_sweep).await }));
         }

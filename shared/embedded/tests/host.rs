@@ -433,7 +433,7 @@ async fn shutdown_tells_handlers_and_abandons_those_that_do_not_listen() {
             }
         }
     };
-    let abandoned = run_workers(embedded.queue(), 2, handler, shutdown, Duration::from_millis(100)).await;
+    let abandoned = run_workers(embedded.queue(), 3, handler, shutdown, Duration::from_millis(100)).await;
     assert_eq!(abandoned, 1);
     assert_eq!(begun.load(Ordering::SeqCst), 2, "nothing is received after the shutdown");
     let mut left = 0;
