@@ -49,15 +49,22 @@ impl Records {
     fn record(&mut self, raw: &mut Raw, limit: usize) -> Result<bool, FileError> {
         let mut at = At::FieldStart;
         let mut any = false;
+        let mut opened = self.line;
         loop {
             let ready = ready(&mut self.input)?;
             if ready.is_empty() {
-                return Ok(any);
+                return if at == At::Quoted { Err(open(opened, "to the end of the file")) } else { Ok(any) };
             }
             any = true;
-            let end = record_end(ready, &mut at, self.delimiter);
+            let (end, quote) = record_end(ready, &mut at, self.delimiter);
+            if let Some(quote) = quote {
+                opened = self.line + breaks(&ready[..quote]);
+            }
             let length = end.unwrap_or(ready.len());
             raw.add(&ready[..length], limit, at == At::Quoted);
+            if raw.in_quotes {
+                return Err(open(opened, &format!("within {limit} bytes, the limit of a row")));
+            }
             self.line += breaks(&ready[..length]);
             self.input.consume(length + usize::from(end.is_some()));
             if end.is_some() {
@@ -68,11 +75,16 @@ impl Records {
     }
 }
 
-/// The line break that ends the record, if it is here; `at` is moved on.
-fn record_end(bytes: &[u8], at: &mut At, delimiter: Option<u8>) -> Option<usize> {
+/// A quote that takes all that follows into its field: no row behind it can be told.
+fn open(line: u64, within: &str) -> FileError {
+    FileError::malformed(line, format!("the quote that opens here is not closed {within}"))
+}
+
+/// The line break that ends the record, if it is here, and the last quote that opens a field; `at` is moved on.
+fn record_end(bytes: &[u8], at: &mut At, delimiter: Option<u8>) -> (Option<usize>, Option<usize>) {
     let between = |byte: u8| delimiter.map_or(matches!(byte, b',' | b';' | b'\t'), |own| own == byte);
     let mut state = *at;
-    let mut end = None;
+    let (mut end, mut quote) = (None, None);
     for (place, byte) in bytes.iter().enumerate() {
         state = match (state, *byte) {
             (At::Quoted, b'"') => At::Quote,
@@ -81,14 +93,18 @@ fn record_end(bytes: &[u8], at: &mut At, delimiter: Option<u8>) -> Option<usize>
                 end = Some(place);
                 break;
             }
-            (At::FieldStart | At::Quote, b'"') => At::Quoted,
+            (At::FieldStart, b'"') => {
+                quote = Some(place);
+                At::Quoted
+            }
+            (At::Quote, b'"') => At::Quoted,
             (_, byte) if between(byte) => At::FieldStart,
             // What stands behind a closing quote is told when the fields are read.
             (At::FieldStart | At::Plain | At::Quote, _) => At::Plain,
         };
     }
     *at = state;
-    end
+    (end, quote)
 }
 
 /// The delimiter that a header shows: a comma where there is one outside of quotes, else `;` or tab where there is but

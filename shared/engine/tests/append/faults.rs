@@ -25,6 +25,14 @@ async fn a_file_that_is_not_what_it_should_be_fails_the_batch_and_says_where() {
         encoder.write_all(&vec![b'a'; 40 << 20]).unwrap();
         Bytes::from(encoder.finish().unwrap())
     };
+    let columns = |names: Vec<String>| {
+        let column = Arc::new(StringArray::from(vec!["a"])) as ArrayRef;
+        parquet(
+            &RecordBatch::try_from_iter(names.into_iter().map(|name| (name, Arc::clone(&column)))).unwrap(),
+        )
+    };
+    let twice = columns(vec!["k".into(), "x".into(), "x".into()]);
+    let wide = columns((0..1001).map(|n| format!("k{n}")).collect());
     let half = Bytes::from("[{\"k\":\"a\"},\n{\"k\":");
     for (name, media_type, bytes, words) in [
         ("a.csv", CSV, Bytes::new(), &["a.csv is empty"][..]),
@@ -32,6 +40,7 @@ async fn a_file_that_is_not_what_it_should_be_fails_the_batch_and_says_where() {
         ("a.csv", CSV, Bytes::from("x,y\n1,2\n"), &["a.csv has no column \"k\"", "\"x\", \"y\""]),
         ("a.jsonl", "application/x-ndjson", Bytes::from("{\"x\":1}\n"), &["no column \"k\"", "\"x\""]),
         ("a.csv", CSV, Bytes::from("k,k\n1,2\n"), &["a.csv: line 1", "twice"]),
+        ("a.csv", CSV, Bytes::from("k,x\na,1\nb,\"2\na,3\n"), &["a.csv: line 3", "quote", "not closed"]),
         ("a.csv", CSV, Bytes::from("{\"k\":1}\n"), &["a.csv", "declared to be CSV", "JSON object"]),
         ("a.json", "application/json", Bytes::from("k\na\n"), &["a.json", "declared to be a JSON array"]),
         ("a.csv.gz", "application/gzip", Bytes::from("k\na\n"), &["declared to be gzip"]),
@@ -52,6 +61,8 @@ async fn a_file_that_is_not_what_it_should_be_fails_the_batch_and_says_where() {
             Bytes::from("k\na\nb\nc\nd\n"),
             &["a.parquet", "damaged or not Parquet"],
         ),
+        ("a.parquet", "application/vnd.apache.parquet", twice, &["a.parquet", "\"x\" twice"]),
+        ("a.parquet", "application/vnd.apache.parquet", wide, &["a.parquet has 1001 columns", "limit"]),
         ("a.bin", "application/octet-stream", Bytes::from("%PDF-1.7 ..."), &["a.bin", "PDF"]),
     ] {
         let problem = problem(&data, exact("k"), &[(name, media_type, bytes)]).await;

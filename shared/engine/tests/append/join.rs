@@ -10,6 +10,7 @@ use willcall_core::{
         kinds::{AppendWork, Compare, OnMultiple},
     },
     ports::{ExecuteError, Executor},
+    query::{CompareOp, Filter, Literal, Operand},
 };
 use willcall_engine::{Engine, EngineConfig};
 
@@ -209,4 +210,52 @@ async fn a_data_set_of_text_in_directories_is_matched_as_any_other() {
     let tight =
         append_with(&tight(spill.path(), 2), &data, work, &csv(&format!("x,k\n{rows}"))).await.unwrap();
     assert_eq!(tight.bytes(), all.bytes());
+}
+
+#[tokio::test]
+async fn nulls_of_records_that_match_stay_nulls() {
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
+    let words = (0..1_000).map(|n| [Some("red"), Some("green"), Some("blue"), None][n % 4]);
+    let words: ArrayRef = Arc::new(words.collect::<StringArray>());
+    let data = Data::of(RecordBatch::try_from_iter([("n", n), ("v", words)]).unwrap());
+    let spill = tempfile::tempdir().unwrap();
+    for (input, expected) in [
+        (
+            "5,x\n999,z\n1000,none\n",
+            "5,x,green,matched,\n999,z,,matched,\n1000,none,,unmatched,no record matches\n",
+        ),
+        ("999,z\n", "999,z,,matched,\n"),
+        ("3,z\n2,y\n", "3,z,,matched,\n2,y,blue,matched,\n"),
+        ("6,a\n7,b\n", "6,a,blue,matched,\n7,b,,matched,\n"),
+    ] {
+        for engine in [engine(2), tight(spill.path(), 2)] {
+            let uploads = csv(&format!("n,name\n{input}"));
+            let ran = append_with(&engine, &data, exact("n"), &uploads).await.unwrap();
+            assert_eq!(ran.text(), format!("n,name,v,_match,_error\n{expected}"));
+        }
+    }
+    let mut query = data.query(Format::Csv).await;
+    let (left, right) = (Operand::Column("n".into()), Literal::Int(998));
+    query.filter = Some(Filter::Compare { left, op: CompareOp::Ge, right });
+    assert_eq!(run(&data, query).await.text(), "n,v\n998,blue\n999,\n");
+}
+
+#[tokio::test]
+async fn a_large_row_that_many_records_match_is_never_copied_for_all_of_them_at_once() {
+    let k: ArrayRef = Arc::new(StringArray::from(vec!["a"; 2_200]));
+    let v: ArrayRef = Arc::new(Int64Array::from_iter_values(0..2_200));
+    let data = Data::of(RecordBatch::try_from_iter([("k", k), ("v", v)]).unwrap());
+    let mut work = exact("k");
+    (work.on_multiple, work.output) = (OnMultiple::All, OutputFormat::plain(Format::Parquet));
+    let large = "x".repeat(1 << 20).split_off(64);
+    let ran = append(&data, work, &csv(&format!("k,x\na,{large}\n"))).await;
+    assert_eq!(ran.delivered.records, 2_200);
+
+    let v: ArrayRef = Arc::new(StringArray::from(vec![large.as_str()]));
+    let k: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+    let data = Data::of(RecordBatch::try_from_iter([("k", k), ("v", v)]).unwrap());
+    let mut work = exact("k");
+    work.output = OutputFormat::plain(Format::Parquet);
+    let ran = append(&data, work, &csv(&format!("k\n{}", "a\n".repeat(200)))).await;
+    assert_eq!((ran.delivered.records, ran.delivered.counts), (200, counts(200, 200, 0, 0, 0)));
 }

@@ -98,6 +98,12 @@ async fn rows_of_json_keep_the_types_that_all_values_have() {
     let states: Vec<&str> = told.iter().map(|line| line["_match"].as_str().unwrap()).collect();
     assert_eq!(states, ["matched", "malformed", "malformed", "matched"]);
     assert!(told[1]["_error"].as_str().unwrap().starts_with("rows.jsonl: row 2, line 2: "), "{}", told[1]);
+
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    let items = serde_json::from_str(&format!("[{{\"k\":{deep}}}]")).unwrap();
+    let ran = append(&data, AppendWork { items: Some(items), ..exact("k") }, &[]).await;
+    assert!(ran.text().contains(",malformed,\"items: row 1, line 1: "), "{}", ran.text());
+    assert_eq!(ran.delivered.counts, counts(1, 0, 0, 0, 1));
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use super::{
     key::{Bindings, Key},
     table::{PARTS, Seen, Table, Tables, Wanted, part_of},
     totals::{Counting, progress},
+    weight::{BYTES, Weights},
 };
 use crate::{
     attempt::Attempt,
@@ -474,11 +475,15 @@ impl Expand {
     fn pair(&mut self, batch: RecordBatch, mut record: usize, mut at: usize) -> Outcome<Option<RecordBatch>> {
         let ids = batch.column(0).as_primitive::<UInt32Type>().values().clone();
         let (mut rows, mut found, mut of) = (Vec::new(), Vec::new(), Vec::new());
-        while record < ids.len() && rows.len() < PAIRS {
+        let weights = Weights::new(&batch.columns()[1..]);
+        let mut bytes = 0;
+        while record < ids.len() && rows.len() < PAIRS && bytes < BYTES {
             let id = ids[record] as usize;
             let all = &self.rows[self.ends[id]..self.ends[id + 1]];
             let count = self.counts[id];
-            let some = &all[at..all.len().min(at + PAIRS)];
+            let weight = weights.of(record);
+            let room = ((BYTES - bytes) / weight.max(1)).clamp(1, PAIRS);
+            let some = &all[at..all.len().min(at + room)];
             // Rows come in their order.
             let some = &some[..some.partition_point(|row| *row < self.until)];
             let some = if self.written[id] < self.most { some } else { &[] };
@@ -487,6 +492,7 @@ impl Expand {
             rows.extend_from_slice(some);
             found.resize(rows.len(), count);
             of.resize(rows.len(), taken);
+            bytes += some.len() * weight;
             at += some.len();
             if some.is_empty() || at == all.len() {
                 self.written[id] += 1;

@@ -13,6 +13,7 @@ mod rows;
 mod table;
 mod totals;
 mod upload;
+mod weight;
 
 use std::{
     collections::HashSet,

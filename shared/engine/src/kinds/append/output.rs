@@ -1,6 +1,6 @@
 //! The result: each row with what was found for it, in the order of the rows.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch, StringArray, UInt32Array,
@@ -13,7 +13,13 @@ use arrow_schema::{DataType, FieldRef};
 use arrow_select::{interleave::interleave, take::take};
 use willcall_core::job::kinds::OnMultiple;
 
-use super::{NO_RECORD, own::in_type, rows::State, totals::progress};
+use super::{
+    NO_RECORD,
+    own::in_type,
+    rows::State,
+    totals::progress,
+    weight::{BYTES, Weights, average},
+};
 use crate::{
     attempt::Attempt,
     failure::{Outcome, defect},
@@ -59,6 +65,9 @@ struct Gathered {
     batches: Vec<RecordBatch>,
     matches: StringBuilder,
     errors: StringBuilder,
+    bytes: usize,
+    /// The bytes of a pair of the last batch, on the average.
+    pair_bytes: usize,
 }
 
 impl<R, P> Iterator for Output<R, P>
@@ -105,9 +114,13 @@ where
             batches: Vec::new(),
             matches: StringBuilder::new(),
             errors: StringBuilder::new(),
+            bytes: 0,
+            pair_bytes: 0,
         };
+        let weights = Weights::new(batch.columns());
         let mut at = from;
-        while at < batch.num_rows() && out.rows.len() < RECORDS {
+        while at < batch.num_rows() && out.rows.len() < RECORDS && out.bytes < BYTES {
+            let before = out.rows.len();
             let pair = match states[at] {
                 state if state == State::Keyed as u8 => self.pair(&mut out)?,
                 _ => None,
@@ -127,6 +140,9 @@ where
                     true
                 }
             };
+            if out.rows.len() > before {
+                out.bytes += weights.of(at) + pair.map_or(0, |_| out.pair_bytes);
+            }
             if over {
                 (at, self.state.row, self.state.begun) = (at + 1, self.state.row + 1, false);
             }
@@ -160,6 +176,7 @@ where
             // A batch is held once for all of its pairs.
             if !out.batches.last().is_some_and(|last| Arc::ptr_eq(last.column(0), pairs.column(0))) {
                 out.batches.push(pairs.clone());
+                out.pair_bytes = pairs.columns().iter().map(average).sum();
             }
             let place = (out.batches.len(), *next);
             *next += 1;
@@ -179,11 +196,12 @@ where
             count == to - from && out.rows.iter().enumerate().all(|(n, row)| *row as usize == from + n);
         let rows = UInt32Array::from(std::mem::take(&mut out.rows));
         let mut columns = Vec::with_capacity(self.own.len() + self.fields.len() + 2);
-        let there: Vec<String> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let there = &there[..there.len() - 2];
+        let schema = batch.schema();
+        let there = schema.fields().iter().map(|field| field.name().parse().ok()).zip(batch.columns());
+        let there: HashMap<usize, &ArrayRef> =
+            there.filter_map(|(number, column)| Some((number?, column))).collect();
         for (number, field) in self.own.iter().enumerate() {
-            let number = number.to_string();
-            let column = there.iter().position(|name| *name == number).map(|place| batch.column(place));
+            let column = there.get(&number).copied();
             let column = match column {
                 Some(column) if each_once => Some(column.slice(from, count)),
                 Some(column) => Some(take(column, &rows, None).map_err(defect)?),

@@ -204,6 +204,8 @@ pub(super) struct TextFile<'a> {
     errors: StringBuilder,
     waiting: usize,
     bytes: usize,
+    /// Whether any row could be read.
+    readable: bool,
 }
 
 impl<'a> TextFile<'a> {
@@ -225,6 +227,7 @@ impl<'a> TextFile<'a> {
             errors: StringBuilder::new(),
             waiting: 0,
             bytes: 0,
+            readable: false,
         };
         own.learn(columns)?;
         if !is_json {
@@ -251,6 +254,7 @@ impl<'a> TextFile<'a> {
         if columns.len() > self.numbers.len() {
             self.learn(columns)?;
         }
+        self.readable |= error.is_none();
         let keys = &self.keys;
         let (state, words) = match error {
             Some(error) => (State::Malformed, Some(format!("{}: {error}", self.file))),
@@ -274,10 +278,10 @@ impl<'a> TextFile<'a> {
         if self.waiting >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Ends the file.
-    pub(super) fn finish(mut self, columns: &Columns, rows: u64) -> Outcome<()> {
+    /// Ends the file. Rows that could not be read, all of them, say so better than columns that are not there.
+    pub(super) fn finish(mut self, columns: &Columns) -> Outcome<()> {
         self.flush()?;
-        if self.is_json && rows > 0 {
+        if self.is_json && self.readable {
             self.gather.check_keys(self.file, columns.names().iter().map(String::as_str))?;
         }
         Ok(())

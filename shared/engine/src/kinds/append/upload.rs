@@ -1,6 +1,7 @@
 //! Uploaded files, read on the job's own thread.
 
 use std::{
+    collections::HashSet,
     fmt,
     io::{self, Cursor, Read},
     ops::Range,
@@ -8,8 +9,9 @@ use std::{
     time::Duration,
 };
 
+use arrow_schema::FieldRef;
 use bytes::{Buf, Bytes};
-use futures::StreamExt;
+use futures::{StreamExt, stream::Fuse};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use willcall_core::{
@@ -30,7 +32,8 @@ use crate::{
     attempt::Attempt,
     failure::{self, Outcome, fatal, invalid},
     read::{
-        Declared, Encoding, FileError, ReadOptions, Recognised, Row, RowReader, TextFormat, Unrecognised,
+        Declared, Encoding, FileError, Limits, ReadOptions, Recognised, Row, RowReader, TextFormat,
+        Unrecognised,
     },
     scan::{Blocks, OpenFile, read_all},
     schema::plain_field,
@@ -114,7 +117,7 @@ impl Uploads {
         let read: Arc<Mutex<u64>> = Arc::default();
         let input = Streamed {
             wait: self.wait.clone(),
-            stream,
+            stream: stream.fuse(),
             name: name.to_owned(),
             ready: Bytes::new(),
             failed: Arc::clone(&failed),
@@ -155,6 +158,7 @@ impl Uploads {
             let open = OpenFile::new(&entry, Arc::new(uploaded), &blocks, Arc::default())?;
             let fields: Vec<_> = open.schema().fields().iter().map(plain_field).collect();
             let rows = u64::try_from(open.parquet().file_metadata().num_rows()).unwrap_or(0);
+            check_columns(&file.name, &fields)?;
             let mut typed = TypedFile::new(gather, &file.name, &fields)?;
             let mut done = 0;
             read_all(&self.wait.attempt, &open, &fields, |columns, count| {
@@ -172,6 +176,19 @@ impl Uploads {
             }
             other => other,
         })
+    }
+}
+
+/// Fails where a file with types has columns that one of text could not have.
+fn check_columns(file: &str, fields: &[FieldRef]) -> Outcome<()> {
+    let most = Limits::default().columns;
+    if fields.len() > most {
+        return Err(invalid(format!("{file} has {} columns: at most {most} are the limit", fields.len())));
+    }
+    let mut names = HashSet::new();
+    match fields.iter().find(|field| !names.insert(field.name())) {
+        Some(twice) => Err(invalid(format!("{file} names the column {:?} twice", twice.name()))),
+        None => Ok(()),
     }
 }
 
@@ -208,7 +225,7 @@ fn text(
     if reader.rows() == 0 && format == TextFormat::Jsonl {
         return Err(invalid(format!("{name} is empty")));
     }
-    file.finish(reader.columns(), reader.rows())
+    file.finish(reader.columns())
 }
 
 fn changed(file: &str, what: &str) -> ExecuteError {
@@ -227,7 +244,8 @@ fn blob(file: &str, error: BlobError) -> ExecuteError {
 /// A blob read from start to end.
 struct Streamed {
     wait: Wait,
-    stream: BlobStream,
+    /// Readers ask again behind the end, which not every stream withstands.
+    stream: Fuse<BlobStream>,
     name: String,
     ready: Bytes,
     /// Why no more bytes come: the reader's errors do not keep it.
