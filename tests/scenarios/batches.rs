@@ -109,7 +109,7 @@ async fn batches_of_many_kinds_are_one_job(on: On) -> Result<()> {
     assert_eq!(job["state"], "open");
     let csv = b"\xef\xbb\xbfnumber,name\r\n5,\"x\r\ny\"\r\n998,z\r\n1000,none\r\n";
     let first = feed(&client, &job, "one.csv", "text/csv", csv).await?;
-    let lines = gzip(b"{\"name\":\"a\",\"number\":6}\n{\"number\":7,\"name\":{\"b\":1}}\n")?;
+    let lines = gzip(b"{\"name\":\"a\",\"number\":6}\n{\"number\":10,\"name\":{\"b\":1}}\n")?;
     let second = feed(&client, &job, "two.jsonl.gz", "application/gzip", &lines).await?;
     let third = feed(&client, &job, "three.json", "application/json", b"[{\"number\": 0}]").await?;
     close(&client, &job).await?;
@@ -124,7 +124,7 @@ async fn batches_of_many_kinds_are_one_job(on: On) -> Result<()> {
             &first,
             "number,name,word,_match,_error\n5,\"x\r\ny\",green,matched,\n998,z,blue,matched,\n1000,none,,unmatched,no record matches\n",
         ),
-        (&second, "name,number,word,_match,_error\na,6,blue,matched,\n\"{\"\"b\"\":1}\",7,,matched,\n"),
+        (&second, "name,number,word,_match,_error\na,6,blue,matched,\n\"{\"\"b\"\":1}\",10,blue,matched,\n"),
         (&third, "number,word,_match,_error\n0,red,matched,\n"),
     ] {
         let found = read(&client, &job, batch).await?;
