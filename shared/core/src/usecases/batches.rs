@@ -9,16 +9,17 @@ use super::{
     idempotency::{self, KeyedBatch},
     limits::{MAX_LIST, MAX_UPLOAD},
     submit::check_name,
-    view::{LINK_LIFETIME, file_name, find, request_of, view},
+    view::{LINK_LIFETIME, file_name, find, view},
     work::chain,
 };
 use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
     account::{Caller, Scope},
+    format::OutputFormat,
     input::MediaType,
     job::{
-        BatchPhase, Job, JobKind, JobRequest, JobState, MAX_FILES, Progress, Refused, Transition, UPLOAD_DUE,
-        Upload, UploadFile, UploadedFile,
+        BatchPhase, Job, JobKind, JobState, MAX_FILES, Progress, Refused, Transition, UPLOAD_DUE, Upload,
+        UploadFile, UploadedFile,
     },
     ports::{
         AddBatchError, BatchAdded, BlobKey, BlobPrefix, NewBatch, SignGet, SignPut, SignedLink, SignedUpload,
@@ -442,13 +443,14 @@ async fn batch_view(app: &App, caller: &Caller, container: &Job, mut batch: Job)
     let there = !matches!(container.state, JobState::Expired | JobState::Cancelled | JobState::Failed);
     let download = match &batch.result {
         Some(result) if there && batch.phase() == BatchPhase::Completed => {
-            let JobRequest { work, .. } = request_of(app, &batch).await?;
-            let file = Job::result_file(work.output());
+            // Its options decide bytes, and neither name nor media type.
+            let output = OutputFormat { compression: batch.compression, ..OutputFormat::plain(batch.format) };
+            let file = Job::result_file(&output);
             let key = BlobKey::Result { job: batch.reference(), attempt: result.attempt, file };
             let sign = SignGet {
                 base_url: batch.public_url.clone(),
-                file_name: file_name(&batch, work.output()),
-                media_type: work.output().media_type().to_owned(),
+                file_name: file_name(&batch, &output),
+                media_type: output.media_type().to_owned(),
                 now,
                 lifetime: LINK_LIFETIME,
             };

@@ -149,7 +149,8 @@ pub async fn cancel(app: &App, caller: &Caller, id: JobId) -> Result<JobView, Er
 pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> {
     caller.require(Scope::Submit)?;
     let job = caller.job(id);
-    if !find(app, &job).await?.state.is_terminal() {
+    let found = find(app, &job).await?;
+    if !found.state.is_terminal() {
         match app.jobs.transition(&job, &Transition::Cancel, app.clock.now()).await {
             Ok(cancelled) => announce(&app.notifier, &cancelled).await,
             // It may have ended by itself just now.
@@ -159,8 +160,8 @@ pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> 
     }
     // A task of its own: a client that hangs up must not leave half a job.
     let removing = tokio::spawn({
-        let (app, job) = (app.clone(), job.clone());
-        async move { remove(&app, &job).await }
+        let app = app.clone();
+        async move { remove(&app, &found).await }
     });
     removing.await.map_err(|panic| Error::Internal(Box::new(panic)))??;
     tracing::info!(job.id = %job.job, account = %job.account, "deleted job");
@@ -169,11 +170,14 @@ pub async fn delete(app: &App, caller: &Caller, id: JobId) -> Result<(), Error> 
 
 /// Removes everything of a job: its results while the record still tells of them, and its request only when no record
 /// needs it any more.
-pub(super) async fn remove(app: &App, job: &JobRef) -> Result<(), Error> {
-    batches::remove_all(app, job).await?;
+pub(super) async fn remove(app: &App, found: &Job) -> Result<(), Error> {
+    let job = found.reference();
+    if found.batches.is_some() {
+        batches::remove_all(app, &job).await?;
+    }
     app.blobs.delete_prefix(&BlobPrefix::Results(job.clone())).await?;
-    app.jobs.delete(job).await?;
-    app.blobs.delete_prefix(&BlobPrefix::Request(job.clone())).await?;
+    app.jobs.delete(&job).await?;
+    app.blobs.delete_prefix(&BlobPrefix::Request(job)).await?;
     Ok(())
 }
 

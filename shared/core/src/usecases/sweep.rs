@@ -145,7 +145,7 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
             swept.purged += 1;
         }
         JobState::Failed | JobState::Cancelled | JobState::Expired => {
-            remove(app, job).await?;
+            remove(app, &found).await?;
             swept.removed += 1;
         }
     }
