@@ -3,19 +3,12 @@
 //! `export SOURCE FORMAT DIRECTORY [--sort a,-b] [--limit N] [--offset N] [--gzip|--zstd] [--threads N]`
 #![allow(clippy::print_stdout, reason = "a program that tells what it measured")]
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    ops::Range,
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+mod support;
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+
 use willcall_core::{
-    JobId, JobRef, Timestamp,
+    JobId, JobRef,
     catalog::{Dataset, DatasetSource},
     error::Source,
     format::{Compression, OutputFormat},
@@ -23,6 +16,8 @@ use willcall_core::{
     ports::*,
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+
+use self::support::Directory;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Source> {
@@ -86,79 +81,4 @@ async fn main() -> Result<(), Source> {
     let file = &delivered.files[0];
     println!("{seconds:.3} s, {} records, {} bytes, peak {peak}, {}", file.records, file.bytes, file.sha256);
     Ok(())
-}
-
-/// Blobs as plain files of a directory, without durability.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
-        let path = self.0.join(key.to_string());
-        fs::create_dir_all(path.parent().unwrap_or(&self.0)).map_err(failed)?;
-        Ok(path)
-    }
-}
-
-fn failed(error: std::io::Error) -> BlobError {
-    BlobError::Unavailable(error.into())
-}
-
-#[async_trait]
-impl BlobStore for Directory {
-    async fn writer(&self, key: &BlobKey, _: &str) -> Result<Box<dyn BlobWriter>, BlobError> {
-        Ok(Box::new(Writer(File::create(self.path(key)?).map_err(failed)?)))
-    }
-
-    async fn put(&self, key: &BlobKey, _: &str, bytes: Bytes) -> Result<(), BlobError> {
-        fs::write(self.path(key)?, bytes).map_err(failed)
-    }
-
-    async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
-        self.put(key, media_type, bytes).await.map(|()| PutNew::Created)
-    }
-
-    async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {
-        let modified = Timestamp::from_millis(0);
-        let head = |file: fs::Metadata| BlobHead { size: file.len(), etag: String::new(), modified };
-        Ok(fs::metadata(self.path(key)?).ok().map(head))
-    }
-
-    async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, BlobError> {
-        let bytes = fs::read(self.path(key)?).map_err(failed)?;
-        Ok(Bytes::from(bytes).slice(range.start as usize..range.end as usize))
-    }
-
-    async fn stream(&self, key: &BlobKey, _: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
-        Err(BlobError::Missing(key.to_string()))
-    }
-
-    async fn delete_prefix(&self, _: &BlobPrefix) -> Result<u64, BlobError> {
-        Ok(0)
-    }
-
-    async fn sign_get(&self, key: &BlobKey, _: &SignGet) -> Result<SignedLink, BlobError> {
-        Err(BlobError::Missing(key.to_string()))
-    }
-
-    async fn sign_put(&self, key: &BlobKey, _: &SignPut) -> Result<SignedUpload, BlobError> {
-        Err(BlobError::Missing(key.to_string()))
-    }
-}
-
-struct Writer(File);
-
-#[async_trait]
-impl BlobWriter for Writer {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
-        self.0.write_all(&bytes).map_err(failed)
-    }
-
-    async fn finish(self: Box<Self>) -> Result<BlobHead, BlobError> {
-        let size = self.0.metadata().map_err(failed)?.len();
-        Ok(BlobHead { size, etag: String::new(), modified: Timestamp::from_millis(0) })
-    }
-
-    async fn abort(self: Box<Self>) -> Result<(), BlobError> {
-        Ok(())
-    }
 }
