@@ -6,12 +6,12 @@ use std::collections::HashSet;
 
 use willcall_core::{
     idempotency::Made,
-    job::Job,
+    job::{Identity, Job},
     ports::{InsertError, NewJob, StoreError, Submitted},
 };
 
 use super::{
-    beside::{self, SUBMITS},
+    beside::{self, Equals, SUBMITS},
     corrupt, exhausted,
     item::{SLOT, Stored, VERSION, job_key, partition, slot_item},
     unavailable,
@@ -21,6 +21,9 @@ use crate::{
     dynamo::{Answer, If, Item, Table, Write, number},
     webhook_store::event_write,
 };
+
+/// How often a job is tried to be noted beside others of its identity.
+const NOTES: usize = 3;
 
 /// A write of the transaction, by whose refusal the next step is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +48,11 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
         if look && let Some(known) = known(table, new, &write).await? {
             return Ok(known);
         }
-        let latest = match (&new.identity, new.reuse) {
-            (Some(identity), Some(_)) => beside::latest(table, &job.account, identity).await?,
+        let mut equals = match (&new.identity, new.reuse) {
+            (Some(identity), Some(_)) => Some(beside::equals(table, &job.account, identity).await?),
             _ => None,
         };
-        if let Some(other) = serving(table, new, latest.as_deref()).await? {
+        if let Some(other) = serving(table, new, equals.as_mut()).await? {
             if let Some(joined) = join(table, new, other, &write).await? {
                 return Ok(Submitted::Joined(Box::new(joined)));
             }
@@ -58,7 +61,7 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
         } else if new.submits_per_minute == Some(0) {
             return Err(InsertError::TooManySubmits);
         } else {
-            let (parts, writes) = writes(new, slot, latest, &write)?;
+            let (parts, writes) = writes(new, slot, equals.as_ref(), &write)?;
             let refused = match table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return inserted(table, new).await,
                 Answer::Refused(places) => {
@@ -97,7 +100,7 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
 fn writes(
     new: &NewJob,
     slot: Option<u32>,
-    latest: Option<String>,
+    equals: Option<&Equals>,
     write: &str,
 ) -> Result<(Vec<Part>, Vec<Write>), StoreError> {
     let (job, now) = (&new.job, new.job.created);
@@ -109,9 +112,8 @@ fn writes(
         let item = beside::key_item(&job.account, &key.key, &record, write).map_err(unwritable)?;
         all.push((Part::Key, Write::Put(item, beside::unknown_at(now))));
     }
-    if let (Some(identity), Some(_)) = (&new.identity, new.reuse) {
-        let unchanged = latest.map_or(If::New, beside::still);
-        all.push((Part::Identity, Write::Put(beside::identity_item(identity, job), unchanged)));
+    if let (Some(identity), Some(equals)) = (&new.identity, equals) {
+        all.push((Part::Identity, equals.with(identity, job)));
     }
     if let Some(most) = new.submits_per_minute {
         all.push((Part::Count, beside::count(&job.account, now, most)));
@@ -127,8 +129,7 @@ async fn inserted(table: &Table, new: &NewJob) -> Result<Submitted, InsertError>
     let job = &new.job;
     if let (Some(identity), None) = (&new.identity, new.reuse) {
         // Not within the transaction: many equal jobs at once would fight over it. Without it, a job is not reused.
-        let put = Write::Put(beside::identity_item(identity, job), If::Always);
-        if let Err(error) = table.write(vec![put]).await {
+        if let Err(error) = note(table, identity, job).await {
             tracing::warn!(job.id = %job.id, error = %error, "failed to note the identity of a job");
         }
     }
@@ -144,6 +145,17 @@ async fn inserted(table: &Table, new: &NewJob) -> Result<Submitted, InsertError>
         },
     };
     Ok(Submitted::Inserted { submits })
+}
+
+/// Keeps the job as the latest of its identity. Where others do the same again and again, one of theirs does as well.
+async fn note(table: &Table, identity: &Identity, job: &Job) -> Result<(), StoreError> {
+    for _ in 0..NOTES {
+        let equals = beside::equals(table, &job.account, identity).await?;
+        if table.write(vec![equals.with(identity, job)]).await.map_err(unavailable)? == Answer::Written {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What became of the key meanwhile, if it is known.
@@ -167,11 +179,25 @@ async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submit
     Ok(Some(Submitted::Known(found.record)))
 }
 
-/// The job that serves in place of the new one.
-async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Option<Stored>, StoreError> {
-    let (Some(reuse), Some(Ok(id))) = (new.reuse, latest.map(str::parse)) else { return Ok(None) };
-    let found = super::read(table, &new.job.account, id).await?;
-    Ok(found.filter(|found| reuse.serves(&found.job, &new.job.notify, new.job.created)))
+/// The latest job that serves in place of the new one. Of `equals` those are kept that may serve another time.
+async fn serving(
+    table: &Table,
+    new: &NewJob,
+    equals: Option<&mut Equals>,
+) -> Result<Option<Stored>, StoreError> {
+    let (Some(reuse), Some(equals)) = (new.reuse, equals) else { return Ok(None) };
+    let mut kept = Vec::with_capacity(equals.jobs.len());
+    for id in &equals.jobs {
+        let Some(found) = super::read(table, &new.job.account, *id).await? else { continue };
+        if reuse.serves(&found.job, &new.job.notify, new.job.created) {
+            return Ok(Some(found));
+        }
+        if !found.job.state.leaves_nothing() {
+            kept.push(*id);
+        }
+    }
+    equals.jobs = kept;
+    Ok(None)
 }
 
 /// Keeps the key of a submit that is served by another's job, and gives that job its addresses; answers the job as it is

@@ -74,6 +74,7 @@ crate::suite! {
         midnight_makes_room,
         an_identical_job_serves_those_who_ask_for_it,
         what_ended_without_a_whole_result_serves_nobody,
+        what_came_to_nothing_hides_no_job_before_it,
         of_many_that_could_serve_each_other_one_inserts,
         a_batch_is_added_with_its_containers_count,
         a_container_that_takes_no_batch_is_left_as_it_is,

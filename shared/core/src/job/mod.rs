@@ -27,7 +27,7 @@ pub use self::{
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
-    reuse::{Identity, MAX_ADDRESSES, Reuse},
+    reuse::{Identity, MAX_ADDRESSES, MAX_EQUALS, Reuse},
     state::JobState,
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
 };

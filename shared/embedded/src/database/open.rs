@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/2-submits.sql"),
     include_str!("../../migrations/3-webhooks.sql"),
     include_str!("../../migrations/4-batches.sql"),
+    include_str!("../../migrations/5-identities.sql"),
 ];
 
 /// The database cannot be opened.
