@@ -2,7 +2,7 @@
 //! is noted in the store, and taken up at the next start.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, btree_map::OccupiedEntry},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use willcall_core::{
     AccountId, Timestamp,
     ports::{Clock, Notice, NoticeQueue, QueueError},
+    webhook::LONGEST_DELAY,
 };
 
 use crate::Handled;
@@ -47,10 +48,19 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn arrived_by(&mut self, now: Timestamp) -> Option<Notice> {
+        self.later.first_entry().filter(|entry| entry.key().0 <= now).map(OccupiedEntry::remove)
+    }
+
+    fn beyond(&mut self, moment: Timestamp) -> Option<Notice> {
+        self.later.last_entry().filter(|entry| entry.key().0 > moment).map(OccupiedEntry::remove)
+    }
+
     /// Takes the next notice of an account that has less than `most` with handlers.
     fn take(&mut self, now: Timestamp, most: usize) -> Option<Notice> {
-        while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
-            let notice = entry.remove();
+        // The clock went back since a notice was put where none can be by its own wish.
+        let lost = now.plus(LONGEST_DELAY).plus(AFTER_LOSS);
+        while let Some(notice) = self.arrived_by(now).or_else(|| self.beyond(lost)) {
             let account = notice.job().account.clone();
             let notices = self.ready.entry(account.clone()).or_default();
             if notices.is_empty() {
@@ -239,6 +249,21 @@ mod tests {
             () = time => {}
         }
         assert_eq!(seen.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_hides_no_notice() {
+        let clock = Arc::new(ManualClock::new(START));
+        let queue = InProcessNotices::new(clock.clone());
+        let notice = Notice::Event(EventRef { job: reference("acme"), sequence: 1 });
+        queue.send(&notice, LONGEST_DELAY).await.unwrap();
+        assert_eq!(queue.receive(), None, "it waits");
+        clock.set(START.minus(Duration::from_secs(86_400)));
+        assert_eq!(queue.receive(), Some(notice.clone()));
+        queue.send(&notice, LONGEST_DELAY).await.unwrap();
+        assert_eq!(queue.receive(), None, "it waits by the new time");
+        clock.advance(LONGEST_DELAY);
+        assert_eq!(queue.receive(), Some(notice));
     }
 
     #[tokio::test]
