@@ -57,6 +57,7 @@ crate::suite! {
         due_jobs_come_in_order_and_by_limit,
         a_moved_due_time_is_followed,
         concurrent_inserts_never_exceed_the_limit,
+        a_limit_that_was_lowered_holds_for_those_who_come_then,
         an_ended_or_deleted_job_frees_its_place,
         limits_are_by_account,
         open_jobs_are_counted,
