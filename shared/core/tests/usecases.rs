@@ -32,6 +32,10 @@ mod conditions;
 mod leftovers;
 #[path = "usecases/submissions.rs"]
 mod submissions;
+#[path = "support/unzip.rs"]
+mod unzip;
+#[path = "usecases/zips.rs"]
+mod zips;
 
 const START: Timestamp = Timestamp::from_millis(1_780_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
