@@ -30,6 +30,8 @@ use willcall_core::{
 mod conditions;
 #[path = "usecases/leftovers.rs"]
 mod leftovers;
+#[path = "usecases/sheets.rs"]
+mod sheets;
 #[path = "usecases/submissions.rs"]
 mod submissions;
 #[path = "support/unzip.rs"]
