@@ -454,8 +454,8 @@ async fn json_files_are_arrays_of_objects_read_as_json_lines_are() {
     assert_eq!((dataset.facts.records, dataset.facts.files), (Some(4), 4));
     let ran = text.run(|_| {}).await;
     assert_eq!(ran.text(), "n,t,late\n1.0,\"[a, }\",\n2.0,,\n3.5,,\"[1, {\"\"x\"\":null}]\"\n4.0,,\n");
-    let found = text.run(|work| (work.filter, work.fields) = (Some(at_least(2)), vec!["n".into()])).await;
-    assert_eq!((found.text().as_str(), found.delivered.records_found), ("n\n2.0\n3.5\n4.0\n", Some(3)));
+    let some = text.run(|work| (work.offset, work.limit, work.fields) = (1, Some(2), vec!["n".into()])).await;
+    assert_eq!((some.text().as_str(), some.delivered.records_found), ("n\n2.0\n3.5\n", Some(4)));
 
     let columns = [("n", "decimal(5, 1)", false), ("more", "int32", true)];
     let declared = text.declared(&columns);

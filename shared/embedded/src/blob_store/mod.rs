@@ -37,6 +37,8 @@ use crate::key_file::KeyFileError;
 const STAGING: &str = "tmp";
 /// Where the keys of requests lead to.
 const REQUESTS: &str = "requests";
+/// Where the keys of results lead to.
+const RESULTS: &str = "results";
 /// Where the keys of uploads lead to.
 const UPLOADS: &str = "uploads";
 
@@ -83,6 +85,11 @@ impl DirBlobStore {
     /// Where the files are that clients uploaded for batches.
     pub(crate) fn uploads(&self) -> PathBuf {
         self.root.join(UPLOADS)
+    }
+
+    /// Where the results are.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.root.join(RESULTS)
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
