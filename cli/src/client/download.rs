@@ -24,11 +24,13 @@ const MAX_BREAKS: u32 = 5;
 /// How long the next bytes may take.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A result that is whole and right.
+/// A result that is whole.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
+    /// Whether it was compared with what its manifest says. Of a zip nobody has said what it must be: whoever unpacks it compares.
+    pub(crate) verified: bool,
 }
 
 /// Whose result it is.
@@ -122,14 +124,14 @@ impl Client {
             // All of it was there already; or it is not what it was taken for.
             let sha256 = hex::encode(partial.hash.clone().finalize());
             if check(source, expected, partial.written, &sha256).is_ok() {
-                return Ok(Fetched { bytes: partial.written, sha256 });
+                return Ok(Fetched { bytes: partial.written, sha256, verified: true });
             }
             partial.rewind()?;
         }
         self.transfer(&mut partial, expected.bytes, reporter).await?;
         let sha256 = hex::encode(partial.hash.finalize());
         check(source, expected, partial.written, &sha256)?;
-        Ok(Fetched { bytes: partial.written, sha256 })
+        Ok(Fetched { bytes: partial.written, sha256, verified: true })
     }
 
     /// Writes the zip of a completed job's result and manifest to `target`, once a worker has packed it. Whoever unpacks it checks
@@ -153,7 +155,7 @@ impl Client {
             let words = format!("the zip of job {job} has {} bytes, not {bytes}", partial.written);
             return Err(Failure::new(Exit::Corrupt, words).advice("nothing was written: try again"));
         }
-        Ok(Fetched { bytes, sha256: hex::encode(partial.hash.finalize()) })
+        Ok(Fetched { bytes, sha256: hex::encode(partial.hash.finalize()), verified: false })
     }
 
     /// Reads links until all of it is here.
