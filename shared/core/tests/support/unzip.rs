@@ -4,8 +4,11 @@ use std::io::Read;
 
 use rawzip::{CompressionMethod, ZipArchive};
 
+/// Files by name.
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
 /// The files of a zip, by name and bytes, each compared with its CRC-32 and its size.
-pub(crate) fn unzip(zip: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Box<dyn std::error::Error>> {
+pub(crate) fn unzip(zip: &[u8]) -> Result<Files, Box<dyn std::error::Error>> {
     let archive = ZipArchive::from_slice(zip)?;
     let (mut files, mut entries) = (Vec::new(), archive.entries());
     while let Some(entry) = entries.next_entry()? {
