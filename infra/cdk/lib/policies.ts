@@ -72,8 +72,11 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     ],
     download: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem'),
+      // A zip that is asked for is noted in its job, and a worker is woken to pack it.
+      onJobs('WantZips', 'dynamodb:PutItem'),
       readCatalog(),
       allow('ReadRequestsAndResults', ['s3:GetObject'], objects('requests/*', 'results/*')),
+      send('WakeWorkers'),
     ],
     worker: [
       consume('ReceiveMessages', jobs.queue),

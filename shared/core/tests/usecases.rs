@@ -32,8 +32,14 @@ mod attempts;
 mod conditions;
 #[path = "usecases/leftovers.rs"]
 mod leftovers;
+#[path = "usecases/sheets.rs"]
+mod sheets;
 #[path = "usecases/submissions.rs"]
 mod submissions;
+#[path = "support/unzip.rs"]
+mod unzip;
+#[path = "usecases/zips.rs"]
+mod zips;
 
 const START: Timestamp = Timestamp::from_millis(1_780_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);

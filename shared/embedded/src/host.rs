@@ -269,10 +269,11 @@ async fn recover(database: &Database, now: Timestamp) -> Result<Recovered, Store
                 Err(other) => return Err(other),
             }
         }
+        // Of a job that has completed a zip may be wanted.
         connection.execute(
             "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM jobs
                 WHERE jobs.account = messages.account AND jobs.id = messages.job
-                AND jobs.state NOT IN ('completed', 'failed', 'cancelled', 'expired'))",
+                AND jobs.state NOT IN ('failed', 'cancelled', 'expired'))",
             [],
         )?;
         let resent = connection.execute(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use willcall_core::ports::{BlobError, BlobStream};
+use willcall_core::ports::{BlobError, BlobStream, WholeBlob};
 
 use super::{Odd, S3BlobStore, blob_head, unavailable};
 use crate::failure::{CallFailed, status};
@@ -23,6 +23,37 @@ impl S3BlobStore {
             }
             let Some(body) = self.get(key, &Some(range.clone())).await? else { return Ok(Bytes::new()) };
             outcome = collect(body, &range).await;
+        }
+        outcome
+    }
+
+    /// The bytes of a range of a blob that must still be the one that was found.
+    pub(super) async fn read_as_found(
+        &self,
+        whole: &WholeBlob,
+        range: Range<u64>,
+    ) -> Result<Bytes, BlobError> {
+        let key = whole.key.to_string();
+        let mut outcome = Ok(Bytes::new());
+        for _ in 0..BODIES {
+            let got = self
+                .client
+                .get_object()
+                .bucket(&self.bucket)
+                .key(&key)
+                .range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
+                .if_match(format!("\"{}\"", whole.etag))
+                .send()
+                .await
+                .map_err(|error| match status(&error) {
+                    Some(404) => BlobError::Missing(key.clone()),
+                    Some(412 | 416) => whole.changed(),
+                    _ => unavailable("GetObject", error),
+                })?;
+            outcome = collect(got.body, &range).await;
+            if outcome.is_ok() {
+                break;
+            }
         }
         outcome
     }

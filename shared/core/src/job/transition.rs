@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     BATCH_IDLE, BatchPhase, Counts, Job, JobState, MAX_ATTEMPTS, MAX_BATCHES, Problem, Progress,
-    ResultSummary, Stage, UploadedFile,
+    ResultSummary, Stage, UploadedFile, Zip,
 };
 use crate::{Timestamp, ports::Consumed};
 
@@ -103,6 +103,22 @@ pub enum Transition {
     Expire,
     /// What a job left behind beside its result is gone.
     Purged,
+    /// A client asks for a zip of the result.
+    WantZip,
+    /// A worker packs the zip.
+    PackZip {
+        /// How long it has for it before another may.
+        lease: Duration,
+    },
+    /// The zip is there.
+    ZipMade,
+    /// The zip could not be packed. After the last try allowed it is given up, and the next who asks is told why.
+    ZipFailed {
+        /// Why.
+        problem: Problem,
+    },
+    /// Who asked was told why there is no zip: the next who asks has it tried anew.
+    ZipTold,
     /// A file of a batch has arrived. The last one sends the batch to the queue.
     Uploaded {
         /// Its place among the batch's files.
@@ -273,7 +289,7 @@ impl Job {
                 if let Some(expires) = expires {
                     self.must_be(JobState::Completed)?;
                     job.expires = Some(*expires);
-                    job.due_at = job.expires;
+                    job.due_at = job.completed_due(now);
                 }
             }
             Transition::Expire => {
@@ -284,14 +300,22 @@ impl Job {
                 job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
             }
             Transition::Purged => {
+                if let Some(Zip::Wanted { resends, .. }) = &mut job.zip {
+                    *resends = resends.saturating_add(1);
+                }
                 job.due_at = match self.state {
-                    JobState::Completed => self.expires,
+                    JobState::Completed => job.completed_due(now),
                     JobState::Failed | JobState::Cancelled => {
                         self.container.is_none().then(|| self.expires.unwrap_or(now).plus(RECORD_KEPT))
                     }
                     state => return Err(Refused::State(state)),
                 };
             }
+            Transition::WantZip
+            | Transition::PackZip { .. }
+            | Transition::ZipMade
+            | Transition::ZipFailed { .. }
+            | Transition::ZipTold => job.move_zip(transition, now)?,
             Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
             Transition::AddBatch(phase) => {
                 let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
@@ -338,6 +362,7 @@ impl Job {
     }
 
     fn claim(&mut self, lease: Duration, max_lost: u32, now: Timestamp) -> Result<(), Refused> {
+        self.must_be_open()?;
         if let Some(batches) = self.batches
             && !self.state.is_terminal()
             && !batches.is_ready()
@@ -427,7 +452,7 @@ impl Job {
         Ok(())
     }
 
-    fn must_be(&self, state: JobState) -> Result<(), Refused> {
+    pub(super) fn must_be(&self, state: JobState) -> Result<(), Refused> {
         if self.state == state { Ok(()) } else { Err(Refused::State(self.state)) }
     }
 

@@ -160,7 +160,7 @@ async fn with_file(app: &App, caller: &Caller, id: JobId) -> Result<(Job, Result
 }
 
 /// The job, if it has a result that can be collected.
-async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
+pub(super) async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
     caller.require(Scope::Read)?;
     let job = find(app, &caller.job(id)).await?;
     match (job.state, job.result.clone()) {
@@ -177,6 +177,6 @@ pub(super) fn file_key(view: &JobView, result: &ResultSummary) -> BlobKey {
 }
 
 /// What was committed is not there: damage, which the operator must hear of.
-fn gone(job: &Job, what: &str) -> Error {
+pub(super) fn gone(job: &Job, what: &str) -> Error {
     Error::Internal(format!("the {what} of completed job {} is not there", job.id).into())
 }

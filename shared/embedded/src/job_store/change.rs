@@ -84,6 +84,12 @@ pub(super) fn durability(transition: &Transition) -> Durability {
         | Transition::HandBack { .. }
         | Transition::Orphan
         | Transition::Amend { .. }
+        // A zip that is forgotten is asked for again, or packed again.
+        | Transition::WantZip
+        | Transition::PackZip { .. }
+        | Transition::ZipMade
+        | Transition::ZipFailed { .. }
+        | Transition::ZipTold
         | Transition::Purged => Durability::Process,
     }
 }

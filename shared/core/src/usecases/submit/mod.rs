@@ -288,6 +288,7 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         batches: fed.then(BatchCounts::default),
         upload: None,
         fed: None,
+        zip: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod lease;
+mod zip;
 
 use std::{
     sync::Arc,
@@ -118,6 +119,9 @@ pub async fn work(worker: &Worker, job: &JobRef, shutdown: &CancellationToken) -
             attempt(worker, claimed, shutdown).await
         }
         Err(TransitionError::Refused(Refused::Exhausted)) => give_up(app, job).await,
+        Err(TransitionError::Refused(Refused::State(JobState::Completed))) => {
+            zip::pack(worker, job, shutdown).instrument(step!("zip", job.job)).await
+        }
         // Ended, removed, or leased by another: not this message's to do.
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
         Err(TransitionError::Store(error)) => {
