@@ -19,8 +19,9 @@ use willcall_core::{
 use willcall_outbound::{Client, Guard, PlainHttp, Resolve, Reuse, SystemResolver};
 
 use crate::{
-    call::{Calls, Line, headers},
+    call::{Calls, Line},
     failure::{Outcome, defect},
+    headers::Headers,
     items::Items,
     journal::{Journal, Past},
     limit::Limits,
@@ -84,7 +85,7 @@ impl UpstreamExecutor {
 
     async fn run(&self, task: &Task, work: &CallWork, file: &mut ResultFile) -> Outcome<(Ended, u64)> {
         let upstream = task.subject.upstream().ok_or_else(|| defect("a call without an upstream"))?;
-        let headers = headers(upstream, &*self.secrets).await?;
+        let headers = Headers::of(upstream, &self.secrets).await?;
         task.control.enter(Stage::Reading);
         let items = Items::open(task, work, upstream).await?;
         let total = items.total;

@@ -13,6 +13,7 @@ mod faulty;
 mod jobs;
 mod place;
 mod publish;
+mod secrets;
 mod signature;
 mod submits;
 mod webhooks;
