@@ -61,6 +61,8 @@ pub enum Transition {
     Retry {
         /// The fencing token.
         attempt: u32,
+        /// Whether it left the next one less to do: the failures before it are then forgotten.
+        gained: bool,
         /// What went wrong, should it be the last.
         problem: Problem,
     },
@@ -213,9 +215,10 @@ impl Job {
                 job.lost += 1;
                 job.back_to_queue(now);
             }
-            Transition::Retry { attempt, problem } => {
+            Transition::Retry { attempt, gained, problem } => {
                 self.must_hold(*attempt)?;
-                job.failures += 1;
+                // Three that pass over a day do not end what came further each time.
+                job.failures = if *gained { 1 } else { job.failures + 1 };
                 if job.failures >= MAX_ATTEMPTS {
                     job.end(JobState::Failed, now)?;
                     job.error = Some(problem.clone());
