@@ -24,7 +24,7 @@ use crate::{
     headers::Headers,
     items::Items,
     journal::{Journal, Past},
-    limit::Limits,
+    limit::{Limits, Memory},
     result::{ResultFile, Written},
     run::{Ended, Run},
 };
@@ -35,6 +35,7 @@ pub struct UpstreamExecutor {
     clock: Arc<dyn Clock>,
     resolver: Arc<dyn Resolve>,
     lines: Mutex<HashMap<String, Arc<Line>>>,
+    memory: Memory,
     /// How long calls that are under way are waited for when the work is told to stop.
     grace: Duration,
 }
@@ -53,7 +54,7 @@ impl UpstreamExecutor {
     ) -> Self {
         // Less than an attempt has before it is dropped.
         let grace = Duration::from_secs(5);
-        Self { secrets, clock, resolver, lines: Mutex::default(), grace }
+        Self { secrets, clock, resolver, lines: Mutex::default(), memory: Memory::default(), grace }
     }
 
     /// The same executor with another idea of how long calls under way are waited for.
@@ -76,7 +77,7 @@ impl UpstreamExecutor {
         let line = Arc::new(Line {
             upstream: Arc::clone(upstream),
             client: Client::new(guard, Arc::clone(&self.resolver), reuse),
-            limits: Limits::of(upstream),
+            limits: Limits::of(upstream, &self.memory),
             clock: Arc::clone(&self.clock),
         });
         lines.insert(upstream.name.clone(), Arc::clone(&line));
