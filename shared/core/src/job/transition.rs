@@ -112,6 +112,8 @@ pub enum Transition {
         /// The file as it arrived.
         arrived: UploadedFile,
     },
+    /// A file of one of its batches arrived: the container is not forgotten. Changes nothing else.
+    Fed,
     /// A container gets a batch in that phase.
     AddBatch(BatchPhase),
     /// A batch of a container goes from one phase to another.
@@ -296,6 +298,14 @@ impl Job {
                 };
             }
             Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
+            Transition::Fed => {
+                self.must_be(JobState::Open)?;
+                if job.batches.is_none() {
+                    return Err(Refused::NoContainer);
+                }
+                job.fed = Some(now);
+                job.due_at = Some(now.plus(BATCH_IDLE));
+            }
             Transition::AddBatch(phase) => {
                 let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
                 if self.state.is_terminal() {
