@@ -41,7 +41,9 @@ impl Secrets for Rotated {
 }
 
 /// A secret that cannot be had.
-struct Broken(fn(SecretRef) -> SecretError);
+struct Broken(Fails);
+
+type Fails = fn(SecretRef) -> SecretError;
 
 #[async_trait]
 impl Secrets for Broken {
@@ -92,7 +94,7 @@ async fn an_item_that_is_refused_for_its_own_sake_is_not_sent_on_and_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_had_ends_the_attempt_and_is_not_named_to_clients() {
     let scripted = Scripted::start(|_| Script::json("{}")).await;
-    let of: [(fn(SecretRef) -> SecretError, Option<&str>); 4] = [
+    let of: [(Fails, Option<&str>); 4] = [
         (SecretError::Missing, Some("is missing")),
         (|secret| SecretError::Denied(secret, "AccessDenied".into()), Some("may not be read")),
         (|secret| SecretError::Unfit(secret, "is binary".into()), Some("is not what it should be")),
