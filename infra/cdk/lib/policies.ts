@@ -133,6 +133,11 @@ export function readData(bucketArns: string[]): iam.PolicyStatement[] {
   ];
 }
 
+/** What reads the secrets of upstreams. */
+export function readSecrets(arns: string[]): iam.PolicyStatement {
+  return allow('ReadSecretsOfUpstreams', ['secretsmanager:GetSecretValue'], arns);
+}
+
 /** X-Ray takes no resource; nothing else has "*". */
 export function sendTraces(): iam.PolicyStatement {
   return allow('SendTraces', ['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], ['*']);

@@ -14,6 +14,7 @@ mod faulty;
 mod jobs;
 mod place;
 mod publish;
+mod secrets;
 mod signature;
 mod submits;
 mod webhooks;

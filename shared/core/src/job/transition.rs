@@ -61,6 +61,8 @@ pub enum Transition {
     Retry {
         /// The fencing token.
         attempt: u32,
+        /// Whether it left the next one less to do: the failures before it are then forgotten.
+        gained: bool,
         /// What went wrong, should it be the last.
         problem: Problem,
     },
@@ -126,6 +128,8 @@ pub enum Transition {
         /// The file as it arrived.
         arrived: UploadedFile,
     },
+    /// A file of one of its batches arrived: the container is not forgotten. Changes nothing else.
+    Fed,
     /// A container gets a batch in that phase.
     AddBatch(BatchPhase),
     /// A batch of a container goes from one phase to another.
@@ -229,9 +233,10 @@ impl Job {
                 job.lost += 1;
                 job.back_to_queue(now);
             }
-            Transition::Retry { attempt, problem } => {
+            Transition::Retry { attempt, gained, problem } => {
                 self.must_hold(*attempt)?;
-                job.failures += 1;
+                // Three that pass over a day do not end what came further each time.
+                job.failures = if *gained { 1 } else { job.failures + 1 };
                 if job.failures >= MAX_ATTEMPTS {
                     job.end(JobState::Failed, now)?;
                     job.error = Some(problem.clone());
@@ -317,6 +322,14 @@ impl Job {
             | Transition::ZipFailed { .. }
             | Transition::ZipTold => job.move_zip(transition, now)?,
             Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
+            Transition::Fed => {
+                self.must_be(JobState::Open)?;
+                if job.batches.is_none() {
+                    return Err(Refused::NoContainer);
+                }
+                job.fed = Some(now);
+                job.due_at = Some(now.plus(BATCH_IDLE));
+            }
             Transition::AddBatch(phase) => {
                 let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
                 if self.state.is_terminal() {

@@ -207,6 +207,10 @@ impl SignedFiles for DirBlobStore {
         }
     }
 
+    fn admit(&self, upload: Received<'_>) -> Result<(), SignedFileError> {
+        self.link_key.verify_upload(upload.key, upload.query, upload.now).map(drop)
+    }
+
     async fn receive(
         &self,
         upload: Received<'_>,

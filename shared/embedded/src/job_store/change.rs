@@ -74,6 +74,7 @@ pub(super) fn durability(transition: &Transition) -> Durability {
         | Transition::Retry { .. } => Durability::Machine,
         // The arrival of a file is found again by whoever looks for the file.
         Transition::Uploaded { .. }
+        | Transition::Fed
         | Transition::AddBatch(_)
         | Transition::MoveBatch { .. }
         | Transition::Sent
