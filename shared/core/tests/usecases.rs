@@ -142,6 +142,22 @@ impl World {
         work(&self.worker(), job, &CancellationToken::new()).await
     }
 
+    /// Has another worker take the job, and answers once its work has begun.
+    async fn begin(
+        &self,
+        job: &JobRef,
+        shutdown: &CancellationToken,
+    ) -> tokio::task::JoinHandle<Disposition> {
+        let running = tokio::spawn({
+            let (worker, job, shutdown) = (self.worker(), job.clone(), shutdown.clone());
+            async move { work(&worker, &job, &shutdown).await }
+        });
+        while self.executor.tasks().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        running
+    }
+
     async fn job(&self, job: &JobRef) -> Job {
         self.jobs.get(job).await.unwrap().unwrap()
     }

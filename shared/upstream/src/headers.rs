@@ -28,8 +28,7 @@ impl Headers {
             let text = match source {
                 HeaderSource::Value(text) => SecretString::from(text.clone()),
                 HeaderSource::Secret { prefix, secret } => {
-                    let found = secrets.secret(secret).await.map_err(unreadable)?;
-                    SecretString::from(format!("{prefix}{}", found.expose_secret()))
+                    behind(prefix, &secrets.secret(secret).await.map_err(unreadable)?)
                 }
             };
             let Some((name, value)) = header(name, &text) else {
@@ -61,7 +60,7 @@ impl Headers {
                 continue;
             };
             let found = match self.secrets.renewed(secret).await {
-                Ok(found) => SecretString::from(format!("{prefix}{}", found.expose_secret())),
+                Ok(found) => behind(prefix, &found),
                 Err(error) => {
                     tracing::warn!(error = %error, "failed to look up a secret that an upstream refused");
                     return false;
@@ -77,6 +76,10 @@ impl Headers {
         }
         others
     }
+}
+
+fn behind(prefix: &str, secret: &SecretString) -> SecretString {
+    SecretString::from(format!("{prefix}{}", secret.expose_secret()))
 }
 
 fn header(name: &str, text: &SecretString) -> Option<(HeaderName, HeaderValue)> {

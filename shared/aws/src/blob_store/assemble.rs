@@ -43,10 +43,14 @@ struct Plan {
     least: u64,
 }
 
-/// The parts that make up the pieces: each but the last of the least size at least, and few enough.
-fn plan(pieces: Vec<Piece>) -> Vec<Part> {
-    let total: u64 = pieces.iter().map(Piece::size).sum();
-    let mut plan = Plan { least: LEAST.max(total.div_ceil(PARTS)), ..Plan::default() };
+/// The least that a part of a blob of `total` bytes has, so that they are few enough.
+fn least_of(total: u64) -> u64 {
+    LEAST.max(total.div_ceil(PARTS))
+}
+
+/// The parts that make up the pieces: each but the last of the least size at least.
+fn plan(pieces: Vec<Piece>, least: u64) -> Vec<Part> {
+    let mut plan = Plan { least, ..Plan::default() };
     let most = COPIED.max(2 * plan.least);
     for piece in pieces {
         match piece {
@@ -94,13 +98,14 @@ impl S3BlobWriter {
     /// Writes the pieces, of which the whole blob consists.
     pub(super) async fn assemble(&mut self, pieces: Vec<Piece>) -> Result<(), BlobError> {
         let total: u64 = pieces.iter().map(Piece::size).sum();
-        let mut parts = plan(pieces);
+        let least = least_of(total);
+        let mut parts = plan(pieces, least);
         if let [Part::Joined(sections)] = parts.as_mut_slice() {
             // One request, and no upload in parts: as any small blob is written.
             let bytes = self.store().read_sections(std::mem::take(sections)).await?;
             return self.write_small(bytes);
         }
-        let joined = usize::try_from(LEAST.max(total.div_ceil(PARTS))).unwrap_or(usize::MAX);
+        let joined = usize::try_from(least).unwrap_or(usize::MAX);
         for part in parts {
             let most = match &part {
                 Part::Joined(_) => parts_in_flight(joined),
@@ -195,7 +200,8 @@ mod tests {
             Section::Bytes(bytes) => bytes.len() as u64,
             Section::Range(_, range) => range.end - range.start,
         };
-        let parts = plan(pieces);
+        let least = least_of(pieces.iter().map(Piece::size).sum());
+        let parts = plan(pieces, least);
         let part = |part: &Part| match part {
             Part::Joined(sections) => (sections.iter().map(size).sum(), true),
             Part::Copied(_, range) => (range.end - range.start, false),

@@ -104,10 +104,15 @@ async fn manifest_now(app: &App, caller: &Caller, id: JobId) -> Result<Manifest,
 }
 
 pub(super) async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<Manifest, Error> {
+    let bytes = manifest_bytes(app, job, result).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+/// The manifest as it was committed.
+pub(super) async fn manifest_bytes(app: &App, job: &Job, result: &ResultSummary) -> Result<Bytes, Error> {
     let key = BlobKey::Manifest { job: job.reference(), attempt: result.attempt };
     let head = app.blobs.head(&key).await?.ok_or_else(|| gone(job, "manifest"))?;
-    let bytes = app.blobs.read(&key, 0..head.size).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+    Ok(app.blobs.read(&key, 0..head.size).await?)
 }
 
 /// A fresh link to the result file.

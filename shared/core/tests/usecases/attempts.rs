@@ -36,13 +36,7 @@ async fn two_workers_at_once_do_the_work_once() {
     let world = World::new([Script::UntilCancelled]);
     let job = world.submit().await;
     let shutdown = CancellationToken::new();
-    let first = tokio::spawn({
-        let (worker, job, shutdown) = (world.worker(), job.clone(), shutdown.clone());
-        async move { work(&worker, &job, &shutdown).await }
-    });
-    while world.executor.tasks().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let first = world.begin(&job, &shutdown).await;
     assert_eq!(world.work(&job).await, Disposition::Done, "leased by another");
     assert_eq!(world.executor.tasks().len(), 1);
     shutdown.cancel();
@@ -108,13 +102,7 @@ async fn a_full_store_fails_the_job_with_that_reason() {
 async fn cancel_stops_the_work_and_leaves_no_file() {
     let world = World::new([Script::UntilCancelled]);
     let job = world.submit().await;
-    let running = tokio::spawn({
-        let (worker, job) = (world.worker(), job.clone());
-        async move { work(&worker, &job, &CancellationToken::new()).await }
-    });
-    while world.executor.tasks().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let running = world.begin(&job, &CancellationToken::new()).await;
     let view = jobs::cancel(&world.app, &world.caller(), job.job).await.unwrap();
     assert_eq!(view.job.state, JobState::Cancelled);
     assert_eq!(running.await.unwrap(), Disposition::Done);
@@ -151,13 +139,7 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
 async fn a_worker_that_cannot_reach_the_store_stops_by_itself() {
     let world = World::new([Script::UntilCancelled]);
     let job = world.submit().await;
-    let running = tokio::spawn({
-        let (worker, job) = (world.worker(), job.clone());
-        async move { work(&worker, &job, &CancellationToken::new()).await }
-    });
-    while world.executor.tasks().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let running = world.begin(&job, &CancellationToken::new()).await;
     world.jobs.break_with(Some("unplugged"));
     assert_eq!(running.await.unwrap(), Disposition::Done);
     world.jobs.break_with(None);

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use crate::{
     ports::{BlobKey, BlobPrefix, ExecuteError, Piece, TransitionError, WholeBlob},
     usecases::{
         App, batches,
-        results::gone,
+        results::{gone, manifest_bytes},
         view::{file_name, request_of},
     },
     zip::{ZipEntry, frame},
@@ -118,7 +117,7 @@ async fn failed(app: &App, job: &Job, problem: Problem) -> Disposition {
 async fn write(app: &App, job: &Job) -> Result<(), Error> {
     let result = job.result.as_ref().filter(|_| job.state == JobState::Completed);
     let result = result.ok_or_else(|| gone(job, "result"))?;
-    let manifest = manifest_of(app, job, result).await?;
+    let manifest = manifest_bytes(app, job, result).await?;
     let parsed: Manifest =
         serde_json::from_slice(&manifest).map_err(|error| Error::Internal(Box::new(error)))?;
     let (mut entries, files) = files_of(app, job, result, &parsed).await?;
@@ -142,12 +141,6 @@ async fn write(app: &App, job: &Job) -> Result<(), Error> {
     } else {
         Err(Error::Internal(format!("a zip of {} bytes has {}", frame.size, head.size).into()))
     }
-}
-
-async fn manifest_of(app: &App, job: &Job, result: &ResultSummary) -> Result<Bytes, Error> {
-    let key = BlobKey::Manifest { job: job.reference(), attempt: result.attempt };
-    let head = app.blobs.head(&key).await?.ok_or_else(|| gone(job, "manifest"))?;
-    Ok(app.blobs.read(&key, 0..head.size).await?)
 }
 
 /// A file of the result: where it lies, and the name that a person saves it under.
