@@ -155,6 +155,7 @@ pub fn complete(attempt: u32) -> Transition {
         records_found: Some(10),
         records_requested: Some(10),
         counts: None,
+        survey: None,
         day: None,
     }
 }

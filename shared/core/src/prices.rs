@@ -60,7 +60,7 @@ pub struct Prices {
     /// Of a million records delivered.
     #[serde(default)]
     pub per_million_records: Micros,
-    /// Of a GiB of the data set's files.
+    /// Of a GiB read of the data set's files.
     #[serde(default)]
     pub per_gib_read: Micros,
     /// Of a GiB of the result.

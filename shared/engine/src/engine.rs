@@ -222,7 +222,7 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         files: vec![file],
         pages: made.pages,
         schema: made.schema,
-        records_found: Some(made.found),
+        records_found: made.found,
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
         dataset: Some(DatasetRead { version: made.version, files: made.files, files_read: made.files_read }),

@@ -1,9 +1,10 @@
-//! Row groups left out by their statistics hold nothing that the filter keeps.
+//! Row groups left out by their statistics hold nothing that the filter keeps, and those taken whole nothing that it
+//! leaves out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::{
     ArrayRef, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -12,6 +13,7 @@ use proptest::{collection::vec, option, prelude::*};
 use support::*;
 use willcall_core::{
     format::Format,
+    job::FoundBy,
     query::{CompareOp, Filter, Literal, Operand, TextMatch},
 };
 
@@ -71,7 +73,8 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(Filter::And),
             vec(inner.clone(), 0..3).prop_map(Filter::Or),
-            inner.prop_map(|filter| Filter::Not(Box::new(filter))),
+            inner.clone().prop_map(|filter| Filter::Not(Box::new(filter))),
+            inner.prop_map(|filter| Filter::IsNotTrue(Box::new(filter))),
         ]
     })
 }
@@ -89,23 +92,34 @@ fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn statistics_never_hide_a_record(rows in vec(row(), 1..40), filters in vec(filter(), 6)) {
-        let data = Data::new().file("a.parquet", &[batch(&rows)], 3);
+    fn statistics_decide_as_reading_does(rows in vec(row(), 1..40), filters in vec(filter(), 6), group in 1..4_usize) {
+        let data = Data::new().file("a.parquet", &[batch(&rows)], group);
+        let silent = Data::new();
+        write_silent(&silent.dir.path().join("a.parquet"), &[batch(&rows)], group);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             for filter in filters {
                 let mut query = data.query(Format::Csv).await;
                 query.filter = Some(filter.clone());
-                let pruned = run(&data, query.clone()).await;
-                // The same condition in a form that statistics are not asked about.
-                let twice = Filter::IsNotTrue(Box::new(Filter::IsNotTrue(Box::new(filter.clone()))));
-                query.filter = Some(twice);
-                let whole = run(&data, query).await;
-                prop_assert_eq!(pruned.text(), whole.text(), "{:?}", filter);
-                prop_assert_eq!(pruned.delivered.records_found, whole.delivered.records_found);
+                let decided = run(&data, query.clone()).await;
+                // The same files without a word about their values: each record is read.
+                let read = run(&silent, query.clone()).await;
+                prop_assert_eq!(decided.text(), read.text(), "{:?}", filter);
+                prop_assert_eq!(decided.delivered.records_found, read.delivered.records_found);
+                // A sample that has no record leaves all of them to be counted.
+                let counted = survey(&data, query.clone(), 0, Duration::MAX).await;
+                let found = read.delivered.records_found.unwrap();
+                prop_assert_eq!((counted.at_least, counted.at_most), (found, Some(found)), "{:?}", filter);
+                let hurried = survey(&data, query, 0, Duration::ZERO).await;
+                prop_assert!(hurried.at_least <= found && found <= hurried.at_most.unwrap(), "{:?}", filter);
+                prop_assert!((hurried.at_least..=hurried.at_most.unwrap()).contains(&hurried.likely));
+                if hurried.is_exact() {
+                    prop_assert_eq!(hurried.found_by, FoundBy::Statistics);
+                    prop_assert_eq!(hurried.at_least, found, "{:?}", filter);
+                }
             }
             Ok(())
         })?;

@@ -28,6 +28,7 @@ fn matched(attempt: u32) -> Transition {
         records_found,
         records_requested,
         counts: Some(counts),
+        survey: None,
         day: None,
     }
 }

@@ -82,7 +82,16 @@ fn delivering(records: u64, day: Consumed) -> Transition {
         unreachable!();
     };
     (result.records, result.bytes) = (records, records * 10);
-    Transition::Complete { attempt, result, records_found, records_requested, counts: None, day: Some(day) }
+    let day = Some(day);
+    Transition::Complete {
+        attempt,
+        result,
+        records_found,
+        records_requested,
+        counts: None,
+        survey: None,
+        day,
+    }
 }
 
 fn is_used_up<T>(outcome: &Result<T, TransitionError>) -> bool {

@@ -196,13 +196,13 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
 pub(super) async fn what_ended_without_a_whole_result_serves_nobody(harness: &impl JobStoreHarness) {
     let store = harness.store();
     let fail = Transition::Fail { attempt: Some(1), problem: problem() };
-    let Transition::Complete { attempt, mut result, records_found, records_requested, counts, day } =
+    let Transition::Complete { attempt, mut result, records_found, records_requested, counts, survey, day } =
         complete(1)
     else {
         unreachable!();
     };
     result.truncated = Some(Truncation { reason: TruncationReason::DailyLimit, limit: 10 });
-    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts, day };
+    let cut = Transition::Complete { attempt, result, records_found, records_requested, counts, survey, day };
     for end in [fail, Transition::Cancel, cut, complete(1)] {
         let new = reusing(job("acme"), None);
         assert_eq!(store.submit(&new).await.unwrap(), Submitted::Inserted { submits: None }, "{end:?}");

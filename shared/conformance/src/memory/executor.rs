@@ -10,7 +10,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use willcall_core::{
     error::Source,
-    job::{Counts, ManifestFile, Problem, ProblemType, Stage, Truncation, TruncationReason, kinds::Work},
+    job::{
+        Counts, ManifestFile, Problem, ProblemType, Stage, Survey, Truncation, TruncationReason, kinds::Work,
+    },
     ports::{BlobError, BlobKey, DatasetRead, Delivered, ExecuteError, Executor, Task},
 };
 
@@ -38,6 +40,7 @@ pub enum Script {
 pub struct FakeExecutor {
     scripts: Arc<Mutex<VecDeque<Script>>>,
     tasks: Arc<Mutex<Vec<Task>>>,
+    survey: Arc<Mutex<Option<Survey>>>,
 }
 
 /// The cause of a scripted failure.
@@ -48,7 +51,13 @@ struct Scripted;
 impl FakeExecutor {
     /// Follows these scripts.
     pub fn new(scripts: impl IntoIterator<Item = Script>) -> Self {
-        Self { scripts: Arc::new(Mutex::new(scripts.into_iter().collect())), tasks: Arc::default() }
+        let scripts = Arc::new(Mutex::new(scripts.into_iter().collect()));
+        Self { scripts, tasks: Arc::default(), survey: Arc::default() }
+    }
+
+    /// Has whoever asks about a query be answered so; an answer that is not exact leaves the records uncounted.
+    pub fn survey(&self, survey: Survey) {
+        *lock(&self.survey) = Some(survey);
     }
 
     /// Every attempt so far.
@@ -68,7 +77,16 @@ impl Executor for FakeExecutor {
     async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError> {
         lock(&self.tasks).push(task.clone());
         match self.next() {
-            Script::Deliver(lines) => deliver(&task, &lines).await,
+            Script::Deliver(lines) => {
+                let delivered = deliver(&task, &lines).await?;
+                let Some(survey) = lock(&self.survey).clone().filter(|_| task.control.inquiry().is_some())
+                else {
+                    return Ok(delivered);
+                };
+                let records_found = delivered.records_found.filter(|_| survey.is_exact());
+                task.control.tell_survey(survey);
+                Ok(Delivered { records_found, ..delivered })
+            }
             Script::Transient(problem) => {
                 Err(ExecuteError::Transient { problem, source: Box::new(Scripted) })
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobState, kinds::QueryWork};
+use super::{Inquiry, Job, JobState, Survey, kinds::QueryWork};
 use crate::prices::{Cost, Prices};
 
 /// The most records of a sample.
@@ -27,29 +27,38 @@ pub struct DryRun {
     /// What the plan's jobs cost; `None` where nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
+    /// The columns by which it would sort.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort: Vec<String>,
+    /// What its files told, once the sample is there; `None` also where nobody asked them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survey: Option<Survey>,
 }
 
 /// What a query would deliver and take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
-    /// All records that match: counted.
-    pub records_found: u64,
-    /// Records that would be delivered: as exact.
-    pub records: u64,
-    /// The most bytes that would be read: those of all files.
+    /// All records that match: exact, unless the survey says otherwise. `None` where they are not known: a statement may
+    /// give more than its sample.
+    pub records_found: Option<u64>,
+    /// Records that would be delivered: as exact, and `None` by the same rule.
+    pub records: Option<u64>,
+    /// The most bytes that would be read: as surveyed, else those of all files.
     pub bytes_read: u64,
-    /// Bytes that would be written, if all records are like those of the sample.
-    pub bytes_written: u64,
+    /// Bytes that would be written, if all records are like those of the sample; `None` where the records are not known.
+    pub bytes_written: Option<u64>,
     /// How long it would take: as long as counting and writing the sample did, and as writing the rest takes. A sort is
-    /// not in it.
-    pub duration: Duration,
-    /// Records of the sample.
+    /// not in it. `None` where the records are not known.
+    pub duration: Option<Duration>,
+    /// What the rest rests on, where the files were asked.
+    pub survey: Option<Survey>,
+    /// Records of the sample. Where it has none and records match, `bytes_written` is reckoned from the survey's values.
     pub sample_records: u64,
     /// Its bytes.
     pub sample_bytes: u64,
     /// Whether a sort would come on top.
     pub sorted: bool,
-    /// What it would cost by the plan's prices; `None` where it has none.
+    /// What it would cost by the plan's prices; `None` where it has none, or the records are not known.
     pub cost: Option<Cost>,
 }
 
@@ -57,9 +66,16 @@ impl DryRun {
     /// The estimate for this work, and the work that makes it: a sample of the same form.
     pub fn of(work: &QueryWork, dataset_bytes: u64, prices: Option<Prices>) -> (Self, QueryWork) {
         let sorted = !work.sort.is_empty();
-        let dry_run = Self { cap: work.cap(), offset: work.offset, sorted, dataset_bytes, prices };
+        let sort = work.sort.iter().map(|key| key.column.clone()).collect();
+        let (cap, offset) = (work.cap(), work.offset);
+        let dry_run = Self { cap, offset, sorted, dataset_bytes, prices, sort, survey: None };
         let sample = QueryWork { limit: Some(work.cap().min(SAMPLE)), sort: Vec::new(), ..work.clone() };
         (dry_run, sample)
+    }
+
+    /// What the work that makes it is asked, with so long to count.
+    pub fn inquiry(&self, count_for: Duration) -> Inquiry {
+        Inquiry { sort: self.sort.clone(), offset: self.offset, cap: self.cap, count_for }
     }
 }
 
@@ -69,28 +85,48 @@ impl Job {
         let dry_run = self.dry_run.as_ref()?;
         let result =
             self.result.as_ref().filter(|_| matches!(self.state, JobState::Completed | JobState::Expired))?;
-        let records_found = self.progress.records_found?;
-        let records = records_found.saturating_sub(dry_run.offset).min(dry_run.cap);
         let (sample_records, sample_bytes) = (result.records, result.bytes);
-        let whole = u128::from(sample_bytes) * u128::from(records) / u128::from(sample_records.max(1));
-        let bytes_written =
-            if records <= sample_records { sample_bytes } else { u64::try_from(whole).unwrap_or(u64::MAX) };
+        let survey = dry_run.survey.as_ref();
+        // A sample that ended by itself is all that there is; past the offset, or with nothing before it.
+        let ended = survey.is_none()
+            && sample_records < dry_run.cap.min(SAMPLE)
+            && (sample_records > 0 || dry_run.offset == 0);
+        let found = self.progress.records_found.or(survey.map(|survey| survey.likely));
+        let found = found.or(ended.then(|| dry_run.offset.saturating_add(sample_records)));
+        let records = found.map(|found| found.saturating_sub(dry_run.offset).min(dry_run.cap));
+        let bytes_read = survey.map_or(dry_run.dataset_bytes, |survey| survey.bytes_read);
+        let bytes_written = records.and_then(|records| {
+            if records <= sample_records {
+                return Some(sample_bytes);
+            }
+            if sample_records == 0
+                && let Some(survey) = survey
+            {
+                return survey.written(records, self.format, self.compression);
+            }
+            let whole = u128::from(sample_bytes) * u128::from(records) / u128::from(sample_records.max(1));
+            Some(u64::try_from(whole).unwrap_or(u64::MAX))
+        });
         let took = self.finished.unwrap_or(self.created).since(self.started.unwrap_or(self.created));
-        let rest = bytes_written.saturating_sub(sample_bytes);
-        let writing = Duration::from_millis(rest.saturating_mul(1_000) / WRITTEN_A_SECOND);
+        let duration = bytes_written.map(|bytes| {
+            let rest = bytes.saturating_sub(sample_bytes);
+            took + Duration::from_millis(rest.saturating_mul(1_000) / WRITTEN_A_SECOND)
+        });
+        let figures = records.zip(bytes_written);
+        let cost = dry_run.prices.as_ref().zip(figures);
+        let cost =
+            cost.map(|(prices, (records, bytes_written))| prices.cost(records, bytes_read, bytes_written));
         Some(Estimate {
-            records_found,
+            records_found: found,
             records,
-            bytes_read: dry_run.dataset_bytes,
+            bytes_read,
             bytes_written,
-            duration: took + writing,
+            duration,
+            survey: survey.cloned(),
             sample_records,
             sample_bytes,
             sorted: dry_run.sorted,
-            cost: dry_run
-                .prices
-                .as_ref()
-                .map(|prices| prices.cost(records, dry_run.dataset_bytes, bytes_written)),
+            cost,
         })
     }
 }

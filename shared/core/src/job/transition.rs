@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     BATCH_IDLE, BatchPhase, Counts, Job, JobState, MAX_ATTEMPTS, MAX_BATCHES, Problem, Progress,
-    ResultSummary, Stage, UploadedFile, Zip,
+    ResultSummary, Stage, Survey, UploadedFile, Zip,
 };
 use crate::{Timestamp, ports::Consumed};
 
@@ -78,6 +78,8 @@ pub enum Transition {
         records_requested: Option<u64>,
         /// What became of the rows, where the job takes rows.
         counts: Option<Counts>,
+        /// What was found out about the query that a dry run stands for; nothing of other jobs is kept.
+        survey: Option<Box<Survey>>,
         /// What its account's day had when the attempt was told how much is left of it; `None` where nothing is limited.
         day: Option<Consumed>,
     },
@@ -244,7 +246,15 @@ impl Job {
                     job.back_to_queue(now);
                 }
             }
-            Transition::Complete { attempt, result, records_found, records_requested, counts, day: _ } => {
+            Transition::Complete {
+                attempt,
+                result,
+                records_found,
+                records_requested,
+                counts,
+                survey,
+                day: _,
+            } => {
                 self.must_hold(*attempt)?;
                 job.end(JobState::Completed, now)?;
                 // Attempts before this one may have left files, or have a writer that comes late.
@@ -266,6 +276,9 @@ impl Job {
                     counts: *counts,
                 };
                 job.result = Some((**result).clone());
+                if let Some(dry_run) = &mut job.dry_run {
+                    dry_run.survey = survey.as_deref().cloned();
+                }
             }
             Transition::Fail { attempt, problem } => {
                 match attempt {

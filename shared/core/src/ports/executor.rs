@@ -13,7 +13,7 @@ use crate::{
     JobRef,
     catalog::{Column, Dataset, Upstream},
     error::Source,
-    job::{Counts, ManifestFile, Problem, Stage, Truncation, kinds::Work},
+    job::{Counts, Inquiry, ManifestFile, Problem, Stage, Survey, Truncation, kinds::Work},
 };
 
 /// Runs the work of one attempt of a job.
@@ -194,6 +194,8 @@ pub struct Control {
     done: AtomicU64,
     total: AtomicU64,
     counts: Mutex<Option<Counts>>,
+    inquiry: Mutex<Option<Inquiry>>,
+    survey: Mutex<Option<Survey>>,
     gained: AtomicBool,
     yielding: CancellationToken,
     cancel: CancellationToken,
@@ -210,6 +212,8 @@ impl Default for Control {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             counts: Mutex::new(None),
+            inquiry: Mutex::new(None),
+            survey: Mutex::new(None),
             gained: AtomicBool::new(false),
             yielding: CancellationToken::new(),
             cancel: CancellationToken::new(),
@@ -280,6 +284,26 @@ impl Control {
     /// What became of the rows so far, where the job takes rows.
     pub fn counts(&self) -> Option<Counts> {
         *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks about the query that the work is a sample of, before it begins.
+    pub fn inquire(&self, inquiry: Inquiry) {
+        *self.inquiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(inquiry);
+    }
+
+    /// What is asked, where the work is a sample.
+    pub fn inquiry(&self) -> Option<Inquiry> {
+        self.inquiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Answers what was asked. Work that cannot, leaves it.
+    pub fn tell_survey(&self, survey: Survey) {
+        *self.survey.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(survey);
+    }
+
+    /// What was answered.
+    pub fn survey(&self) -> Option<Survey> {
+        self.survey.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Tells that something was done that the next attempt need not do again.

@@ -298,7 +298,8 @@ fn a_container_has_what_its_batches_delivered() {
     container = container.apply(&Transition::Close, at(4)).unwrap();
     let counted = |counts| match complete(1) {
         Transition::Complete { attempt, result, records_found, records_requested, .. } => {
-            Transition::Complete { attempt, result, records_found, records_requested, counts, day: None }
+            let (survey, day) = (None, None);
+            Transition::Complete { attempt, result, records_found, records_requested, counts, survey, day }
         }
         other => other,
     };

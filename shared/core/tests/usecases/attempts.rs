@@ -129,6 +129,7 @@ async fn a_worker_that_stalls_past_its_lease_and_wakes_harms_nobody() {
         records_found: None,
         records_requested: None,
         counts: None,
+        survey: None,
         day: None,
     };
     assert!(world.jobs.transition(&job, &late, world.app.clock.now()).await.is_err());

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use willcall_core::{
     idempotency::KEY_KEPT,
-    job::{DailyLimits, DryRun, TruncationReason},
+    job::{DailyLimits, DryRun, FoundBy, Survey, Transition, TruncationReason, Values},
     usecases::{
         idempotency::{Keyed, is_known},
         submit::{Receipt, repeated, submit},
@@ -374,11 +374,15 @@ async fn a_joined_job_is_answered_again_by_the_key_of_who_joined() {
     assert_eq!(world.jobs_there_are().await, 1);
 }
 
+fn dry_run(cap: u64, offset: u64) -> DryRun {
+    DryRun { cap, offset, sorted: false, dataset_bytes: 7, prices: None, sort: Vec::new(), survey: None }
+}
+
 #[tokio::test]
 async fn what_was_sampled_stands_for_the_rest() {
     let done = |found, cap, offset| {
         let mut job = willcall_conformance::samples::job("acme");
-        job.dry_run = Some(DryRun { cap, offset, sorted: false, dataset_bytes: 7, prices: None });
+        job.dry_run = Some(dry_run(cap, offset));
         job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
         job = job.apply(&willcall_conformance::samples::complete(1), START.plus(MINUTE)).unwrap();
         job.progress.records_found = Some(found);
@@ -386,14 +390,70 @@ async fn what_was_sampled_stands_for_the_rest() {
     };
     // The sample has 10 records of 100 bytes, and took a minute.
     let whole = done(1_000_000_000, u64::MAX, 0);
-    assert_eq!((whole.records, whole.bytes_written, whole.bytes_read), (1_000_000_000, 10_000_000_000, 7));
-    assert_eq!(whole.duration.as_secs(), 60 + 199, "the rest at 50 MB a second");
+    assert_eq!((whole.records, whole.bytes_written), (Some(1_000_000_000), Some(10_000_000_000)));
+    assert_eq!(whole.bytes_read, 7);
+    assert_eq!(whole.duration.unwrap().as_secs(), 60 + 199, "the rest at 50 MB a second");
     let cut = done(1_000, 500, 0);
-    assert_eq!((cut.records_found, cut.records, cut.bytes_written), (1_000, 500, 5_000));
-    assert_eq!(done(1_000, 500, 995).records, 5);
-    assert_eq!(done(3, 500, 9).records, 0);
+    assert_eq!((cut.records_found, cut.records, cut.bytes_written), (Some(1_000), Some(500), Some(5_000)));
+    assert_eq!(done(1_000, 500, 995).records, Some(5));
+    assert_eq!(done(3, 500, 9).records, Some(0));
     let mut open = willcall_conformance::samples::job("acme");
     assert_eq!(open.estimate(), None);
-    open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7, prices: None });
+    open.dry_run = Some(dry_run(1, 0));
     assert_eq!(open.estimate(), None, "not before it has completed");
+}
+
+#[tokio::test]
+async fn what_the_files_told_goes_before_the_size_of_all_of_them() {
+    let done = |survey: Survey, found: Option<u64>, sampled: u64| {
+        let mut job = willcall_conformance::samples::job("acme");
+        job.dry_run = Some(dry_run(u64::MAX, 10));
+        job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
+        let mut complete = willcall_conformance::samples::complete(1);
+        if let Transition::Complete { result, records_found, survey: told, .. } = &mut complete {
+            (*records_found, *told) = (found, Some(Box::new(survey)));
+            (result.records, result.bytes) = (sampled, sampled * 100);
+        }
+        job.apply(&complete, START.plus(MINUTE)).unwrap().estimate().unwrap()
+    };
+    let survey = |found_by, likely| Survey {
+        found_by,
+        at_least: 100,
+        at_most: Some(900),
+        likely,
+        bytes_read: 5,
+        whole_files: false,
+        values: Some(Values { bytes: 4_000, records: 1_000 }),
+    };
+    let exact = done(survey(FoundBy::Statistics, 400), Some(400), 10);
+    assert_eq!((exact.records_found, exact.records, exact.bytes_read), (Some(400), Some(390), 5));
+    assert_eq!(exact.bytes_written, Some(39_000), "what was measured goes before what is reckoned");
+    let part = done(survey(FoundBy::Part, 510), None, 10);
+    assert_eq!((part.records_found, part.records), (Some(510), Some(500)));
+    assert!(!part.survey.unwrap().is_exact());
+    // The time was over before the sample had a record.
+    let unseen = done(survey(FoundBy::Part, 510), None, 0);
+    assert_eq!(unseen.bytes_written, Some(2_000), "four bytes of values a record, as CSV");
+    let sizeless = done(Survey { values: None, ..survey(FoundBy::Part, 510) }, None, 0);
+    assert_eq!((sizeless.records, sizeless.bytes_written, sizeless.duration), (Some(500), None, None));
+}
+
+#[tokio::test]
+async fn a_job_that_delivers_keeps_no_survey() {
+    let mut job = willcall_conformance::samples::job("acme");
+    job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
+    let told = Survey {
+        found_by: FoundBy::Counting,
+        at_least: 1,
+        at_most: Some(1),
+        likely: 1,
+        bytes_read: 1,
+        whole_files: true,
+        values: None,
+    };
+    let mut complete = willcall_conformance::samples::complete(1);
+    if let Transition::Complete { survey, .. } = &mut complete {
+        *survey = Some(Box::new(told));
+    }
+    assert_eq!(job.apply(&complete, START.plus(MINUTE)).unwrap().dry_run, None);
 }

@@ -14,7 +14,7 @@ use arrow_schema::{ArrowError, DataType};
 use willcall_core::query::{Filter, Literal, Operand};
 
 use self::logic::{and, not, or};
-pub(crate) use self::{compare::compare_literal, logic::is_true};
+pub(crate) use self::{compare::compare_literal, logic::is_true, operands::compare};
 
 /// Gives the column of a name, in its plain type.
 pub(crate) type Columns<'a> = dyn Fn(&str) -> Result<ArrayRef, String> + 'a;
@@ -57,7 +57,7 @@ fn walk(filter: &Filter, batch: &Batch<'_>) -> Result<BooleanArray, String> {
             compare_literal(&values, *op, right).ok_or_else(|| mistyped(&values, right))
         }
         Filter::CompareOperands { left, op, right } => {
-            operands::compare(&operand(left, batch)?, *op, &operand(right, batch)?)
+            compare(&operand(left, batch)?, *op, &operand(right, batch)?)
         }
         Filter::In { operand: of, values: literals } => {
             let values = operand(of, batch)?;

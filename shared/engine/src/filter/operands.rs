@@ -9,7 +9,7 @@ use willcall_core::query::CompareOp;
 use super::compare::{by, float_key, for_primitive};
 
 /// Compares two columns, exactly: what has no type in common is brought to one that holds every value of both.
-pub(super) fn compare(left: &ArrayRef, op: CompareOp, right: &ArrayRef) -> Result<BooleanArray, String> {
+pub(crate) fn compare(left: &ArrayRef, op: CompareOp, right: &ArrayRef) -> Result<BooleanArray, String> {
     let (l, r) = (left.data_type(), right.data_type());
     let rows = left.len();
     let kept = if l == r {

@@ -1,6 +1,7 @@
 //! One file a kind of work, and what they share: progress, and the writing of records.
 
 pub(crate) mod append;
+mod count;
 pub(crate) mod query;
 mod tally;
 mod text;
@@ -18,7 +19,8 @@ pub(crate) struct Made {
     pub(crate) written: Written,
     pub(crate) records: u64,
     pub(crate) pages: Option<u64>,
-    pub(crate) found: u64,
+    /// All records that match, where that is exact.
+    pub(crate) found: Option<u64>,
     pub(crate) counts: Option<Counts>,
     pub(crate) non_finite: u64,
     pub(crate) schema: Vec<Column>,

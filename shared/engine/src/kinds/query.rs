@@ -3,18 +3,20 @@
 use std::{
     sync::Arc,
     thread::{self, Scope},
+    time::Instant,
 };
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{FieldRef, Schema};
 use willcall_core::{
     catalog::Dataset,
-    job::{Stage, Truncation, TruncationReason, kinds::QueryWork},
+    job::{FoundBy, Stage, Truncation, TruncationReason, kinds::QueryWork},
     ports::DataFiles,
 };
 
 use super::{
     Made,
+    count::{Count, count},
     tally::Tally,
     text,
     write::{self, Target, TrimmedBatches},
@@ -25,7 +27,7 @@ use crate::{
     failure::{Outcome, defect},
     formats::{Chunk, TextEncoder, parquet::Columns},
     ordered::{Emit, ordered},
-    scan::{Reading, Scan, Unit, filter_columns},
+    scan::{Asked, Reading, Scan, Unit, filter_columns},
     schema::column,
     sink::{Sink, Trimmed},
     snapshot::Snapshot,
@@ -57,15 +59,23 @@ impl Query<'_> {
     pub(crate) fn run(self, mut sink: Sink) -> Outcome<Made> {
         let work = self.work;
         self.attempt.check()?;
-        let mut used: Vec<&str> = work.fields.iter().map(String::as_str).collect();
-        used.extend(work.sort.iter().map(|key| key.column.as_str()));
+        // Of a sample, the query that it stands for is asked about.
+        let inquiry = self.attempt.control.inquiry();
+        let until = inquiry.as_ref().and_then(|inquiry| Instant::now().checked_add(inquiry.count_for));
+        let mut read: Vec<&str> = work.fields.iter().map(String::as_str).collect();
+        read.extend(work.sort.iter().map(|key| key.column.as_str()));
+        read.extend(inquiry.iter().flat_map(|inquiry| &inquiry.sort).map(String::as_str));
+        read.sort_unstable();
+        read.dedup();
+        let mut used = read.clone();
         used.extend(work.filter.iter().flat_map(filter_columns));
         used.sort_unstable();
         used.dedup();
         let scan = {
             let source = (Arc::clone(&self.files), self.snapshot.clone());
-            let memory = self.config.read_memory;
-            Arc::new(Scan::plan(&self.attempt, source, self.dataset, &used, work.filter.as_ref(), memory)?)
+            let (filter, memory) = (work.filter.as_ref(), self.config.read_memory);
+            let asked = Asked { used: &used, read: &read, filter, memory };
+            Arc::new(Scan::plan(&self.attempt, source, self.dataset, asked)?)
         };
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
@@ -83,20 +93,26 @@ impl Query<'_> {
             self.tell_found(known);
         }
         let told = thread::scope(|scope| {
-            let run = Run { query: &self, scan: &scan, reading: &reading, tally: &tally, fields: &fields };
+            let (scan, reading, tally, fields) = (&scan, &reading, &tally, &fields[..]);
+            let run = Run { query: &self, scan, reading, tally, fields, until };
             match encoder {
                 Some(encoder) => run.write_text(scope, encoder, &mut sink),
                 None => run.write_columns(scope, &mut sink),
             }
         })?;
-        let found = match known {
-            Some(known) => known,
-            None => self.count_rest(&scan, &reading, &tally)?,
+        let count = match known {
+            Some(known) => Count::exact(known, FoundBy::Statistics),
+            None => count(&self, &scan, &reading, &tally, until)?,
         };
-        self.tell_found(found);
+        if let Some(found) = count.found() {
+            self.tell_found(found);
+        }
         scan.check()?;
+        if let Some(inquiry) = &inquiry {
+            control.tell_survey(count.survey(&scan, inquiry, work.filter.is_some()));
+        }
         control.enter(Stage::Committing);
-        let there = found.saturating_sub(work.offset);
+        let there = count.likely.saturating_sub(work.offset);
         let truncated = if sink.is_full() && told.records < there.min(work.cap()) {
             Some(Truncation { reason: TruncationReason::DailyLimit, limit: told.records })
         } else if work.plan_may_cut() && there > work.max_records {
@@ -110,7 +126,7 @@ impl Query<'_> {
             non_finite: told.non_finite,
             pages: work.output.format.is_text().then_some(written.pages),
             written,
-            found,
+            found: count.found(),
             counts: None,
             schema: fields.iter().map(|field| column(field)).collect(),
             truncated,
@@ -125,7 +141,7 @@ impl Query<'_> {
     }
 
     /// Threads that read: of far files more than there are cores, as some wait while others decode.
-    fn readers(&self, scan: &Scan) -> usize {
+    pub(super) fn readers(&self, scan: &Scan) -> usize {
         if scan.is_far() { 2 * self.threads() } else { self.threads() }
     }
 
@@ -134,22 +150,6 @@ impl Query<'_> {
         if self.work.limit.is_none() {
             self.attempt.control.set_requested(found.saturating_sub(self.work.offset));
         }
-    }
-
-    /// How many records match: what the export saw, and a count of the units that it did not come to.
-    fn count_rest(&self, scan: &Arc<Scan>, reading: &Arc<Reading>, tally: &Arc<Tally>) -> Outcome<u64> {
-        let rest: Vec<usize> = (0..scan.units.len()).filter(|unit| tally.matched(*unit).is_none()).collect();
-        let seen: u64 = (0..scan.units.len()).filter_map(|unit| tally.matched(unit)).sum();
-        let counted = thread::scope(|scope| {
-            let work = |unit: usize, emit: &Emit<u64>| emit.send(reading.count(&scan.units[unit])?);
-            let mut counted = 0;
-            for count in ordered(scope, self.readers(scan), 1, rest.into_iter().map(Ok), work)? {
-                self.attempt.check()?;
-                counted += count?;
-            }
-            Ok(counted)
-        })?;
-        Ok(seen + counted)
     }
 }
 
@@ -160,6 +160,8 @@ struct Run<'a> {
     reading: &'a Arc<Reading>,
     tally: &'a Arc<Tally>,
     fields: &'a [FieldRef],
+    /// When no more is begun, of a sample.
+    until: Option<Instant>,
 }
 
 /// The records to be read, and what is still to be left out of them.
@@ -201,7 +203,7 @@ impl Run<'_> {
                 tally.unit_done();
                 Ok(())
             };
-            let jobs = wanted.units.into_iter().map(Ok);
+            let jobs = in_time(wanted.units, self.until).map(Ok);
             let chunks = ordered(scope, query.readers(self.scan), PIECES, jobs, work)?;
             let records = Trimmed { chunks, skip: wanted.skip, take: wanted.take };
             text::write(scope, &query.attempt, &layout, records, sink)
@@ -282,7 +284,8 @@ impl Run<'_> {
             tally.unit_done();
             Ok(())
         };
-        ordered(scope, self.query.readers(self.scan), BATCHES, units.into_iter().map(Ok), work)
+        let units = in_time(units, self.until).map(Ok);
+        ordered(scope, self.query.readers(self.scan), BATCHES, units, work)
     }
 
     /// The records in the order asked for, cut to offset and limit, with the columns asked for.
@@ -337,4 +340,9 @@ impl Run<'_> {
         });
         Ok(TrimmedBatches { batches: columns, skip: work.offset, take: work.cap() })
     }
+}
+
+/// The units, as long as there is time to begin one.
+fn in_time<T: Send>(units: Vec<T>, until: Option<Instant>) -> impl Iterator<Item = T> + Send {
+    units.into_iter().take_while(move |_| until.is_none_or(|until| Instant::now() < until))
 }

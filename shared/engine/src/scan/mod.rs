@@ -1,10 +1,12 @@
 //! Reading a data set: its files' columns brought together, and its records cut into numbered units.
 
+mod bounds;
 mod far;
 mod file;
+mod outcomes;
 mod partition;
 mod plan;
-mod prune;
+mod survey;
 mod text;
 mod unit;
 
@@ -26,11 +28,13 @@ use willcall_core::{
     query::Filter,
 };
 
-use self::partition::Partitions;
+use self::survey::RowGroup;
 pub(crate) use self::{
+    bounds::Bounds,
     far::Blocks,
     file::{OpenFile, SharedFile, load},
-    partition::inferred,
+    outcomes::Kept,
+    partition::{Partitions, inferred},
     text::{TextError, TextFile, text_format},
     unit::{Reading, Unit, read_all},
 };
@@ -64,6 +68,18 @@ const BATCH_BYTES: u64 = 2 << 20;
 /// The most records of a batch.
 const BATCH_ROWS: u64 = 8192;
 
+/// What a job asks of a data set.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The columns that it uses, each once.
+    pub(crate) used: &'a [&'a str],
+    /// Those of them that are read of each record that the filter keeps, sorted.
+    pub(crate) read: &'a [&'a str],
+    pub(crate) filter: Option<&'a Filter>,
+    /// The bytes of far files that it may hold.
+    pub(crate) memory: usize,
+}
+
 /// A data set as one job reads it.
 pub(crate) struct Scan {
     pub(crate) snapshot: Snapshot,
@@ -74,6 +90,8 @@ pub(crate) struct Scan {
     /// Whether the files are text: each is one unit, whose records nobody has counted.
     is_text: bool,
     records: Option<u64>,
+    /// Of Parquet, all row groups with records of the files that are read.
+    groups: Vec<RowGroup>,
     partitions: Partitions,
     /// How many files the filter did not rule out by their directories.
     files_read: u64,
@@ -85,24 +103,23 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Finds out how the data set's files are read, for a job that was accepted for `dataset` and uses these columns.
+    /// Finds out how the data set's files are read, for a job that was accepted for `dataset`.
     /// Files of which the filter keeps nothing, as their directories tell, are not looked into.
     pub(crate) fn plan(
         attempt: &Attempt,
         source: (Arc<dyn DataFiles>, Snapshot),
         dataset: &Dataset,
-        used: &[&str],
-        filter: Option<&Filter>,
-        read_memory: usize,
+        asked: Asked<'_>,
     ) -> Outcome<Self> {
+        let filter = asked.filter;
         let wrong = |detail: String| fatal(ProblemType::EngineFailed, detail);
         let partitions = Partitions::of_dataset(&source.1.files, dataset).map_err(wrong)?;
         let kept = |file: &usize| filter.is_none_or(|filter| partitions.file(*file).may_match(filter));
         let kept: Vec<usize> = (0..source.1.files.len()).filter(kept).collect();
         let names = source.1.files.iter().map(|file| file.name.as_str());
         match text_format(names).map_err(wrong)? {
-            None => Self::of_parquet(attempt, source, dataset, used, (partitions, kept), read_memory),
-            Some(_) => Self::of_text(source, dataset, (partitions, kept), read_memory),
+            None => Self::of_parquet(attempt, source, dataset, asked, (partitions, kept)),
+            Some(_) => Self::of_text(source, dataset, (partitions, kept), asked.memory),
         }
     }
 
@@ -114,7 +131,8 @@ impl Scan {
         read_memory: usize,
     ) -> Outcome<Self> {
         let fields = arrow_fields(&dataset.facts.columns).map_err(defect)?;
-        let unit = |file| Unit { file, row_group: 0, start: 0, rows: 0, batch_rows: BATCH_ROWS as usize };
+        let (batch_rows, kept_of) = (BATCH_ROWS as usize, Kept::Some);
+        let unit = |file| Unit { file, row_group: 0, start: 0, rows: 0, batch_rows, kept: kept_of };
         let units = kept.iter().copied().map(unit).collect();
         let far = snapshot.files.first().map(|entry| open_file(&*files, entry)).transpose()?;
         // Counted with these very files, or not at all.
@@ -125,6 +143,7 @@ impl Scan {
             units,
             is_text: true,
             records,
+            groups: Vec::new(),
             partitions,
             files_read: kept.len() as u64,
             files,
@@ -140,10 +159,10 @@ impl Scan {
         attempt: &Attempt,
         (files, snapshot): (Arc<dyn DataFiles>, Snapshot),
         dataset: &Dataset,
-        used: &[&str],
+        asked: Asked<'_>,
         (partitions, kept): (Partitions, Vec<usize>),
-        read_memory: usize,
     ) -> Outcome<Self> {
+        let used = asked.used;
         let count = snapshot.files.len();
         let empty = || Mutex::new(Weak::new());
         let mut scan = Self {
@@ -152,17 +171,20 @@ impl Scan {
             units: Vec::new(),
             is_text: false,
             records: None,
+            groups: Vec::new(),
             partitions,
             files_read: kept.len() as u64,
             files,
-            blocks: Arc::new(Blocks::new(read_memory)),
+            blocks: Arc::new(Blocks::new(asked.memory)),
             far: false,
             open: (0..count).map(|_| empty()).collect(),
             kept: Vec::new(),
         };
         let keep = kept.len() <= KEPT_OPEN;
         scan.footers(attempt, &kept, |scan, index, file| {
-            scan.units.extend(cut(index, &file, used));
+            let groups = survey::row_groups(index, &file, dataset, asked);
+            scan.units.extend(cut(index, &file, used, |group| groups[group].kept));
+            scan.groups.extend(groups);
             scan.open[index] = Mutex::new(Arc::downgrade(&file));
             if keep {
                 scan.kept.push(file);
@@ -199,7 +221,10 @@ impl Scan {
         thread::scope(|scope| {
             let work = |(entry, constants): (DataFileEntry, _), emit: &Emit<Arc<OpenFile>>| {
                 attempt.check()?;
-                emit.send(Arc::new(OpenFile::new(&entry, open_file(&*files, &entry)?, &blocks, constants)?))
+                let file = OpenFile::new(&entry, open_file(&*files, &entry)?, &blocks, constants)?;
+                // What its footer tells may be all that is ever read of it.
+                file.check()?;
+                emit.send(Arc::new(file))
             };
             let threads = OPENED_AT_ONCE.min(which.len());
             for (index, file) in which.iter().zip(ordered(scope, threads, 1, jobs.into_iter().map(Ok), work)?)
@@ -250,6 +275,16 @@ impl Scan {
     /// How many files the filter did not rule out by their directories.
     pub(crate) fn files_read(&self) -> u64 {
         self.files_read
+    }
+
+    /// What a unit has of the data set: its records, or of text, where those are not known, its bytes.
+    pub(crate) fn weight(&self, unit: &Unit) -> u64 {
+        if self.is_text { self.snapshot.files[unit.file].size } else { unit.rows }
+    }
+
+    /// Whether files are not opened again for each of their units.
+    pub(crate) fn holds_files_open(&self) -> bool {
+        !self.kept.is_empty()
     }
 
     /// Whether it is known how many records each unit has.
@@ -372,7 +407,7 @@ fn nullable(field: &FieldRef) -> FieldRef {
 }
 
 /// Cuts a file's row groups into units, by the size of the columns in use.
-fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
+fn cut(index: usize, file: &OpenFile, used: &[&str], kept: impl Fn(usize) -> Kept) -> Vec<Unit> {
     let mut units = Vec::new();
     for (row_group, metadata) in file.parquet().row_groups().iter().enumerate() {
         let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
@@ -411,6 +446,7 @@ fn cut(index: usize, file: &OpenFile, used: &[&str]) -> Vec<Unit> {
                 start,
                 rows: end - start,
                 batch_rows: batch_rows as usize,
+                kept: kept(row_group),
             });
         }
     }
@@ -486,7 +522,10 @@ mod tests {
         let entry = runtime.block_on(LocalDataFiles.list(&source)).unwrap().remove(0);
         let open = LocalDataFiles.open(&entry).unwrap();
         let file = OpenFile::new(&entry, open, &Arc::new(Blocks::new(0)), Arc::default()).unwrap();
-        cut(0, &file, used).iter().map(|unit| (unit.row_group, unit.start, unit.rows)).collect()
+        cut(0, &file, used, |_| Kept::Some)
+            .iter()
+            .map(|unit| (unit.row_group, unit.start, unit.rows))
+            .collect()
     }
 
     #[test]

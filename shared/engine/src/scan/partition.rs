@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, UInt32Array};
+use arrow_array::{Array, ArrayRef, UInt32Array};
 use arrow_schema::{DataType, Field, FieldRef};
 use arrow_select::take::take;
 use willcall_core::{
@@ -12,11 +12,7 @@ use willcall_core::{
 };
 
 use super::filter_columns;
-use crate::{
-    filter::{evaluate, is_true},
-    read::single,
-    schema::arrow_type,
-};
+use crate::{filter::evaluate, read::single, schema::arrow_type};
 
 /// What the directories of each file tell: the same columns for all files. The error names two files that differ.
 fn told(files: &[DataFileEntry]) -> Result<Vec<Vec<Partition>>, String> {
@@ -72,6 +68,19 @@ impl Partitions {
     /// Of the files of a data set that was inspected, in the types that were found then.
     pub(super) fn of_dataset(files: &[DataFileEntry], dataset: &Dataset) -> Result<Self, String> {
         Self::of(files, |name| dataset.column(name))
+    }
+
+    /// Of files with these columns, where that is known by other means.
+    pub(crate) fn of_columns(files: &[DataFileEntry], columns: &[Column]) -> Result<Self, String> {
+        Self::of(files, |name| columns.iter().find(|column| column.name == name))
+    }
+
+    /// Each column that directories tell, with its value for each of so many files.
+    pub(crate) fn told(&self, files: usize) -> impl Iterator<Item = (String, Vec<ArrayRef>)> + '_ {
+        self.fields.iter().map(move |field| {
+            let of = (0..files).filter_map(|file| self.file(file).one(field.name()).map(Arc::clone));
+            (field.name().clone(), of.collect())
+        })
     }
 
     fn of<'a>(files: &[DataFileEntry], column: impl Fn(&str) -> Option<&'a Column>) -> Result<Self, String> {
@@ -131,7 +140,12 @@ impl Constants {
     }
 
     /// Whether the filter keeps the file's records, where it looks at these columns alone.
-    pub(super) fn decide(&self, filter: &Filter) -> Option<bool> {
+    fn decide(&self, filter: &Filter) -> Option<bool> {
+        self.tells(filter).map(|told| told == Some(true))
+    }
+
+    /// What the filter comes to for the file's records, where it looks at these columns alone: true, false, or unknown.
+    pub(super) fn tells(&self, filter: &Filter) -> Option<Option<bool>> {
         if self.0.is_empty() {
             return None;
         }
@@ -141,7 +155,7 @@ impl Constants {
         }
         let column = |name: &str| self.one(name).cloned().ok_or_else(|| name.to_owned());
         let kept = evaluate(filter, 1, &column).ok()?;
-        Some(is_true(&kept).value(0))
+        Some(kept.is_valid(0).then(|| kept.value(0)))
     }
 
     /// Whether the filter may keep a record of the file, as far as these columns tell.

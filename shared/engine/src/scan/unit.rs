@@ -16,7 +16,7 @@ use parquet::{
 };
 use willcall_core::query::Filter;
 
-use super::{OpenFile, Scan, TextFile, partition::Constants, plan, prune::may_match};
+use super::{Kept, OpenFile, Scan, TextFile, partition::Constants, plan};
 use crate::{
     adapt::adapt,
     attempt::Attempt,
@@ -34,6 +34,8 @@ pub(crate) struct Unit {
     pub(crate) start: u64,
     pub(crate) rows: u64,
     pub(crate) batch_rows: usize,
+    /// What the filter keeps of it, as far as its row group's statistics tell.
+    pub(crate) kept: Kept,
 }
 
 impl Unit {
@@ -70,9 +72,10 @@ impl Reading {
         if let Some(text) = self.scan.text(unit.file)? {
             return self.read_text(&text, unit, &[], |_, _| Ok(()));
         }
-        match &self.filter {
-            None => Ok(unit.rows),
-            Some(filter) => Ok(self.select(&*self.scan.file(unit.file)?, unit, filter)?.0),
+        match (&self.filter, unit.kept) {
+            (None, _) | (_, Kept::All) => Ok(unit.rows),
+            (_, Kept::None) => Ok(0),
+            (Some(filter), Kept::Some) => Ok(self.select(&*self.scan.file(unit.file)?, unit, filter)?.0),
         }
     }
 
@@ -91,8 +94,12 @@ impl Reading {
             counted(count);
             return Ok(count);
         }
+        if self.filter.is_some() && unit.kept == Kept::None {
+            counted(0);
+            return Ok(0);
+        }
         let file = self.scan.file(unit.file)?;
-        let (count, selection) = match &self.filter {
+        let (count, selection) = match self.filter.as_ref().filter(|_| unit.kept == Kept::Some) {
             Some(filter) => {
                 let (count, selection) = self.select(&file, unit, filter)?;
                 counted(count);
@@ -197,9 +204,6 @@ impl Reading {
 
     /// The records of the unit that the filter keeps, as a selection within its row group.
     fn select(&self, file: &OpenFile, unit: &Unit, filter: &Filter) -> Outcome<(u64, RowSelection)> {
-        if !may_match(filter, file, unit.row_group) {
-            return Ok((0, RowSelection::default()));
-        }
         let columns = self.filter_columns.iter().map(String::as_str);
         let mut masks = vec![];
         if unit.start > 0 {
@@ -246,7 +250,7 @@ pub(crate) fn read_all(
     mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
 ) -> Outcome<()> {
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    for unit in super::cut(0, file, &names) {
+    for unit in super::cut(0, file, &names, |_| Kept::All) {
         for batch in reader(file, &unit, names.iter().copied(), whole(&unit), true)? {
             attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;

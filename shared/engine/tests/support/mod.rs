@@ -11,18 +11,23 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
+use parquet::{
+    arrow::ArrowWriter,
+    file::properties::{EnabledStatistics, WriterProperties},
+};
 use tempfile::TempDir;
 use willcall_core::{
     JobId, JobRef, Timestamp,
     catalog::{Dataset, DatasetSource},
     format::{Format, OutputFormat},
     job::{
+        Inquiry, Survey,
         kinds::{QueryWork, Work},
         pages::{index_range, page_document, page_range},
     },
@@ -229,6 +234,34 @@ pub fn write_parquet(path: &Path, batches: &[RecordBatch], row_group: usize) {
         writer.write(batch).unwrap();
     }
     writer.close().unwrap();
+}
+
+/// The same without statistics.
+pub fn write_silent(path: &Path, batches: &[RecordBatch], row_group: usize) {
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(row_group))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batches[0].schema(), Some(properties)).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+/// What is found out about the query by a sample of that many records, with so long to count.
+pub async fn survey(data: &Data, work: QueryWork, sample: u64, count_for: Duration) -> Survey {
+    let blobs = Arc::new(MemoryBlobs::default());
+    let sort = work.sort.iter().map(|key| key.column.clone()).collect();
+    let inquiry = Inquiry { sort, offset: work.offset, cap: work.cap(), count_for };
+    let work = QueryWork { limit: Some(sample), sort: Vec::new(), ..work };
+    let task = task(data.dataset().await, work, &blobs);
+    task.control.inquire(inquiry);
+    let delivered = engine(3).execute(task.clone()).await.unwrap();
+    let survey = task.control.survey().unwrap();
+    assert_eq!(delivered.records_found, survey.is_exact().then_some(survey.likely));
+    survey
 }
 
 /// What a job left behind.

@@ -44,7 +44,7 @@ pub(super) async fn finish(app: &App, job: &Job, control: &Arc<Control>) -> Resu
         truncated: manifest.truncated.clone(),
     };
     let rows = counts.map(rows_of);
-    Ok(Finished { result, records_found: rows, records_requested: rows, counts, day: None })
+    Ok(Finished { result, records_found: rows, records_requested: rows, counts, survey: None, day: None })
 }
 
 async fn gather(app: &App, job: &Job, control: &Control) -> Result<Gathered, ExecuteError> {

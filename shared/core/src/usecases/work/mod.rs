@@ -20,7 +20,7 @@ use crate::{
     catalog::Catalog,
     job::{
         Counts, Job, JobRequest, JobState, MANIFEST_SCHEMA, Manifest, ManifestSource, Problem, ProblemType,
-        Refused, ResultSummary, Stage, Transition, kinds::Work,
+        Refused, ResultSummary, Stage, Survey, Transition, kinds::Work,
     },
     ports::{
         BlobError, BlobKey, BlobPrefix, Consumed, Control, Delivered, ExecuteError, Executor, Input,
@@ -175,6 +175,7 @@ struct Finished {
     records_found: Option<u64>,
     records_requested: Option<u64>,
     counts: Option<Counts>,
+    survey: Option<Box<Survey>>,
     day: Option<Consumed>,
 }
 
@@ -225,6 +226,10 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
     let JobRequest { work, .. } = request_of(app, job).await.map_err(transient)?;
     let allowance =
         Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
+    if let Some(dry_run) = &job.dry_run {
+        // Half of what a client may wait for the answer: the rest is for the way to it.
+        control.inquire(dry_run.inquiry(app.settings.max_sync_wait / 2));
+    }
     let task = Task {
         job: job.reference(),
         attempt: job.attempt,
@@ -259,6 +264,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         records_found: delivered.records_found,
         records_requested: requested(&work, &delivered),
         counts: delivered.counts,
+        survey: control.survey().map(Box::new),
         day: allowance.day,
     })
 }
@@ -382,9 +388,9 @@ async fn write_manifest(app: &App, job: &Job, manifest: &Manifest) -> Result<(),
 async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
     let attempt = job.attempt;
     let transition = match outcome {
-        Outcome::Finished(Finished { result, records_found, records_requested, counts, day }) => {
+        Outcome::Finished(Finished { result, records_found, records_requested, counts, survey, day }) => {
             let result = Box::new(result);
-            Transition::Complete { attempt, result, records_found, records_requested, counts, day }
+            Transition::Complete { attempt, result, records_found, records_requested, counts, survey, day }
         }
         Outcome::Stopped(Stop::Shutdown) => Transition::HandBack { attempt },
         Outcome::Stopped(Stop::Lost) => {

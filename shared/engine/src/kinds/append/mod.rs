@@ -51,7 +51,7 @@ use crate::{
     attempt::Attempt,
     failure::{Outcome, invalid},
     formats::TextEncoder,
-    scan::{Reading, Scan},
+    scan::{Asked, Reading, Scan},
     schema::column,
     sink::Sink,
     snapshot::Snapshot,
@@ -183,7 +183,7 @@ impl Append<'_> {
             non_finite,
             pages: work.output.format.is_text().then_some(written.pages),
             written,
-            found: rows,
+            found: Some(rows),
             counts: Some(totals.counts()),
             schema: all.iter().map(|field| column(field)).collect(),
             truncated,
@@ -199,7 +199,8 @@ impl Append<'_> {
         used.sort_unstable();
         used.dedup();
         let source = (Arc::clone(&self.files), self.snapshot.clone());
-        Scan::plan(&self.attempt, source, self.dataset, &used, None, self.config.read_memory)
+        let asked = Asked { used: &used, read: &used, filter: None, memory: self.config.read_memory };
+        Scan::plan(&self.attempt, source, self.dataset, asked)
     }
 
     /// Pairs by the numbers of their rows; those of one row stay in the order of the data set.
