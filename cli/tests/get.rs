@@ -210,7 +210,12 @@ fn data_sets_are_shown_with_columns_and_views() {
     assert!(text.contains("flights") && text.contains("336,776") && text.contains("airports"), "{text}");
     let shown = place.ok(&["dataset", "show", "flights"]);
     assert!(shown.contains("dep_delay") && shown.contains("int16") && shown.contains("delays"), "{shown}");
-    assert_eq!(place.ok_json(&["dataset", "show", "flights"])["records"], 336_776);
+    assert!(shown.contains("MIN") && shown.contains("-43") && shown.contains("1301"), "{shown}");
+    assert!(shown.contains("8,255"), "how many have no value: {shown}");
+    let json = place.ok_json(&["dataset", "show", "flights"]);
+    assert_eq!(json["records"], 336_776);
+    let known = &json["statistics"]["columns"]["dep_delay"];
+    assert_eq!((&known["min"], &known["max"], &known["nulls"]), (&(-43).into(), &1301.into(), &8255.into()));
 }
 
 #[test]

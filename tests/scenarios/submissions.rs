@@ -227,6 +227,46 @@ async fn a_request_is_repeated_and_a_dry_run_tells_what_comes(on: On) -> Result<
     Ok(())
 }
 
+async fn statistics_are_shown_and_a_dry_run_asks_them_first(on: On) -> Result<()> {
+    let host = on.numbers(120_000).await?;
+    let client = host.client();
+    let dataset = client.get("/v1/datasets/numbers").await?.json()?;
+    let known = &dataset["statistics"]["columns"];
+    assert_eq!(dataset["statistics"]["row_groups"], 3, "{dataset}");
+    assert_eq!((&known["n"]["min"], &known["n"]["max"]), (&json!(0), &json!(119_999)), "{known}");
+    assert_eq!((&known["word"]["min"], &known["word"]["nulls"]), (&json!("blue"), &json!(30_000)));
+    let listed = client.get("/v1/datasets").await?.json()?;
+    assert!(listed["datasets"][0].get("statistics").is_none(), "{listed}");
+
+    let mut read = Vec::new();
+    for (filter, records, basis) in [
+        (Value::Null, 120_000, "statistics of the files"),
+        (json!("n < 100000 AND n >= 50000"), 50_000, "statistics of the files"),
+        (json!("n < 0 OR word IS NULL AND n > 200000"), 0, "statistics of the files"),
+        (json!("n < 75000"), 75_000, "counted"),
+        (json!("word = 'red'"), 30_000, "counted"),
+    ] {
+        let body = json!({"kind": "query", "dataset": "numbers", "fields": ["n"], "filter": filter});
+        let answer = client.post("/v1/jobs?dry_run=true", &body).await?;
+        let estimate = match answer.status {
+            200 => answer.json()?,
+            202 => client.ended(&answer.json()?).await?["estimate"].clone(),
+            other => panic!("{other}: {}", answer.text()),
+        };
+        let run = client.run(json!({"dataset": "numbers", "fields": ["n"], "filter": filter})).await?;
+        assert_eq!(run["result"]["records"], records, "{filter}");
+        assert_eq!(estimate["records_found"], records, "{filter}: {estimate}");
+        assert_eq!(estimate["basis"]["records"], basis, "{filter}: {estimate}");
+        assert_eq!(estimate["records_bounds"], Value::Null, "{estimate}");
+        read.push(estimate["bytes_read"].as_u64().context("bytes read")?);
+    }
+    let bytes = dataset["bytes"].as_u64().context("bytes")?;
+    let [all, third, none, most, words] = read[..] else { panic!("{read:?}") };
+    assert!(none == 0 && 0 < third && third < most && most < all, "{read:?}");
+    assert!(all < words && words < bytes, "{read:?} of {bytes}");
+    Ok(())
+}
+
 async fn a_repeated_request_is_answered_though_what_it_names_is_gone(on: On) -> Result<()> {
     let host = on.numbers(1_000).await?;
     let client = host.client_of("leaving", "everything", "submit")?;
@@ -271,6 +311,7 @@ willcall_tests::scenarios! {
     ],
     operator: [
         identical_jobs_are_joined_and_run_again_deliver_the_same,
+        statistics_are_shown_and_a_dry_run_asks_them_first,
         a_repeated_request_is_answered_though_what_it_names_is_gone,
         submits_of_a_minute_are_never_exceeded,
         a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes,

@@ -204,6 +204,26 @@ pub(crate) struct Dataset {
     pub(crate) records: Option<u64>,
     #[serde(default)]
     pub(crate) updated: Option<String>,
+    #[serde(default)]
+    pub(crate) statistics: Option<Statistics>,
+}
+
+/// What is known of a data set's values.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Statistics {
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, ColumnStatistics>,
+}
+
+/// What is known of one column's values.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ColumnStatistics {
+    pub(crate) min: Option<Value>,
+    pub(crate) max: Option<Value>,
+    #[serde(default)]
+    pub(crate) exact: bool,
+    pub(crate) nulls: Option<u64>,
+    pub(crate) distinct: Option<u64>,
 }
 
 /// A column of a data set.

@@ -25,7 +25,7 @@ const CELL: usize = 40;
 pub(crate) enum DatasetCommand {
     /// List the data sets
     List,
-    /// Show one with its columns and views
+    /// Show one with its columns, views, and what is known of its values
     Show {
         /// Its name
         name: String,
@@ -125,6 +125,41 @@ fn summary(datasets: &[wire::Dataset]) -> String {
     table(&rows)
 }
 
+/// The columns, with what is known of their values where anything is.
+fn columns(dataset: &wire::Dataset) -> Vec<Vec<String>> {
+    let known = dataset.statistics.as_ref().map(|known| &known.columns).filter(|known| !known.is_empty());
+    let mut heading = vec!["COLUMN", "TYPE", "NULLS"];
+    if known.is_some() {
+        heading.extend(["MIN", "MAX", "DISTINCT"]);
+    }
+    let mut rows = vec![heading.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    rows.extend(dataset.columns.iter().map(|column| {
+        let of = known.and_then(|known| known.get(&column.name));
+        let nulls = match of.and_then(|of| of.nulls) {
+            Some(count) => HumanCount(count).to_string(),
+            None => if column.nullable { "yes" } else { "no" }.to_owned(),
+        };
+        let mut row = vec![clean(&column.name), clean(&column.data_type), nulls];
+        if known.is_some() {
+            let end = |value: Option<&Value>| value.map_or(String::new(), |value| shown(value, of));
+            row.push(end(of.and_then(|of| of.min.as_ref())));
+            row.push(end(of.and_then(|of| of.max.as_ref())));
+            row.push(of.and_then(|of| of.distinct).map_or(String::new(), |n| HumanCount(n).to_string()));
+        }
+        row
+    }));
+    rows
+}
+
+/// The least or the greatest value as it fits into a cell; `~` where it is only a bound of the values.
+fn shown(value: &Value, of: Option<&wire::ColumnStatistics>) -> String {
+    let text = match value {
+        Value::String(text) => cut(&clean(text)),
+        other => other.to_string(),
+    };
+    if of.is_some_and(|of| of.exact) { text } else { format!("~{text}") }
+}
+
 fn details(dataset: &wire::Dataset) -> String {
     let mut text = format!("{}: {}\n", dataset.name, clean(&dataset.description));
     text += &format!("{} records", records(dataset));
@@ -132,12 +167,7 @@ fn details(dataset: &wire::Dataset) -> String {
         text += &format!(", updated {updated}");
     }
     text += "\n\n";
-    let mut rows = vec![["COLUMN", "TYPE", "NULLS"].map(str::to_owned).to_vec()];
-    rows.extend(dataset.columns.iter().map(|column| {
-        let nulls = if column.nullable { "yes" } else { "no" };
-        vec![clean(&column.name), clean(&column.data_type), nulls.to_owned()]
-    }));
-    text += &table(&rows);
+    text += &table(&columns(dataset));
     if !dataset.views.is_empty() {
         let mut rows = vec![["VIEW", "COLUMNS", "DESCRIPTION"].map(str::to_owned).to_vec()];
         rows.extend(

@@ -49,6 +49,7 @@ fn catalog() -> Catalog {
         files: 1,
         version: "v1".into(),
         updated: None,
+        statistics: None,
     };
     let flights = Dataset {
         name: "flights".into(),

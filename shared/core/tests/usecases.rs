@@ -66,6 +66,7 @@ fn catalog(plan: Plan) -> Catalog {
         files: 1,
         version: "v1".into(),
         updated: None,
+        statistics: None,
     };
     let flights = Dataset {
         name: "flights".into(),

@@ -83,6 +83,15 @@ struct Inspected {
     failure: Option<Failure>,
 }
 
+impl Inspected {
+    /// What was known, without what it says of values where the files are known to be others now.
+    fn told(&self, facts: &DatasetFacts) -> DatasetFacts {
+        let version = self.failure.as_ref().and_then(|failure| failure.version.as_ref());
+        let same = version.is_none_or(|version| *version == facts.version);
+        DatasetFacts { statistics: facts.statistics.clone().filter(|_| same), ..facts.clone() }
+    }
+}
+
 /// Why they could not be read the last time.
 struct Failure {
     /// Of the files that could not be read, where at least that was known.
@@ -231,7 +240,7 @@ impl Known {
                     description: entry.description.clone(),
                     source: entry.source.clone(),
                     views: working_views(name, entry, facts, &mut problems),
-                    facts: facts.clone(),
+                    facts: inspected.told(facts),
                 };
                 datasets.insert(name.clone(), Arc::new(dataset));
             }

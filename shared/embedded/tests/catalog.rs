@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use willcall_conformance::samples::START;
 use willcall_core::{
-    catalog::{Catalog, CatalogFileError, Column, ColumnType, DatasetFacts, DatasetSource},
+    catalog::{Catalog, CatalogFileError, Column, ColumnType, DatasetFacts, DatasetSource, Statistics},
     ports::{CatalogSource, DatasetInspector, InspectError, ManualClock},
 };
 use willcall_embedded::FileCatalog;
@@ -87,6 +87,7 @@ impl DatasetInspector for FakeInspector {
             Broken::Mismatch => InspectError::Mismatch { location, detail: "x is text here".into() },
         })?;
         let column = |name: &str| Column { name: name.into(), data_type: ColumnType::Text, nullable: true };
+        let statistics = columns.contains(&"told").then(Statistics::default);
         Ok(DatasetFacts {
             columns: columns.into_iter().map(column).collect(),
             records: Some(1),
@@ -94,6 +95,7 @@ impl DatasetInspector for FakeInspector {
             files: 1,
             version: version.to_string(),
             updated: None,
+            statistics,
         })
     }
 }
@@ -307,6 +309,24 @@ async fn a_known_data_set_outlives_failures_that_may_pass() {
         assert!(catalog.catalog().await.unwrap().datasets["a"].column("new").is_some());
         assert!(catalog.problems().is_empty());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_files_that_were_replaced_no_values_are_told() {
+    let set = set(TWO);
+    set.inspector.set("a", 1, Ok(vec!["told"]));
+    let catalog = set.open().await.unwrap();
+    let mut steps = Vec::new();
+    for (version, now) in
+        [(1, Err(Broken::Unlisted)), (2, Err(Broken::Torn)), (1, Ok(vec!["told"])), (3, Ok(vec!["silent"]))]
+    {
+        set.inspector.set("a", version, now);
+        set.pass(60);
+        let facts = catalog.catalog().await.unwrap().datasets["a"].facts.clone();
+        steps.push((facts.version, facts.statistics.is_some()));
+    }
+    let step = |version: &str, told| (version.to_owned(), told);
+    assert_eq!(steps, [step("1", true), step("1", false), step("1", true), step("3", false)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,7 @@ pub(crate) fn built(column: &str) -> BuiltCatalog {
             files: 1,
             version: "1".into(),
             updated: None,
+            statistics: None,
         },
     };
     let catalog = Catalog {

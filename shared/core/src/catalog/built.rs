@@ -215,6 +215,7 @@ mod tests {
                 files: 2,
                 version: "v".into(),
                 updated: Some(Timestamp::from_millis(1_780_000_000_123)),
+                statistics: None,
             },
         };
         let pro = Plan {

@@ -7,6 +7,7 @@ mod file;
 mod file_format;
 mod location;
 mod partition;
+mod statistics;
 mod upstream;
 
 use std::{
@@ -23,6 +24,7 @@ pub use self::{
     file_format::FileFormat,
     location::Place,
     partition::Partition,
+    statistics::{ColumnStatistics, LISTED_VALUES, Statistics, TOLD_TEXT},
     upstream::{
         HeaderEntry, HeaderSource, JsonSchema, Misfit, Rate, Retries, RetriesEntry, SecretEntry, SecretRef,
         Upstream, UpstreamEntry, UpstreamMethod, UrlTemplate,
@@ -145,4 +147,7 @@ pub struct DatasetFacts {
     pub version: String,
     /// When the newest file was written.
     pub updated: Option<Timestamp>,
+    /// What they say of their values; `None` where nothing is known of this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Statistics>,
 }

@@ -27,7 +27,7 @@ pub trait DatasetInspector: Send + Sync {
     /// The version of the data set: changes when a file is added, removed, or written. Reads no file.
     async fn version(&self, source: &DatasetSource) -> Result<String, InspectError>;
 
-    /// Columns, counts and version, from the files' own metadata where they have any, else by reading them.
+    /// Columns, counts, statistics and version, from the files' own metadata where they have any, else by reading them.
     async fn inspect(&self, source: &DatasetSource) -> Result<DatasetFacts, InspectError>;
 }
 

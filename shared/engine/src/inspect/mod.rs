@@ -1,5 +1,6 @@
 //! What a data set's files say of themselves.
 
+mod statistics;
 mod text;
 
 use std::{
@@ -11,11 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use willcall_core::{
-    catalog::{Column, DatasetFacts, DatasetSource},
+    catalog::{Column, DatasetFacts, DatasetSource, Statistics},
     error::Source,
     ports::{DataFileEntry, DataFiles, DataFilesError, DatasetInspector, InspectError},
 };
 
+use self::statistics::{Summaries, of_directories};
 use crate::{
     ordered::{Emit, ordered, panicked},
     scan::{Blocks, OPENED_AT_ONCE, SharedFile, inferred, load, text_format},
@@ -69,17 +71,31 @@ fn inspect(
     snapshot: Snapshot,
 ) -> Result<DatasetFacts, InspectError> {
     let mismatch = |detail| InspectError::Mismatch { location: source.location.clone(), detail };
-    let (columns, records) =
+    let (columns, records, footers) =
         match text_format(snapshot.files.iter().map(|file| file.name.as_str())).map_err(mismatch)? {
-            Some(_) => text::inspect(files, source.columns.as_deref(), &snapshot)?,
+            Some(_) => {
+                let (columns, records) = text::inspect(files, source.columns.as_deref(), &snapshot)?;
+                (columns, records, None)
+            }
             None if source.columns.is_some() => {
                 return Err(mismatch(
                     "columns are declared, and its files are Parquet, which has its own".into(),
                 ));
             }
-            None => parquet(files, &snapshot)?,
+            None => {
+                let (columns, rows, summaries) = parquet(files, &snapshot)?;
+                (columns, rows.iter().sum(), Some((rows, summaries)))
+            }
         };
     let columns = with_partitions(columns, source, &snapshot).map_err(mismatch)?;
+    let rows = footers.as_ref().map(|(rows, _)| rows.clone());
+    let told = of_directories(&columns, &snapshot.files, rows.as_deref()).map_err(mismatch)?;
+    let mut statistics = match footers {
+        Some((_, summaries)) => summaries.told(&columns, records),
+        None => Statistics::default(),
+    };
+    // Where the files have such a column too, the directories are believed.
+    statistics.columns.extend(told);
     Ok(DatasetFacts {
         columns,
         records: Some(records),
@@ -87,6 +103,7 @@ fn inspect(
         files: snapshot.files.len() as u64,
         updated: snapshot.files.iter().map(|file| file.modified).max(),
         version: snapshot.version,
+        statistics: Some(statistics),
     })
 }
 
@@ -113,9 +130,13 @@ fn unreadable(entry: &DataFileEntry, source: impl Into<Source>) -> InspectError 
     InspectError::Unreadable { location: entry.location.clone(), source: source.into() }
 }
 
-fn parquet(files: &dyn DataFiles, snapshot: &Snapshot) -> Result<(Vec<Column>, u64), InspectError> {
+/// The columns, the records of each file, and what is known of the values.
+fn parquet(
+    files: &dyn DataFiles,
+    snapshot: &Snapshot,
+) -> Result<(Vec<Column>, Vec<u64>, Summaries), InspectError> {
     let (mut columns, mut first): (Vec<Column>, Vec<usize>) = Default::default();
-    let mut records = 0;
+    let (mut records, mut summaries) = (Vec::with_capacity(snapshot.files.len()), Summaries::default());
     let blocks = Arc::new(Blocks::new(FOOTERS));
     thread::scope(|scope| {
         // A file that cannot be read is an outcome, so that its place in the order is known.
@@ -126,24 +147,25 @@ fn parquet(files: &dyn DataFiles, snapshot: &Snapshot) -> Result<(Vec<Column>, u
         for (number, entry) in snapshot.files.iter().enumerate() {
             let footer = footers.next().ok_or("the file was not read");
             let footer = footer.map_err(|error| unreadable(entry, error))?;
-            let (own, rows) = footer
+            let (own, rows, summary) = footer
                 .map_err(Source::from)
                 .and_then(|footer| footer)
                 .map_err(|error| unreadable(entry, error))?;
-            records += rows;
+            records.push(rows);
+            summaries.add(summary);
             unify(&mut columns, &mut first, own, number, &snapshot.files)
                 .map_err(|detail| InspectError::Mismatch { location: entry.location.clone(), detail })?;
         }
         Ok(())
     })?;
-    Ok((columns, records))
+    Ok((columns, records, summaries))
 }
 
 fn read(
     files: &dyn DataFiles,
     entry: &DataFileEntry,
     blocks: &Arc<Blocks>,
-) -> Result<(Vec<Column>, u64), Source> {
+) -> Result<(Vec<Column>, u64, Summaries), Source> {
     let file = SharedFile::new(entry, files.open(entry)?, blocks);
     let loaded = catch_unwind(AssertUnwindSafe(|| load(&file)));
     let metadata = loaded.map_err(|panic| panicked(&*panic).to_string())?;
@@ -153,7 +175,10 @@ fn read(
     })?;
     let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows());
     let rows = rows.map(|rows| u64::try_from(rows).unwrap_or(0)).sum();
-    Ok((metadata.schema().fields().iter().map(|field| column(field)).collect(), rows))
+    let summarise = || Summaries::of_file(metadata.schema(), metadata.metadata());
+    let summaries = catch_unwind(AssertUnwindSafe(summarise));
+    let summaries = summaries.map_err(|panic| panicked(&*panic).to_string())?;
+    Ok((metadata.schema().fields().iter().map(|field| column(field)).collect(), rows, summaries))
 }
 
 /// Adds a file's columns to those of the files before it: what one file lacks is null there, and numbers that grew have

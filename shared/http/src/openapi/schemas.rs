@@ -21,9 +21,10 @@ use crate::{
     wire::{
         account::{AccountResource, AccountUsage, PlanLimits},
         dataset::{ColumnResource, DatasetList, DatasetResource, ViewResource},
-        estimate::{CostResource, EstimateBasis, EstimateResource},
+        estimate::{BoundsResource, CostResource, EstimateBasis, EstimateResource},
         job::{JobList, JobResource, ProgressResource, ResultResource, TruncationResource},
         manifest::{ManifestFileResource, ManifestResource, ManifestSourceResource},
+        statistics::{ColumnStatisticsResource, StatisticsResource},
     },
 };
 
@@ -34,6 +35,7 @@ pub(super) fn components() -> Components {
     }
     batches::schemas(webhooks::schemas(components))
         .schema_from::<EstimateResource>()
+        .schema_from::<BoundsResource>()
         .schema_from::<CostResource>()
         .schema_from::<EstimateBasis>()
         .schema_from::<JobList>()
@@ -45,6 +47,8 @@ pub(super) fn components() -> Components {
         .schema_from::<DatasetResource>()
         .schema_from::<ColumnResource>()
         .schema_from::<ViewResource>()
+        .schema_from::<StatisticsResource>()
+        .schema_from::<ColumnStatisticsResource>()
         .schema_from::<AccountResource>()
         .schema_from::<PlanLimits>()
         .schema_from::<AccountUsage>()

@@ -42,5 +42,5 @@ async fn get_dataset(
 ) -> Result<Response, Failure> {
     Params::parse(raw.as_deref())?.finish(&[])?;
     let dataset = datasets::get(&api.app, &caller, path.get("dataset")).await?;
-    json(StatusCode::OK, &DatasetResource::of(api.public_url(), &dataset))
+    json(StatusCode::OK, &DatasetResource::whole(api.public_url(), &dataset))
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use willcall_core::catalog::{Column, Dataset};
 
+use super::statistics::StatisticsResource;
+
 /// The data sets that the plan allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetList {
@@ -37,6 +39,10 @@ pub struct DatasetResource {
     pub updated: Option<String>,
     /// Changes when any of its files does.
     pub version: String,
+    /// What the files of this version say of its values. Absent in lists, and where nothing is known of this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub statistics: Option<StatisticsResource>,
 }
 
 /// A column.
@@ -91,6 +97,13 @@ impl DatasetResource {
             bytes: dataset.facts.bytes,
             updated: dataset.facts.updated.map(|moment| moment.to_string()),
             version: dataset.facts.version.clone(),
+            statistics: None,
         }
+    }
+
+    /// With what is known of its values.
+    pub(crate) fn whole(public_url: &str, dataset: &Dataset) -> Self {
+        let statistics = dataset.facts.statistics.as_ref();
+        Self { statistics: statistics.map(StatisticsResource::of), ..Self::of(public_url, dataset) }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use willcall_conformance::Script;
 use willcall_core::{
-    job::kinds::Work,
+    job::{FoundBy, Survey, kinds::Work},
     prices::{Micros, Prices},
 };
 
@@ -22,6 +22,7 @@ async fn an_estimate_in_time_is_counted_and_sampled() {
     assert_eq!((&estimate["records_found"], &estimate["records"]), (&json!(3), &json!(2)));
     assert_eq!((&estimate["bytes_read"], &estimate["cost"]), (&json!(100), &Value::Null));
     assert!(estimate["bytes_written"].as_u64().unwrap() > 0);
+    assert_eq!(estimate["records_bounds"], Value::Null, "what is exact has no bounds");
     for figure in ["records", "bytes_read", "bytes_written", "duration", "cost"] {
         assert!(estimate["basis"][figure].as_str().is_some_and(|words| !words.is_empty()), "{figure}");
     }
@@ -52,6 +53,43 @@ async fn a_plan_with_prices_tells_what_a_query_would_cost() {
     assert_eq!(estimate["cost"], json!({ "amount": "0.01001", "currency": "EUR" }), "a job and two records");
     let basis = estimate["basis"]["cost"].as_str().unwrap();
     assert!(basis.starts_with("0.01 EUR for a job, 5 EUR for a million records, by the plan"), "{basis}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_counted_in_time_is_told_with_its_bounds() {
+    let world = World::new().await;
+    let _working = world.working();
+    world.executor.survey(Survey {
+        found_by: FoundBy::Part,
+        at_least: 3,
+        at_most: None,
+        likely: 900,
+        bytes_read: 42,
+        whole_files: true,
+        values: None,
+    });
+    let estimate = world.post(PATH, QUERY).await.expect(200).json();
+    assert_eq!((&estimate["records_found"], &estimate["records"]), (&json!(900), &json!(899)));
+    assert_eq!(estimate["records_bounds"], json!({ "at_least": 3, "at_most": null }));
+    assert_eq!(estimate["bytes_read"], 42);
+    let basis = &estimate["basis"];
+    assert!(basis["records"].as_str().unwrap().starts_with("a part that was counted in time"), "{basis}");
+    assert!(basis["bytes_read"].as_str().unwrap().contains("files that may have a match"), "{basis}");
+}
+
+#[tokio::test]
+async fn a_data_set_is_shown_with_what_is_known_of_its_values_and_a_list_is_not() {
+    let world = World::new().await;
+    let dataset = world.get("/v1/datasets/flights").await.json();
+    assert_eq!(
+        dataset["statistics"],
+        json!({
+            "row_groups": 1,
+            "columns": { "carrier": { "min": "9E", "max": "YV", "exact": true, "nulls": 0, "distinct": null } }
+        })
+    );
+    let list = world.get("/v1/datasets").await.json();
+    assert!(list["datasets"][0].get("statistics").is_none(), "{list}");
 }
 
 #[tokio::test]

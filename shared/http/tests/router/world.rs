@@ -16,7 +16,8 @@ use willcall_core::{
     JobRef, Timestamp,
     account::{Plan, Scope},
     catalog::{
-        Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource, Upstream, UpstreamEntry, View,
+        Catalog, Column, ColumnStatistics, ColumnType, Dataset, DatasetFacts, DatasetSource, Statistics,
+        Upstream, UpstreamEntry, View,
     },
     ports::{ManualClock, SignedFiles},
     usecases::{
@@ -118,8 +119,20 @@ fn dataset(name: &str) -> Arc<Dataset> {
             files: 1,
             version: "v1".into(),
             updated: Some(START),
+            statistics: Some(statistics()),
         },
     })
+}
+
+fn statistics() -> Statistics {
+    let carrier = ColumnStatistics {
+        min: Some("9E".into()),
+        max: Some("YV".into()),
+        exact: true,
+        nulls: Some(0),
+        ..ColumnStatistics::default()
+    };
+    Statistics { row_groups: Some(1), columns: BTreeMap::from([("carrier".to_owned(), carrier)]) }
 }
 
 fn upstream(name: &str) -> Arc<Upstream> {
