@@ -70,7 +70,8 @@ impl Survey {
     /// not known.
     pub fn written(&self, records: u64, format: Format, compression: Compression) -> Option<u64> {
         let values = self.values.filter(|values| values.records > 0)?;
-        let bytes = u128::from(values.bytes) * u128::from(records) * u128::from(percent(format, compression));
+        let percent = u128::from(percent(format, compression));
+        let bytes = (u128::from(values.bytes) * u128::from(records)).saturating_mul(percent);
         Some(u64::try_from(bytes / (100 * u128::from(values.records))).unwrap_or(u64::MAX))
     }
 }
