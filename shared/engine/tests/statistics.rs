@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::*;
 use willcall_core::{
     catalog::ColumnStatistics,
-    format::Format,
+    format::{Compression, Format},
     job::{FoundBy, Survey, kinds::SortKey},
     ports::{DatasetInspector, Executor},
     query::{CompareOp, Filter, Literal, Operand},
@@ -361,4 +361,32 @@ async fn what_is_not_counted_in_time_lies_between_bounds() {
     work.filter = None;
     let all = survey(&text, work, 0, FOREVER).await;
     assert_eq!((all.found_by, all.at_least), (FoundBy::Statistics, 3), "counted when it was loaded");
+}
+
+#[tokio::test]
+async fn what_sizes_of_values_say_of_a_result_is_of_its_order() {
+    let n = || (0..20_000_i64).map(|n| n.wrapping_mul(0x5851_F42D_4C95_7F2D).rotate_left(17));
+    let words = n().map(|n| ["red", "green", "blue", "of another colour"][(n & 3) as usize]);
+    let rows = batch([
+        ("number", Arc::new(Int64Array::from_iter_values(n().map(|n| n >> 40)))),
+        ("word", Arc::new(StringArray::from_iter_values(words))),
+        ("day", Arc::new(Date32Array::from_iter_values(n().map(|n| (n & 0x3FFF) as i32)))),
+        ("part", Arc::new(Float64Array::from_iter_values(n().map(|n| (n & 0xFFFF) as f64 / 100.0)))),
+    ]);
+    let data = Data::new().file("a.parquet", &[rows], 5_000);
+    for format in [Format::Csv, Format::Json, Format::Jsonl, Format::Parquet, Format::Arrow, Format::Xlsx] {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let is_text = matches!(format, Format::Csv | Format::Json | Format::Jsonl);
+            if !is_text && compression != Compression::None {
+                continue;
+            }
+            let mut work = data.query(format).await;
+            work.output.compression = compression;
+            let told = survey(&data, work.clone(), 0, FOREVER).await.written(20_000, format, compression);
+            let written = run(&data, work).await.bytes().len() as f64;
+            let ratio = told.unwrap() as f64 / written;
+            println!("{format} {compression:?} {ratio}");
+            assert!((0.5..2.0).contains(&ratio), "{format} {compression:?}: {ratio}");
+        }
+    }
 }
