@@ -3,7 +3,7 @@
 
 /// What a function works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FunctionClass {
+pub(super) enum FunctionClass {
     /// One value for one record.
     Scalar,
     /// One value for many records, or over a window of them.

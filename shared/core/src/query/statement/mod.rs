@@ -88,6 +88,11 @@ pub fn check_statement(text: &str, datasets: &BTreeSet<&str>) -> Result<Statemen
     walk.finish()
 }
 
+/// A place of a text that was checked, in words for a sentence's end.
+pub(crate) fn statement_place(text: &str, offset: usize) -> String {
+    Lines::of(text).at(offset).to_string()
+}
+
 /// What the parser says, in the words and with the place that other mistakes have.
 fn unreadable(error: ParserError, lines: &Lines) -> SyntaxError {
     let message = match error {

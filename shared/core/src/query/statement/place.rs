@@ -1,5 +1,7 @@
 //! Where in a statement something is, told as people look for it.
 
+use std::fmt;
+
 use sqlparser::tokenizer::Location;
 
 use crate::query::SyntaxError;
@@ -15,17 +17,21 @@ pub(super) struct Place {
 
 impl Place {
     /// An error told in few words.
-    pub(super) fn at(self, detail: impl std::fmt::Display) -> SyntaxError {
-        let Self { offset, line, column } = self;
-        let detail = format!("{detail} at line {line}, column {column} (position {})", offset + 1);
-        SyntaxError { detail, offset: Some(offset) }
+    pub(super) fn at(self, detail: impl fmt::Display) -> SyntaxError {
+        SyntaxError { detail: format!("{detail} {self}"), offset: Some(self.offset) }
     }
 
     /// An error told in a whole sentence.
-    pub(super) fn sentence(self, detail: impl std::fmt::Display) -> SyntaxError {
+    pub(super) fn sentence(self, detail: impl fmt::Display) -> SyntaxError {
         let Self { offset, line, column } = self;
         let detail = format!("{detail} (at line {line}, column {column}, position {})", offset + 1);
         SyntaxError { detail, offset: Some(offset) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at line {}, column {} (position {})", self.line, self.column, self.offset + 1)
     }
 }
 
@@ -58,9 +64,14 @@ impl Lines {
         Place { offset, line, column: offset - start + 1 }
     }
 
+    /// The place of a character.
+    pub(super) fn at(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        Place { offset, line, column: offset - self.starts[line - 1] + 1 }
+    }
+
     /// The end of the text.
     pub(super) fn end(&self) -> Place {
-        let start = self.starts[self.starts.len() - 1];
-        Place { offset: self.length, line: self.starts.len(), column: self.length - start + 1 }
+        self.at(self.length)
     }
 }
