@@ -189,9 +189,12 @@ impl Walk<'_> {
         let called = name_of(ident);
         let Some(class) = functions::class_of(&called) else {
             let error = place.at(format_args!("unknown function {}", quoted(&called)));
-            self.wrong(match nearest(&called, functions::all()) {
-                Some(near) => error.advise(format_args!("did you mean {}?", quoted(near))),
-                None => error,
+            self.wrong(match (functions::why_not(&called), nearest(&called, functions::all())) {
+                (Some(why), _) => {
+                    place.sentence(format_args!("the function {} is not allowed: {why}", quoted(&called)))
+                }
+                (None, Some(near)) => error.advise(format_args!("did you mean {}?", quoted(near))),
+                (None, None) => error,
             });
             return 0;
         };

@@ -152,6 +152,21 @@ pub(super) fn class_of(name: &str) -> Option<FunctionClass> {
     classes.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, class)| class)
 }
 
+/// Why a function that people ask for is not called; `None` for one that nobody knows.
+pub(super) fn why_not(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "now" | "today" | "current_date" | "current_time" | "current_timestamp" | "localtime"
+        | "localtimestamp" | "random" | "rand" | "uuid" | "gen_random_uuid" => {
+            "it gives another value each time; pass the value as a parameter"
+        }
+        "repeat" | "lpad" | "rpad" | "array_repeat" | "array_agg" | "generate_series" | "range"
+        | "unnest" | "make_array" | "regexp_replace" | "regexp_match" => "what it makes has no bound",
+        "version" | "current_user" | "session_user" | "user" | "current_setting" | "current_catalog"
+        | "input_file_name" => "it tells of the host and not of the data",
+        _ => return None,
+    })
+}
+
 /// Every function.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
     SCALAR_FUNCTIONS.into_iter().chain(AGGREGATE_FUNCTIONS).chain(WINDOW_FUNCTIONS)

@@ -37,6 +37,8 @@ use super::SyntaxError;
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1024;
 /// How deep brackets may be nested in a statement.
 pub const MAX_STATEMENT_DEPTH: usize = 32;
+/// How deep CASE, CAST, EXISTS, NOT with a bracket and the like may be nested in a statement.
+pub const MAX_STATEMENT_CASES: usize = 10;
 /// The most operators of a statement: comparisons, AND, OR, NOT, arithmetic, UNION and the like.
 pub const MAX_STATEMENT_OPERATORS: usize = 1_000;
 /// The most SELECTs of a statement, sub-queries among them.
@@ -44,6 +46,10 @@ pub const MAX_STATEMENT_SELECTS: usize = 64;
 /// The most data sets, sub-queries and common tables that a statement reads, counted once those that WITH names are put in wherever
 /// they are used.
 pub const MAX_STATEMENT_RELATIONS: usize = 64;
+
+/// Parsing goes through about fifty levels of calls, each of which may take a quarter of a megabyte in a build without
+/// optimisation.
+const STACK: usize = 64 * 1024 * 1024;
 
 /// The most mistakes that are told at once.
 const MOST_ERRORS: usize = 20;
@@ -67,6 +73,16 @@ pub fn check_statement(text: &str, datasets: &BTreeSet<&str>) -> Result<Statemen
         ))]);
     }
     let words = Words::of(text).map_err(|error| vec![error])?;
+    with_stack(|| read(&words, datasets))
+}
+
+/// Does something with as much stack as parsing a statement needs that [`check_statement`] lets pass, or walking over what it
+/// makes. How deep both go is bounded, by the nesting of the text, but more than what is left of a thread's stack may be needed.
+pub fn with_stack<T>(run: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK / 2, STACK, run)
+}
+
+fn read(words: &Words, datasets: &BTreeSet<&str>) -> Result<Statement, Vec<SyntaxError>> {
     let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(words.tokens.clone());
     let parsed = parser.parse_statement().map_err(|error| vec![unreadable(error, &words.lines)])?;
     let _ = parser.consume_token(&Token::SemiColon);
@@ -76,7 +92,7 @@ pub fn check_statement(text: &str, datasets: &BTreeSet<&str>) -> Result<Statemen
         let found = super::error::quoted(&rest.token.to_string());
         return Err(vec![place.sentence(format_args!("the statement has ended, and {found} follows"))]);
     }
-    let mut walk = Walk::new(&words, datasets);
+    let mut walk = Walk::new(words, datasets);
     match &parsed {
         Parsed::Query(query) => walk.statement(query),
         _ => {

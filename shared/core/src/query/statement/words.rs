@@ -6,7 +6,7 @@ use sqlparser::{
 };
 
 use super::{
-    MAX_STATEMENT_DEPTH, MAX_STATEMENT_OPERATORS, MAX_STATEMENT_SELECTS,
+    MAX_STATEMENT_CASES, MAX_STATEMENT_DEPTH, MAX_STATEMENT_OPERATORS, MAX_STATEMENT_SELECTS,
     place::{Lines, Place},
 };
 use crate::query::{SyntaxError, error::quoted};
@@ -42,6 +42,31 @@ const JOINING: [&str; 29] = [
     "APPLY",
     "PIVOT",
     "UNPIVOT",
+];
+
+/// Words that the parser first takes for what they begin, and where that fails somewhere inside for a name: each one within
+/// another of them doubles the work.
+const TRIED_TWICE: [&str; 20] = [
+    "CAST",
+    "TRY_CAST",
+    "SAFE_CAST",
+    "CONVERT",
+    "TRY_CONVERT",
+    "EXISTS",
+    "EXTRACT",
+    "CEIL",
+    "FLOOR",
+    "POSITION",
+    "SUBSTR",
+    "SUBSTRING",
+    "OVERLAY",
+    "TRIM",
+    "INTERVAL",
+    "ARRAY",
+    "NOT",
+    "MATCH",
+    "STRUCT",
+    "MAP",
 ];
 
 /// A statement's words as the parser takes them, and what was wrong with any of them.
@@ -91,22 +116,28 @@ impl Words {
             );
         }
         let (mut open, mut operators, mut selects) = (Vec::new(), 0, 0);
+        let (mut tried_twice, mut cases, mut prefixes) = (0_usize, 0_usize, 0_usize);
         let mut before = &Token::EOF;
         while let Some(spot) = spots.next() {
             let place = self.lines.place(spot.span.start);
             let next = spots.peek().map_or(&Token::EOF, |next| &next.token);
             match &spot.token {
-                Token::Word(Word { quote_style: None | Some('"'), .. })
+                Token::Word(Word { quote_style: Some('"'), .. })
                 | Token::Number(..)
                 | Token::SingleQuotedString(_)
                 | Token::Comma
                 | Token::Period => {}
+                Token::Word(Word { value, quote_style: None, .. }) if is_plain(value) => {}
                 Token::Placeholder(name) if is_placeholder(name) => {}
-                Token::LParen => open.push(place),
-                Token::RParen if open.pop().is_none() => {
-                    return Err(place.sentence("a bracket closes that was never opened"));
+                Token::LParen => {
+                    let twice = TRIED_TWICE.iter().any(|word| is_word(before, word));
+                    tried_twice += usize::from(twice);
+                    open.push((place, twice));
                 }
-                Token::RParen => {}
+                Token::RParen => match open.pop() {
+                    Some((_, twice)) => tried_twice -= usize::from(twice),
+                    None => return Err(place.sentence("a bracket closes that was never opened")),
+                },
                 // The parser reads the types in such brackets as deep as they go.
                 Token::Lt if ["ARRAY", "STRUCT", "MAP"].iter().any(|word| is_word(before, word)) => {
                     return Err(place.sentence("lists and other nested types are not supported"));
@@ -140,12 +171,16 @@ impl Words {
             }
             operators += usize::from(JOINING.iter().any(|word| is_word(&spot.token, word)));
             selects += usize::from(is_word(&spot.token, "SELECT"));
-            if open.len() > MAX_STATEMENT_DEPTH {
+            let prefix = matches!(spot.token, Token::Plus | Token::Minus) || is_word(&spot.token, "NOT");
+            prefixes = if prefix { prefixes + 1 } else { 0 };
+            cases += usize::from(is_word(&spot.token, "CASE"));
+            cases -= usize::from(cases > 0 && is_word(&spot.token, "END"));
+            if open.len() + prefixes > MAX_STATEMENT_DEPTH || tried_twice + cases > MAX_STATEMENT_CASES {
                 return Err(too_deep());
             }
             before = &spot.token;
         }
-        if let Some(place) = open.pop() {
+        if let Some((place, _)) = open.pop() {
             return Err(place.sentence("a bracket is never closed"));
         }
         for (count, most, what) in
@@ -163,14 +198,19 @@ impl Words {
 /// The error of a statement nested too deeply.
 pub(super) fn too_deep() -> SyntaxError {
     SyntaxError::whole(format!(
-        "the statement is nested too deeply: more than {MAX_STATEMENT_DEPTH} levels of brackets, or as much in CASE and \
-         other words"
+        "the statement is nested too deeply: more than {MAX_STATEMENT_DEPTH} levels of brackets, or {MAX_STATEMENT_CASES} of \
+         CASE, CAST, EXISTS, TRIM and the like"
     ))
 }
 
 /// Whether a token is this word of the language; a name in double quotes never is.
 pub(super) fn is_word(token: &Token, wanted: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether a name may stand without quotes.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// Whether it is a dollar and a name.
@@ -190,6 +230,9 @@ fn refused(token: &Token, place: Place) -> SyntaxError {
         Token::Placeholder(_) | Token::Colon | Token::AtSign | Token::Question => {
             let error = place.sentence("a placeholder is a dollar and a name");
             return error.advise("write $since");
+        }
+        Token::Word(Word { quote_style: None, .. }) => {
+            "names with other than letters, digits and _ outside of double quotes are"
         }
         Token::Word(_) => "names in other than double quotes are",
         Token::DollarQuotedString(_)
