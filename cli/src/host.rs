@@ -127,10 +127,8 @@ impl Host {
     fn executor(&self) -> ExecutorByKind {
         let config = EngineConfig::new(self.data_dir.join(SPILL_DIR));
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&self.app.clock));
-        ExecutorByKind {
-            engine: Arc::new(Engine::new(config, Arc::new(LocalDataFiles))),
-            caller: Arc::new(caller),
-        }
+        let engine = Arc::new(Engine::new(config, Arc::new(LocalDataFiles)));
+        ExecutorByKind { engine: Arc::clone(&engine) as _, caller: Arc::new(caller), sql: engine }
     }
 
     /// Tells those who are to be told until `shutdown`, beginning with what the last process left.

@@ -20,9 +20,10 @@ async fn main() -> ExitCode {
         let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices])?;
         let (tmp, size) = (env::temp_dir(), host.size());
         let config = EngineConfig::for_size(tmp, size.memory, size.disk);
-        let engine = Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?);
+        let engine = Arc::new(Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?));
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&app.clock));
-        let executor = Arc::new(ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller) });
+        let sql = Arc::clone(&engine) as _;
+        let executor = Arc::new(ExecutorByKind { engine, caller: Arc::new(caller), sql });
         let consumer = Consumer::new(Worker { app, executor, lease: LeaseSettings::default() });
         lambda_runtime::run(service_fn(|event| consumer.handle(event))).await
     })

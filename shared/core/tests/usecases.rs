@@ -30,6 +30,8 @@ use willcall_core::{
 mod conditions;
 #[path = "usecases/leftovers.rs"]
 mod leftovers;
+#[path = "usecases/statements.rs"]
+mod statements;
 #[path = "usecases/submissions.rs"]
 mod submissions;
 

@@ -175,7 +175,7 @@ impl Engine {
                     let (dataset, input, config) = (&*dataset, &input, &*config);
                     Append { attempt, work, dataset, input, files, blobs, handle, snapshot, config }.run(sink)
                 }
-                Work::Call(_) => Err(defect("work of another executor")),
+                Work::Sql(_) | Work::Call(_) => Err(defect("work of another executor")),
             };
             // Nobody waits for it where the attempt was given up.
             let _ = done.send(made);
@@ -226,6 +226,7 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
         dataset: Some(DatasetRead { version: made.version, files: made.files, files_read: made.files_read }),
+        datasets: Vec::new(),
         counts: made.counts,
         writer: WRITER_VERSION.to_owned(),
     }

@@ -22,7 +22,9 @@ pub mod work;
 
 use std::{sync::Arc, time::Duration};
 
-pub use draft::{AboutDraft, AppendDraft, CallDraft, CsvDraft, Draft, MatchDraft, ParquetDraft, QueryDraft};
+pub use draft::{
+    AboutDraft, AppendDraft, CallDraft, CsvDraft, Draft, MatchDraft, ParquetDraft, QueryDraft, SqlDraft,
+};
 pub use view::JobView;
 pub use webhooks::Notifier;
 

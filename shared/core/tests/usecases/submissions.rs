@@ -362,12 +362,15 @@ async fn what_was_sampled_stands_for_the_rest() {
     };
     // The sample has 10 records of 100 bytes, and took a minute.
     let whole = done(1_000_000_000, u64::MAX, 0);
-    assert_eq!((whole.records, whole.bytes_written, whole.bytes_read), (1_000_000_000, 10_000_000_000, 7));
-    assert_eq!(whole.duration.as_secs(), 60 + 199, "the rest at 50 MB a second");
+    assert_eq!(
+        (whole.records, whole.bytes_written, whole.bytes_read),
+        (Some(1_000_000_000), Some(10_000_000_000), 7)
+    );
+    assert_eq!(whole.duration.map(|took| took.as_secs()), Some(60 + 199), "the rest at 50 MB a second");
     let cut = done(1_000, 500, 0);
-    assert_eq!((cut.records_found, cut.records, cut.bytes_written), (1_000, 500, 5_000));
-    assert_eq!(done(1_000, 500, 995).records, 5);
-    assert_eq!(done(3, 500, 9).records, 0);
+    assert_eq!((cut.records_found, cut.records, cut.bytes_written), (Some(1_000), Some(500), Some(5_000)));
+    assert_eq!(done(1_000, 500, 995).records, Some(5));
+    assert_eq!(done(3, 500, 9).records, Some(0));
     let mut open = willcall_conformance::samples::job("acme");
     assert_eq!(open.estimate(), None);
     open.dry_run = Some(DryRun { cap: 1, offset: 0, sorted: false, dataset_bytes: 7, prices: None });

@@ -12,4 +12,5 @@ pub(crate) mod members;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod rows;
+pub(crate) mod statement;
 pub(crate) mod webhook;
