@@ -13,6 +13,7 @@ mod functions;
 mod place;
 mod relations;
 mod scope;
+mod tables;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
