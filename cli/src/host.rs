@@ -30,6 +30,7 @@ use willcall_embedded::{
     SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+use willcall_sql::{SqlConfig, SqlExecutor};
 use willcall_upstream::UpstreamExecutor;
 use willcall_webhook::{HttpSender, SealingVault};
 
@@ -127,8 +128,12 @@ impl Host {
     fn executor(&self) -> ExecutorByKind {
         let config = EngineConfig::new(self.data_dir.join(SPILL_DIR));
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&self.app.clock));
-        let engine = Arc::new(Engine::new(config, Arc::new(LocalDataFiles)));
-        ExecutorByKind { engine: Arc::clone(&engine) as _, caller: Arc::new(caller), sql: engine }
+        let sql = SqlExecutor::new(config.clone(), SqlConfig::new(), Arc::new(LocalDataFiles));
+        ExecutorByKind {
+            engine: Arc::new(Engine::new(config, Arc::new(LocalDataFiles))),
+            caller: Arc::new(caller),
+            sql: Arc::new(sql),
+        }
     }
 
     /// Tells those who are to be told until `shutdown`, beginning with what the last process left.
