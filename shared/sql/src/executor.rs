@@ -18,11 +18,12 @@ use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use tempfile::TempDir;
 use tracing::{debug, warn};
 use willcall_core::{
     error::Source,
     job::{Problem, ProblemType, Stage, kinds::Work},
-    ports::{DataFile, DataFiles, DataFilesError, Delivered, ExecuteError, Executor, Task},
+    ports::{DataFile, DataFileEntry, DataFiles, DataFilesError, Delivered, ExecuteError, Executor, Task},
 };
 use willcall_engine::{
     Engine, EngineConfig,
@@ -92,7 +93,7 @@ impl Executor for SqlExecutor {
         task.control.enter(Stage::Planning);
         // What the pool does not see (expressions, buffers, the program's own) is given as much again.
         let pool = self.limits.sort_memory.min(usize::try_from(self.config.memory / 3).unwrap_or(usize::MAX));
-        let job = Job {
+        let mut job = Job {
             work: (**work).clone(),
             datasets: datasets.iter().map(|dataset| (**dataset).clone()).zip(lists.iter().cloned()).collect(),
             threads: self.limits.threads.max(1),
@@ -110,7 +111,14 @@ impl Executor for SqlExecutor {
             plan_limit: work.plan_may_cut().then_some(work.max_records),
         };
         let (config, files) = (self.config.clone(), Arc::clone(&self.files));
-        let begin = move |watched| Statement::begin(&config, &job, files, watched);
+        let begin = move |watched| {
+            // Made and removed here: a child that is killed removes nothing.
+            std::fs::create_dir_all(&job.spill_dir).map_err(no_space)?;
+            let spill = tempfile::Builder::new().prefix("willcall-spill-").tempdir_in(&job.spill_dir);
+            let spill = spill.map_err(no_space)?;
+            job.spill_dir = spill.path().to_owned();
+            Statement::begin(&config, &job, files, spill, watched)
+        };
         self.engine.deliver(&task, &lists, wanted, begin).await
     }
 }
@@ -121,6 +129,11 @@ fn fatal(kind: ProblemType, detail: impl Into<String>, source: Option<Source>) -
 
 fn defect(source: impl Into<Source>) -> ExecuteError {
     fatal(ProblemType::Internal, "the engine made an error", Some(source.into()))
+}
+
+fn no_space(error: io::Error) -> ExecuteError {
+    let problem = Problem::new(ProblemType::Unavailable, "there is no space to put records aside");
+    ExecuteError::Transient { problem, source: error.into() }
 }
 
 /// What comes from the child, in order.
@@ -134,6 +147,7 @@ struct Statement {
     events: Receiver<Event>,
     decoder: StreamDecoder,
     buffer: Buffer,
+    first: Option<RecordBatch>,
     schema: SchemaRef,
     ended: Arc<Mutex<Option<Ended>>>,
     over: bool,
@@ -146,6 +160,7 @@ impl Statement {
         config: &SqlConfig,
         job: &Job,
         files: Arc<dyn DataFiles>,
+        spill: TempDir,
         watched: Watched,
     ) -> Result<(Self, Arc<dyn Fn() -> Ended + Send + Sync>), ExecuteError> {
         let spawned = Command::new(&config.program)
@@ -189,6 +204,7 @@ impl Statement {
                     }
                     thread::sleep(Duration::from_millis(10));
                 };
+                drop(spill);
                 let _ = exit.send((status, late));
             })
             .map_err(defect)?;
@@ -209,7 +225,7 @@ impl Statement {
         // A child that does not take it has died, which is told below.
         let _ = write_frame(&mut input, WORK, &[&bytes]);
         let serving = Arc::new(Serving {
-            allowed: job.datasets.iter().flat_map(|(_, listed)| listed.files()).map(|e| (e.location.clone(), e.mark.clone(), e.size)).collect(),
+            allowed: job.datasets.iter().flat_map(|(_, listed)| listed.files()).map(identity).collect(),
             files,
             open: Mutex::default(),
             input: Mutex::new(input),
@@ -235,6 +251,7 @@ impl Statement {
             events,
             decoder: StreamDecoder::new(),
             buffer: Buffer::from(&[] as &[u8]),
+            first: None,
             schema: Arc::new(arrow_schema::Schema::empty()),
             ended,
             over: false,
@@ -255,10 +272,8 @@ impl Statement {
             match self.events.recv() {
                 Ok(Event::Records(bytes)) => {
                     self.buffer = Buffer::from(bytes);
-                    let first = self.decoder.decode(&mut self.buffer).map_err(defect)?;
-                    if first.is_some() {
-                        return Err(defect("records before their columns"));
-                    }
+                    // The first records may come with it.
+                    self.first = self.decoder.decode(&mut self.buffer).map_err(defect)?;
                     if let Some(schema) = self.decoder.schema() {
                         self.schema = schema;
                         return Ok(());
@@ -271,6 +286,9 @@ impl Statement {
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, ExecuteError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         loop {
             if !self.buffer.is_empty()
                 && let Some(batch) = self.decoder.decode(&mut self.buffer).map_err(defect)?
@@ -394,6 +412,11 @@ struct Serving {
     input: Mutex<ChildStdin>,
 }
 
+/// What tells a listed file from all others.
+fn identity(entry: &DataFileEntry) -> (String, String, u64) {
+    (entry.location.clone(), entry.mark.clone(), entry.size)
+}
+
 /// The most bytes that are read at once by position.
 const MOST: usize = 8 << 20;
 
@@ -427,7 +450,7 @@ impl Serving {
         };
         match what {
             What::Open(entry) => {
-                if !self.allowed.contains(&(entry.location.clone(), entry.mark.clone(), entry.size)) {
+                if !self.allowed.contains(&identity(&entry)) {
                     return Err(DataFilesError::Missing);
                 }
                 let file = self.files.open(&entry)?;

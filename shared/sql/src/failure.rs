@@ -83,14 +83,7 @@ impl From<DataFusionError> for Failure {
             DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => wrong(text),
             DataFusionError::SchemaError(schema, _) => wrong(&schema.to_string()),
             DataFusionError::Execution(text) => failed(text),
-            DataFusionError::ResourcesExhausted(_) => Self {
-                log: Some(error.to_string()),
-                ..Self::new(
-                    ProblemType::EngineFailed,
-                    "the statement needs more memory or room to put records aside than a job may have; \
-                     ask for fewer records or columns, or for smaller groups",
-                )
-            },
+            DataFusionError::ResourcesExhausted(_) => Self::too_large(&error),
             DataFusionError::IoError(_) => Self::no_space(&error),
             _ => Self::defect(error),
         }
@@ -98,7 +91,17 @@ impl From<DataFusionError> for Failure {
 }
 
 impl Failure {
+    fn too_large(error: &DataFusionError) -> Self {
+        let detail = "the statement needs more memory or room to put records aside than a job may have; ask for \
+                      fewer records or columns, or for smaller groups";
+        Self { log: Some(error.to_string()), ..Self::new(ProblemType::EngineFailed, detail) }
+    }
+
     fn no_space(error: &DataFusionError) -> Self {
+        // The limit of what is put aside comes as an error of the disk's where Arrow's writer met it.
+        if error.to_string().contains("exceeded the allowable limit") {
+            return Self::too_large(error);
+        }
         let problem = Problem::new(ProblemType::Unavailable, "there is no space to put records aside");
         Self { problem, transient: true, log: Some(error.to_string()) }
     }

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Schema, SchemaRef};
 use datafusion::{
     arrow::compute::cast,
     catalog::TableProvider,
-    common::{DataFusionError, tree_node::TreeNodeRecursion},
+    common::tree_node::TreeNodeRecursion,
     config::Dialect,
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults,
@@ -113,7 +113,6 @@ fn state(job: &Job) -> Result<SessionState, Failure> {
     options.sql_parser.dialect = Dialect::Generic;
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
-    std::fs::create_dir_all(&job.spill_dir).map_err(DataFusionError::IoError)?;
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![job.spill_dir.clone()]))
         .with_max_temp_directory_size(job.spill_limit.unwrap_or(u64::MAX));
