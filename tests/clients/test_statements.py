@@ -4,11 +4,16 @@ import datetime
 import decimal
 import json
 import math
+import subprocess
+import time
+from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from conftest import ROOT, binary
 
 # Each is SQL that both understand; those with ORDER BY over all that tells records apart are compared in order.
 STATEMENTS = [
@@ -71,8 +76,6 @@ def rows(table):
 def oracle(data):
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    from conftest import ROOT
-
     files = {"flights": ROOT / "examples/flights.parquet"}
     for name in ["flights", "awkward", "numbers"]:
         path = files.get(name, data / f"{name}.parquet")
@@ -109,3 +112,44 @@ def test_text_pages_of_a_statement_hold_all_of_it(server):
         pages += answer.text.splitlines()
     assert pages == whole
     assert [json.loads(line)["n"] for line in whole] == sorted(json.loads(line)["n"] for line in whole)
+
+
+def children(pid):
+    """The processes that this one started and that still are."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after = stat.read_text().rsplit(") ", 1)[1].split()
+        except OSError:
+            continue
+        if int(after[1]) == pid and after[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def alive(pid):
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_server_leaves_no_statement_behind(data, tmp_path):
+    long = "SELECT count(*) AS k FROM flights a CROSS JOIN flights b WHERE a.tailnum || b.tailnum LIKE '%x1%y'"
+    process = subprocess.Popen(
+        [binary(), "get", "--sql", long, "--format", "csv", "-o", str(tmp_path / "x.csv"),
+         "--catalog", str(data / "willcall.toml"), "--data-dir", str(tmp_path / "home")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (started := children(process.pid)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait(30)
+    deadline = time.monotonic() + 10
+    while any(alive(child) for child in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

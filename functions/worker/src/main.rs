@@ -32,8 +32,10 @@ async fn serve() -> ExitCode {
         let sql = SqlExecutor::new(config.clone(), SqlConfig::for_size(size.memory), Arc::clone(&files));
         let engine = Engine::new(config, files);
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&app.clock));
-        let executor = ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller), sql: Arc::new(sql) };
-        let consumer = Consumer::new(Worker { app, executor: Arc::new(executor), lease: LeaseSettings::default() });
+        let executor =
+            ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller), sql: Arc::new(sql) };
+        let consumer =
+            Consumer::new(Worker { app, executor: Arc::new(executor), lease: LeaseSettings::default() });
         lambda_runtime::run(service_fn(|event| consumer.handle(event))).await
     })
     .await

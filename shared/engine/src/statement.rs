@@ -115,8 +115,7 @@ impl Table {
         used.sort_unstable();
         used.dedup();
         let source = (Arc::clone(&self.files), self.snapshot.clone());
-        let scan =
-            Scan::plan(&attempt, source, &self.dataset, &used, filter.as_ref(), self.read_memory)?;
+        let scan = Scan::plan(&attempt, source, &self.dataset, &used, filter.as_ref(), self.read_memory)?;
         let scan = Arc::new(scan);
         let readers = if scan.is_far() { 2 * self.threads } else { self.threads };
         let reading = Reading::new(Arc::clone(&scan), attempt, filter);
@@ -231,7 +230,9 @@ impl Engine {
     ) -> Result<Delivered, ExecuteError>
     where
         R: Records + 'static,
-        F: FnOnce(Watched) -> Result<(R, Arc<dyn Fn() -> Ended + Send + Sync>), ExecuteError> + Send + 'static,
+        F: FnOnce(Watched) -> Result<(R, Arc<dyn Fn() -> Ended + Send + Sync>), ExecuteError>
+            + Send
+            + 'static,
     {
         if task.control.is_cancelled() {
             return Err(ExecuteError::Cancelled);

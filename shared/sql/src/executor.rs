@@ -32,7 +32,9 @@ use willcall_engine::{
 
 use crate::{
     child::CHILD_ARGUMENT,
-    wire::{ANSWER, ASK, Ask, Job, OUTCOME, Outcome, RECORDS, TICK, WORK, What, answer, read_frame, write_frame},
+    wire::{
+        ANSWER, ASK, Ask, Job, OUTCOME, Outcome, RECORDS, TICK, WORK, What, answer, read_frame, write_frame,
+    },
 };
 
 /// What a statement may use, beyond what the engine may.
@@ -220,7 +222,8 @@ impl Statement {
                 }
             }
         };
-        let listening = thread::Builder::new().name("willcall-child-log".into()).spawn(listen).map_err(defect)?;
+        let listening =
+            thread::Builder::new().name("willcall-child-log".into()).spawn(listen).map_err(defect)?;
         let bytes = serde_json::to_vec(job).map_err(defect)?;
         // A child that does not take it has died, which is told below.
         let _ = write_frame(&mut input, WORK, &[&bytes]);
@@ -234,7 +237,8 @@ impl Statement {
         let (seconds, memory) = (config.time.as_secs(), config.memory);
         let readers = job.threads * 2 + 2;
         let hear = move || {
-            let outcome = hear(io::BufReader::with_capacity(1 << 16, output), &serving, &watched, &sender, readers);
+            let outcome =
+                hear(io::BufReader::with_capacity(1 << 16, output), &serving, &watched, &sender, readers);
             drop(serving);
             let end = outcome.unwrap_or_else(|| {
                 let (status, late) = exited.recv().unwrap_or((None, false));
@@ -332,7 +336,8 @@ fn died(status: Option<ExitStatus>, late: bool, words: &str, seconds: u64, memor
     const XCPU: i32 = 24;
     let signal = status.and_then(|status| status.signal());
     debug!(?status, late, said = words.lines().next(), "a statement's process died");
-    let source = || Some(Source::from(format!("{status:?}: {}", words.chars().take(2000).collect::<String>())));
+    let source =
+        || Some(Source::from(format!("{status:?}: {}", words.chars().take(2000).collect::<String>())));
     if late || signal == Some(XCPU) {
         let detail = format!("the statement took longer than the {seconds} s that a statement may take");
         return fatal(ProblemType::EngineFailed, detail, source());

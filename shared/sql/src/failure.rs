@@ -23,7 +23,11 @@ const MOST: usize = 600;
 impl Failure {
     pub(crate) fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         let detail: String = detail.into();
-        Self { problem: Problem::new(kind, detail.chars().take(MOST).collect::<String>()), transient: false, log: None }
+        Self {
+            problem: Problem::new(kind, detail.chars().take(MOST).collect::<String>()),
+            transient: false,
+            log: None,
+        }
     }
 
     pub(crate) fn defect(error: impl std::fmt::Display) -> Self {

@@ -104,8 +104,7 @@ struct ParentFile {
 
 impl DataFile for ParentFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, DataFilesError> {
-        let (_, bytes) =
-            self.parent.ask(What::ReadAt { file: self.file, position, length: buffer.len() })?;
+        let (_, bytes) = self.parent.ask(What::ReadAt { file: self.file, position, length: buffer.len() })?;
         let length = bytes.len().min(buffer.len());
         buffer[..length].copy_from_slice(&bytes[..length]);
         Ok(length)

@@ -11,9 +11,12 @@ use datafusion::{
     physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-        coalesce_partitions::CoalescePartitionsExec, execution_plan::EmissionType,
-        limit::LimitStream, metrics::{BaselineMetrics, ExecutionPlanMetricsSet},
-        repartition::RepartitionExec, stream::RecordBatchStreamAdapter,
+        coalesce_partitions::CoalescePartitionsExec,
+        execution_plan::EmissionType,
+        limit::LimitStream,
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet},
+        repartition::RepartitionExec,
+        stream::RecordBatchStreamAdapter,
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -36,7 +39,11 @@ pub(crate) fn in_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execution
         Ok(Transformed::no(node))
     })?;
     let plan = done.data;
-    Ok(if plan.output_partitioning().partition_count() > 1 { Arc::new(InOrder::new(plan, None)) } else { plan })
+    Ok(if plan.output_partitioning().partition_count() > 1 {
+        Arc::new(InOrder::new(plan, None))
+    } else {
+        plan
+    })
 }
 
 /// Several streams one after the other.
@@ -96,9 +103,8 @@ impl ExecutionPlan for InOrder {
         let input = Arc::clone(&self.input);
         let count = input.output_partitioning().partition_count();
         let schema = input.schema();
-        let parts = stream::iter(0..count)
-            .map(move |part| input.execute(part, Arc::clone(&context)))
-            .try_flatten();
+        let parts =
+            stream::iter(0..count).map(move |part| input.execute(part, Arc::clone(&context))).try_flatten();
         let all: SendableRecordBatchStream =
             Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), parts));
         let metrics = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0);

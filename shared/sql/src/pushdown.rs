@@ -46,13 +46,25 @@ pub(crate) fn one(table: &Table, condition: &Expr) -> Option<Filter> {
 fn literal(of: &ColumnType, value: &ScalarValue) -> Option<Literal> {
     Some(match (of, value) {
         (ColumnType::Boolean, ScalarValue::Boolean(Some(value))) => Literal::Bool(*value),
-        (ColumnType::Int { bits: 8, signed: true }, ScalarValue::Int8(Some(n))) => Literal::Int(i64::from(*n)),
-        (ColumnType::Int { bits: 16, signed: true }, ScalarValue::Int16(Some(n))) => Literal::Int(i64::from(*n)),
-        (ColumnType::Int { bits: 32, signed: true }, ScalarValue::Int32(Some(n))) => Literal::Int(i64::from(*n)),
+        (ColumnType::Int { bits: 8, signed: true }, ScalarValue::Int8(Some(n))) => {
+            Literal::Int(i64::from(*n))
+        }
+        (ColumnType::Int { bits: 16, signed: true }, ScalarValue::Int16(Some(n))) => {
+            Literal::Int(i64::from(*n))
+        }
+        (ColumnType::Int { bits: 32, signed: true }, ScalarValue::Int32(Some(n))) => {
+            Literal::Int(i64::from(*n))
+        }
         (ColumnType::Int { bits: 64, signed: true }, ScalarValue::Int64(Some(n))) => Literal::Int(*n),
-        (ColumnType::Int { bits: 8, signed: false }, ScalarValue::UInt8(Some(n))) => Literal::UInt(u64::from(*n)),
-        (ColumnType::Int { bits: 16, signed: false }, ScalarValue::UInt16(Some(n))) => Literal::UInt(u64::from(*n)),
-        (ColumnType::Int { bits: 32, signed: false }, ScalarValue::UInt32(Some(n))) => Literal::UInt(u64::from(*n)),
+        (ColumnType::Int { bits: 8, signed: false }, ScalarValue::UInt8(Some(n))) => {
+            Literal::UInt(u64::from(*n))
+        }
+        (ColumnType::Int { bits: 16, signed: false }, ScalarValue::UInt16(Some(n))) => {
+            Literal::UInt(u64::from(*n))
+        }
+        (ColumnType::Int { bits: 32, signed: false }, ScalarValue::UInt32(Some(n))) => {
+            Literal::UInt(u64::from(*n))
+        }
         (ColumnType::Int { bits: 64, signed: false }, ScalarValue::UInt64(Some(n))) => Literal::UInt(*n),
         (ColumnType::Text, ScalarValue::Utf8(Some(text))) => Literal::Text(text.clone()),
         (ColumnType::Date, ScalarValue::Date32(Some(day))) => Literal::Date(*day),

@@ -167,7 +167,10 @@ async fn data_sets_of_two_formats_are_joined_grouped_and_ordered() {
              SELECT n, of FROM x WHERE r = 1 AND of IN (SELECT id FROM names) ORDER BY n",
             "n,of\n19990,0\n19991,1\n19992,2\n19997,7\n",
         ),
-        ("SELECT at, money, list FROM big WHERE n = 3", "at,money,list\n1970-01-01T00:00:03Z,0.75,\"[3,null]\"\n"),
+        (
+            "SELECT at, money, list FROM big WHERE n = 3",
+            "at,money,list\n1970-01-01T00:00:03Z,0.75,\"[3,null]\"\n",
+        ),
         ("SELECT count(*) AS k, count(of) AS o FROM big", "k,o\n20000,18000\n"),
         ("SELECT NULL AS nothing, 1 AS one", "nothing,one\n,1\n"),
         ("SELECT n FROM big WHERE n < 2 UNION ALL SELECT id FROM names", "n\n0\n1\n0\n1\n2\n7\n"),
