@@ -184,6 +184,9 @@ pub struct Ended {
     pub more: bool,
 }
 
+/// Tells how the records ended, once they have.
+pub type AtEnd = Arc<dyn Fn() -> Ended + Send + Sync>;
+
 /// An attempt as what makes its records sees it.
 #[derive(Clone)]
 pub struct Watched(Arc<Attempt>);
@@ -220,7 +223,7 @@ impl Engine {
         Ok(lists.into_iter().map(Listed).collect())
     }
 
-    /// Writes what `begin` makes as the result of an attempt. `ended` is asked when the records are at an end.
+    /// Writes what `begin` makes as the result of an attempt.
     pub async fn deliver<R, F>(
         &self,
         task: &Task,
@@ -230,9 +233,7 @@ impl Engine {
     ) -> Result<Delivered, ExecuteError>
     where
         R: Records + 'static,
-        F: FnOnce(Watched) -> Result<(R, Arc<dyn Fn() -> Ended + Send + Sync>), ExecuteError>
-            + Send
-            + 'static,
+        F: FnOnce(Watched) -> Result<(R, AtEnd), ExecuteError> + Send + 'static,
     {
         if task.control.is_cancelled() {
             return Err(ExecuteError::Cancelled);

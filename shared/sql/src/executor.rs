@@ -27,7 +27,7 @@ use willcall_core::{
 };
 use willcall_engine::{
     Engine, EngineConfig,
-    statement::{Ended, Records, Wanted, Watched},
+    statement::{AtEnd, Ended, Records, Wanted, Watched},
 };
 
 use crate::{
@@ -164,7 +164,7 @@ impl Statement {
         files: Arc<dyn DataFiles>,
         spill: TempDir,
         watched: Watched,
-    ) -> Result<(Self, Arc<dyn Fn() -> Ended + Send + Sync>), ExecuteError> {
+    ) -> Result<(Self, AtEnd), ExecuteError> {
         let spawned = Command::new(&config.program)
             .arg(CHILD_ARGUMENT)
             .env_clear()
