@@ -17,12 +17,14 @@ mod statements;
 mod submissions;
 mod upstreams;
 mod webhooks;
+mod zips;
 
 fn main() -> std::process::ExitCode {
     willcall_tests::run(
         [
             jobs::scenarios(),
             results::scenarios(),
+            zips::scenarios(),
             requests::scenarios(),
             statements::scenarios(),
             submissions::scenarios(),

@@ -4,7 +4,7 @@ use std::{env, process::ExitCode, sync::Arc};
 
 use lambda_runtime::service_fn;
 use willcall_core::{
-    ports::{EnvironmentSecrets, ExecutorByKind},
+    ports::ExecutorByKind,
     usecases::work::{LeaseSettings, Worker},
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles};
@@ -31,7 +31,7 @@ async fn serve() -> ExitCode {
         let files = host.data_files(Arc::new(LocalDataFiles))?;
         let sql = SqlExecutor::new(config.clone(), SqlConfig::for_size(size.memory), Arc::clone(&files));
         let engine = Engine::new(config, files);
-        let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&app.clock));
+        let caller = UpstreamExecutor::new(host.secrets(), Arc::clone(&app.clock));
         let executor =
             ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller), sql: Arc::new(sql) };
         let consumer =
