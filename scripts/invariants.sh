@@ -15,7 +15,8 @@ links() {
     fi
 }
 
-engine='datafusion.*|parquet|arrow.*|willcall-engine'
+planner='datafusion.*|willcall-sql'
+engine="$planner|parquet|arrow.*|willcall-engine"
 lambda='.*lambda_.*|willcall-lambda'
 hosts="aws-.*|$lambda|rusqlite|willcall-embedded"
 links willcall-core "$engine|$hosts|axum.*|hyper.*|reqwest|willcall-http"
@@ -26,9 +27,10 @@ links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axu
 links willcall "aws-.*|$lambda|willcall-aws"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
-links willcall-engine "$hosts|axum.*|reqwest|willcall-http"
+links willcall-engine "$planner|$hosts|axum.*|reqwest|willcall-http"
+links willcall-sql "$hosts|axum.*|hyper.*|reqwest|willcall-http"
 links willcall-outbound "$engine|$hosts|axum.*|reqwest|willcall-http"
-links willcall-upstream "$hosts|axum.*|reqwest|willcall-http"
+links willcall-upstream "$planner|$hosts|axum.*|reqwest|willcall-http"
 links willcall-webhook "$engine|$hosts|axum.*|reqwest|willcall-http"
 links willcall-conformance "$engine|$hosts|axum.*"
 links willcall-lambda "$engine|rusqlite|willcall-embedded|willcall-http|reqwest"

@@ -30,6 +30,7 @@ use willcall_embedded::{
     SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+use willcall_sql::{SqlConfig, SqlExecutor};
 use willcall_upstream::UpstreamExecutor;
 use willcall_webhook::{HttpSender, SealingVault};
 
@@ -129,9 +130,11 @@ impl Host {
     fn executor(&self) -> ExecutorByKind {
         let config = EngineConfig::new(self.data_dir.join(SPILL_DIR));
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&self.app.clock));
+        let sql = SqlExecutor::new(config.clone(), SqlConfig::new(), Arc::new(LocalDataFiles));
         ExecutorByKind {
             engine: Arc::new(Engine::new(config, Arc::new(LocalDataFiles))),
             caller: Arc::new(caller),
+            sql: Arc::new(sql),
         }
     }
 

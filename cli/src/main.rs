@@ -26,6 +26,9 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    if let Some(code) = willcall_sql::run_child(std::env::args_os()) {
+        return code;
+    }
     let Cli { global, command } = Cli::parse();
     log::start(&global, &command);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

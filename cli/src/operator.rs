@@ -30,6 +30,7 @@ impl CatalogSource for OperatorCatalog {
             max_records: MAX_RECORDS,
             max_open_jobs: u32::MAX,
             retention_days: RETENTION_DAYS,
+            sql: true,
             ..Plan::default_named(LOCAL)
         };
         catalog.plans.insert(LOCAL.to_owned(), unlimited);

@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct QueryArgs {
     /// The data set
-    #[arg(required_unless_present = "request")]
+    #[arg(required_unless_present_any = ["request", "sql", "sql_file"])]
     dataset: Option<String>,
     /// A file with the request as the API takes it, JSON; - is stdin. What options say goes before what is in it
     #[arg(long, value_name = "FILE")]
@@ -26,7 +26,18 @@ pub(crate) struct QueryArgs {
     /// Which records, Lucene-like: "origin:JFK AND dep_delay:[61 TO *]"
     #[arg(long, value_name = "LUCENE")]
     query: Option<String>,
-    /// Which records, one condition: origin=JFK, dep_delay.gt=60, name.contains=steel (repeatable)
+    /// A whole SELECT over data sets, instead of one of them: "SELECT carrier, count(*) FROM flights GROUP BY carrier"
+    #[arg(long, value_name = "SELECT", conflicts_with_all = ["dataset", "filter", "query", "fields", "view", "sort"])]
+    sql: Option<String>,
+    /// A file with the SELECT; - is stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["sql", "dataset", "filter", "query", "fields", "view", "sort"]
+    )]
+    sql_file: Option<PathBuf>,
+    /// Which records, one condition: origin=JFK, dep_delay.gt=60, name.contains=steel; or of a SELECT what $NAME stands
+    /// for: since=2024-01-01, n=5 (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
     /// The columns, in order: carrier,flight,dep_delay
@@ -118,16 +129,25 @@ impl QueryArgs {
             None => Map::new(),
         };
         merge(&mut members, self.members());
+        if let Some(path) = &self.sql_file {
+            members.insert("sql".into(), read_text(path)?.into());
+        }
         if let Some(output) = output {
             name_format(&mut members, output);
         }
-        Ok(Submission { members, params: self.params.clone() })
+        let mut params = self.params.clone();
+        if members.get("sql").is_some_and(|sql| !sql.is_null()) && !params.is_empty() {
+            let values = params.drain(..).map(|(name, text)| (name, parameter(text))).collect();
+            merge(&mut members, given([("parameters", Some(Value::Object(values)))]));
+        }
+        Ok(Submission { members, params })
     }
 
     /// What the options say.
     fn members(&self) -> Map<String, Value> {
         let members = [
             ("dataset", text(&self.dataset)),
+            ("sql", text(&self.sql)),
             ("filter", text(&self.filter)),
             ("query", text(&self.query)),
             ("fields", list(&self.fields)),
@@ -196,14 +216,26 @@ impl Submission {
     }
 }
 
+/// What a parameter of a SELECT stands for: JSON where it is some (a number, `true`, `{"type": "date", …}`), else text.
+fn parameter(text: String) -> Value {
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
+}
+
+fn place_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// The text of a file; `-` is stdin.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let text =
+        if path.as_os_str() == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    text.map_err(|error| Failure::caused(Exit::Usage, format!("cannot read {}", place_of(path)), &error))
+}
+
 /// The members of a request of kind `query` in a file.
 fn read_request(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let (text, place) = if path.as_os_str() == "-" {
-        (io::read_to_string(io::stdin()), "stdin".to_owned())
-    } else {
-        (fs::read_to_string(path), path.display().to_string())
-    };
-    let text = text.map_err(|error| Failure::caused(Exit::Usage, format!("cannot read {place}"), &error))?;
+    let text = read_text(path)?;
+    let place = place_of(path);
     let mut members: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
         Failure::caused(Exit::Usage, format!("{place} does not hold one JSON object"), &error)
     })?;
@@ -349,6 +381,42 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(line(&[]).submission(None).unwrap_err().exit, Exit::Usage);
         assert!(Line::try_parse_from(["x"]).is_err());
+    }
+
+    #[test]
+    fn a_select_takes_the_place_of_a_data_set_and_its_parameters_that_of_conditions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("q.sql");
+        fs::write(&path, "SELECT 1\n").unwrap();
+        let line = [
+            "--sql",
+            "SELECT $a",
+            "--param",
+            "a=2024-01-01",
+            "--param",
+            "b=5",
+            "--param",
+            "c=\"5\"",
+            "--limit",
+            "3",
+        ];
+        let made = submission(&line, Some("x.csv"));
+        assert_eq!(
+            Value::Object(made.members.clone()),
+            json!({ "sql": "SELECT $a", "limit": 3, "format": "csv", "parameters": { "a": "2024-01-01", "b": 5, "c": "5" } })
+        );
+        assert_eq!((made.params.len(), made.file_name().as_str()), (0, "result.csv"));
+        let date = r#"d={"type": "date", "value": "2024-01-01"}"#;
+        let made = submission(&["--sql-file", path.to_str().unwrap(), "--param", date], None).members;
+        assert_eq!(
+            Value::Object(made),
+            json!({ "sql": "SELECT 1\n", "parameters": { "d": { "type": "date", "value": "2024-01-01" } } })
+        );
+        for wrong in [&["flights", "--sql", "SELECT 1"][..], &["--sql", "SELECT 1", "--filter", "a = 1"]] {
+            assert!(Line::try_parse_from([&["x"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+        let gone = Line::try_parse_from(["x", "--sql-file", "/nowhere"]).unwrap();
+        assert_eq!(gone.query.submission(None).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]

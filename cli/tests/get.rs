@@ -114,6 +114,33 @@ fn options_reach_the_result() {
 }
 
 #[test]
+fn a_whole_select_is_carried_out_over_the_catalogs_data_sets() {
+    let place = Place::new();
+    let sql = "SELECT a.city, count(*) AS n FROM flights f JOIN airports a ON f.origin = a.iata WHERE f.dep_delay > $late \
+               GROUP BY a.city ORDER BY n DESC, a.city LIMIT 1";
+    fs::write(place.path("q.sql"), sql).unwrap();
+    let arguments = ["get", "--sql-file", "q.sql", "--param", "late=60", "--format", "csv", "-o", "-"];
+    let by_file = place.ok(&arguments);
+    assert!(by_file.starts_with("city,n\n") && by_file.lines().count() == 2, "{by_file}");
+    assert_eq!(place.ok(&["get", "--sql", sql, "--param", "late=60", "--format", "csv", "-o", "-"]), by_file);
+}
+
+#[test]
+fn a_statement_that_may_not_pass_is_a_usage_error_with_its_place() {
+    let place = Place::new();
+    for (sql, words) in [
+        ("SELECT * FROM '/etc/passwd'", "a text is no data set"),
+        ("SELECT * FROM flihgts", "line 1, column 15 (position 15); did you mean \"flights\"?"),
+        ("DROP TABLE flights", "begins with SELECT or WITH"),
+    ] {
+        let output = place.run(&["get", "--sql", sql, "-o", "x.csv"]);
+        assert_eq!(code(&output), 2, "{sql}");
+        assert!(text(&output.stderr).contains(words), "{sql}: {}", text(&output.stderr));
+    }
+    assert!(place.names().is_empty());
+}
+
+#[test]
 fn a_misspelt_column_is_a_usage_error_that_names_the_nearest() {
     let place = Place::new();
     let output = place.run(&["get", "flights", "--filter", "orgin = 'JFK'", "-o", "x.csv"]);

@@ -102,6 +102,7 @@ def data(tmp_path_factory):
         default = true
         max_records = 100000000
         max_open_jobs = 1000
+        sql = true
         [plans.small]
         max_records = 10
         datasets = ["flights"]

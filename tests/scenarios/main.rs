@@ -13,6 +13,7 @@ mod jobs;
 mod one_box;
 mod requests;
 mod results;
+mod statements;
 mod submissions;
 mod upstreams;
 mod webhooks;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
             results::scenarios(),
             zips::scenarios(),
             requests::scenarios(),
+            statements::scenarios(),
             submissions::scenarios(),
             batches::scenarios(),
             upstreams::scenarios(),

@@ -9,21 +9,33 @@ use willcall_core::{
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles};
 use willcall_lambda::{Consumer, Part, start};
+use willcall_sql::{SqlConfig, SqlExecutor};
 use willcall_upstream::UpstreamExecutor;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+fn main() -> ExitCode {
+    match willcall_sql::run_child(env::args_os()) {
+        Some(code) => code,
+        None => serve(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     start(async |host| {
         let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices])?;
         let (tmp, size) = (env::temp_dir(), host.size());
         let config = EngineConfig::for_size(tmp, size.memory, size.disk);
-        let engine = Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?);
+        let files = host.data_files(Arc::new(LocalDataFiles))?;
+        let sql = SqlExecutor::new(config.clone(), SqlConfig::for_size(size.memory), Arc::clone(&files));
+        let engine = Engine::new(config, files);
         let caller = UpstreamExecutor::new(host.secrets(), Arc::clone(&app.clock));
-        let executor = Arc::new(ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller) });
-        let consumer = Consumer::new(Worker { app, executor, lease: LeaseSettings::default() });
+        let executor =
+            ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller), sql: Arc::new(sql) };
+        let consumer =
+            Consumer::new(Worker { app, executor: Arc::new(executor), lease: LeaseSettings::default() });
         lambda_runtime::run(service_fn(|event| consumer.handle(event))).await
     })
     .await

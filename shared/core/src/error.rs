@@ -38,6 +38,14 @@ pub enum Error {
     /// The token works but its scope is too weak.
     #[error("the token lacks the scope {0}")]
     Forbidden(Scope),
+    /// The account's plan does not have what the request needs.
+    #[error("the plan {plan:?} has no {what}")]
+    NotInPlan {
+        /// The plan.
+        plan: String,
+        /// What it lacks, as a plan names it.
+        what: &'static str,
+    },
     /// There is no such thing, or it is another account's.
     #[error("{0} not found")]
     NotFound(&'static str),

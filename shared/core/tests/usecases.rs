@@ -34,6 +34,8 @@ mod conditions;
 mod leftovers;
 #[path = "usecases/sheets.rs"]
 mod sheets;
+#[path = "usecases/statements.rs"]
+mod statements;
 #[path = "usecases/submissions.rs"]
 mod submissions;
 #[path = "support/unzip.rs"]

@@ -61,6 +61,10 @@ fn change(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
             Ok(Arc::new(wide.with_precision_and_scale(*precision, *scale)?))
         }
         _ if from.is_integer() && to.is_integer() => widened(array, to).ok_or_else(cannot),
+        (DataType::FixedSizeBinary(_), DataType::Binary) => {
+            let fixed = array.as_fixed_size_binary();
+            Ok(Arc::new(fixed.iter().collect::<arrow_array::BinaryArray>()))
+        }
         (DataType::Float16, DataType::Float32) => {
             Ok(Arc::new(array.as_primitive::<Float16Type>().unary::<_, Float32Type>(f32::from)))
         }

@@ -151,6 +151,16 @@ impl Engine {
         }
     }
 
+    /// What it keeps to.
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// What it reads.
+    pub(crate) fn files(&self) -> &Arc<dyn DataFiles> {
+        &self.files
+    }
+
     async fn run(
         &self,
         task: &Task,
@@ -159,37 +169,24 @@ impl Engine {
         snapshot: Snapshot,
         output: &mut Output,
     ) -> Outcome<Made> {
-        let (sender, mut pieces) = mpsc::channel(WAITING);
-        let (done, made) = oneshot::channel();
-        let sink = Sink::new(Arc::clone(attempt), sender, task.max_bytes);
-        let (work, watched) = (Arc::clone(&task.work), Arc::clone(attempt));
-        let attempt = Arc::clone(attempt);
+        let work = Arc::clone(&task.work);
         let (config, files) = (Arc::clone(&self.config), Arc::clone(&self.files));
         let (input, blobs, handle) = (task.input.clone(), Arc::clone(&task.blobs), Handle::current());
-        let thread = move || {
-            let made = match &*work {
-                Work::Query(work) => {
-                    Query { attempt, work, dataset: &dataset, files, snapshot, config: &config }.run(sink)
-                }
-                Work::Append(work) => {
-                    let (dataset, input, config) = (&*dataset, &input, &*config);
-                    Append { attempt, work, dataset, input, files, blobs, handle, snapshot, config }.run(sink)
-                }
-                Work::Call(_) => Err(defect("work of another executor")),
-            };
-            // Nobody waits for it where the attempt was given up.
-            let _ = done.send(made);
+        let run = move |attempt: Arc<Attempt>, sink: Sink| match &*work {
+            Work::Query(work) => {
+                Query { attempt, work, dataset: &dataset, files, snapshot, config: &config }.run(sink)
+            }
+            Work::Append(work) => {
+                let (dataset, input, config) = (&*dataset, &input, &*config);
+                Append { attempt, work, dataset, input, files, blobs, handle, snapshot, config }.run(sink)
+            }
+            Work::Sql(_) | Work::Call(_) => Err(defect("work of another executor")),
         };
-        Builder::new().name("willcall-job".into()).spawn(thread).map_err(defect)?;
-        while let Some(piece) = pieces.recv().await {
-            output.write(piece).await?;
-            watched.beat();
-        }
-        made.await.map_err(|_| defect("the job's thread panicked"))?
+        drive(task, attempt, output, run).await
     }
 
     /// Ends when the attempt has stood still for too long.
-    async fn watch(&self, attempt: &Attempt) -> ExecuteError {
+    pub(crate) async fn watch(&self, attempt: &Attempt) -> ExecuteError {
         let mut ticks = interval((self.patience / 12).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut last, mut moved) = (attempt.beats(), Instant::now());
@@ -204,6 +201,29 @@ impl Engine {
             }
         }
     }
+}
+
+/// Has a thread of its own do the work, and writes the pieces that it makes.
+pub(crate) async fn drive<T: Send + 'static>(
+    task: &Task,
+    attempt: &Arc<Attempt>,
+    output: &mut Output,
+    work: impl FnOnce(Arc<Attempt>, Sink) -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let (sender, mut pieces) = mpsc::channel(WAITING);
+    let (done, made) = oneshot::channel();
+    let sink = Sink::new(Arc::clone(attempt), sender, task.max_bytes);
+    let working = Arc::clone(attempt);
+    let thread = move || {
+        // Nobody waits for it where the attempt was given up.
+        let _ = done.send(work(working, sink));
+    };
+    Builder::new().name("willcall-job".into()).spawn(thread).map_err(defect)?;
+    while let Some(piece) = pieces.recv().await {
+        output.write(piece).await?;
+        attempt.beat();
+    }
+    made.await.map_err(|_| defect("the job's thread panicked"))?
 }
 
 fn delivered(task: &Task, made: Made) -> Delivered {
@@ -226,17 +246,18 @@ fn delivered(task: &Task, made: Made) -> Delivered {
         truncated: made.truncated,
         non_finite_as_null: made.non_finite,
         dataset: Some(DatasetRead { version: made.version, files: made.files, files_read: made.files_read }),
+        datasets: Vec::new(),
         counts: made.counts,
         writer: WRITER_VERSION.to_owned(),
     }
 }
 
-fn file_name(task: &Task) -> String {
+pub(crate) fn file_name(task: &Task) -> String {
     format!("result{}", task.work.output().file_suffix())
 }
 
 /// The blobs of an attempt, begun when their first bytes come.
-struct Output {
+pub(crate) struct Output {
     blobs: Arc<dyn BlobStore>,
     file: (BlobKey, &'static str),
     index: Option<BlobKey>,
@@ -245,7 +266,7 @@ struct Output {
 }
 
 impl Output {
-    fn new(task: &Task) -> Self {
+    pub(crate) fn new(task: &Task) -> Self {
         let (job, attempt) = (task.job.clone(), task.attempt);
         let output = task.work.output();
         let paged = output.format.is_text();
@@ -287,7 +308,7 @@ impl Output {
     }
 
     /// Makes the blobs visible; an empty file is one too.
-    async fn finish(&mut self) -> Outcome<()> {
+    pub(crate) async fn finish(&mut self) -> Outcome<()> {
         self.file_writer().await?;
         self.index_writer().await?;
         for writer in [self.file_writer.take(), self.index_writer.take()].into_iter().flatten() {
@@ -296,7 +317,7 @@ impl Output {
         Ok(())
     }
 
-    async fn abort(&mut self) {
+    pub(crate) async fn abort(&mut self) {
         for writer in [self.file_writer.take(), self.index_writer.take()].into_iter().flatten() {
             if let Err(error) = writer.abort().await {
                 debug!(error = %error, "failed to abort a blob");

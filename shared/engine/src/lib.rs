@@ -21,6 +21,7 @@ mod sink;
 mod snapshot;
 mod sort;
 mod spill;
+pub mod statement;
 mod store;
 
 pub use self::{

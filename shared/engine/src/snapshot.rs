@@ -66,26 +66,36 @@ impl Snapshot {
         files: &Arc<dyn DataFiles>,
         blobs: &Arc<dyn BlobStore>,
     ) -> Outcome<Self> {
-        let key = BlobKey::Snapshot(job.clone());
-        if blobs.head(&key).await.map_err(failure::blob)?.is_none() {
-            let listed = files.list(&dataset.source).await.map_err(|error| match error {
-                DataFilesError::Missing => {
-                    fatal_from(ProblemType::Conflict, format!("the data set {} is gone", dataset.name), error)
-                }
-                _ => failure::read(&dataset.name, error),
-            })?;
-            let listed = Self::of(listed);
-            let bytes = serde_json::to_vec(&listed).map_err(failure::defect)?;
-            // Another attempt may have been faster: the stored list is the one that counts.
-            let kept = blobs.put_new(&key, "application/json", Bytes::from(bytes)).await;
-            if kept.map_err(failure::blob)? == PutNew::Created {
-                return Ok(listed);
+        let list = async || Self::now(dataset, files).await;
+        Self::stored(&kept(job, blobs, list).await?)
+    }
+
+    /// The lists of a statement's data sets, made and stored as one.
+    pub(crate) async fn of_statement(
+        job: &JobRef,
+        datasets: &[Arc<Dataset>],
+        files: &Arc<dyn DataFiles>,
+        blobs: &Arc<dyn BlobStore>,
+    ) -> Outcome<Vec<Self>> {
+        let list = async || {
+            let mut lists = Vec::with_capacity(datasets.len());
+            for dataset in datasets {
+                lists.push(Self::now(dataset, files).await?);
             }
-        }
-        let missing = || failure::blob(BlobError::Missing(key.to_string()));
-        let head = blobs.head(&key).await.map_err(failure::blob)?.ok_or_else(missing)?;
-        let bytes = blobs.read(&key, 0..head.size).await.map_err(failure::blob)?;
-        Self::stored(&bytes)
+            Ok(lists)
+        };
+        serde_json::from_slice(&kept(job, blobs, list).await?).map_err(failure::defect)
+    }
+
+    /// The files as they are now.
+    async fn now(dataset: &Dataset, files: &Arc<dyn DataFiles>) -> Outcome<Self> {
+        let listed = files.list(&dataset.source).await.map_err(|error| match error {
+            DataFilesError::Missing => {
+                fatal_from(ProblemType::Conflict, format!("the data set {} is gone", dataset.name), error)
+            }
+            _ => failure::read(&dataset.name, error),
+        })?;
+        Ok(Self::of(listed))
     }
 
     fn stored(bytes: &[u8]) -> Outcome<Self> {
@@ -112,6 +122,26 @@ impl From<First> for Snapshot {
         };
         Self { schema: SCHEMA, version: first.version, files: first.files.into_iter().map(entry).collect() }
     }
+}
+
+/// What the job's first attempt stored, made by `list` where this is the first.
+async fn kept<T: Serialize>(
+    job: &JobRef,
+    blobs: &Arc<dyn BlobStore>,
+    list: impl AsyncFnOnce() -> Outcome<T> + Send,
+) -> Outcome<Bytes> {
+    let key = BlobKey::Snapshot(job.clone());
+    if blobs.head(&key).await.map_err(failure::blob)?.is_none() {
+        let bytes = Bytes::from(serde_json::to_vec(&list().await?).map_err(failure::defect)?);
+        // Another attempt may have been faster: the stored list is the one that counts.
+        let kept = blobs.put_new(&key, "application/json", bytes.clone()).await;
+        if kept.map_err(failure::blob)? == PutNew::Created {
+            return Ok(bytes);
+        }
+    }
+    let missing = || failure::blob(BlobError::Missing(key.to_string()));
+    let head = blobs.head(&key).await.map_err(failure::blob)?.ok_or_else(missing)?;
+    blobs.read(&key, 0..head.size).await.map_err(failure::blob)
 }
 
 /// Opens a file of the list, if it still is that file.

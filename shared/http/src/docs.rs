@@ -285,7 +285,7 @@ fn explain(kind: ProblemType) -> (&'static str, &'static str) {
              has ended.",
         ),
         ProblemType::Forbidden => (
-            "The token works, but its scope is too weak for this; or a signed link was changed.",
+            "The token works, but its scope is too weak for this, or the account's plan does not allow it; or a signed link was changed.",
             "Use a token of the scope that `detail` names: `read` looks and collects, `submit` also submits, \
              changes and deletes jobs. Get a fresh link from the job's `download_link` or its `/download`.",
         ),

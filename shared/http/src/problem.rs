@@ -250,6 +250,10 @@ impl From<Error> for Failure {
                 Self::new(Unauthenticated, detail)
                     .header(header::WWW_AUTHENTICATE, r#"Bearer realm="willcall", Basic realm="willcall""#)
             }
+            Error::NotInPlan { plan, what } => Self::new(
+                Forbidden,
+                format!("the plan {plan:?} does not allow {what}: ask the operator for one that does"),
+            ),
             Error::Forbidden(scope) => {
                 Self::new(Forbidden, format!("the token lacks the scope {scope}: use one that has it"))
             }
@@ -355,6 +359,7 @@ mod tests {
             (Error::invalid("limit", "is wrong"), 400, ProblemType::InvalidRequest),
             (Error::Unauthenticated, 401, ProblemType::Unauthenticated),
             (Error::Forbidden(Scope::Submit), 403, ProblemType::Forbidden),
+            (Error::NotInPlan { plan: "free".into(), what: "sql" }, 403, ProblemType::Forbidden),
             (Error::NotFound("job"), 404, ProblemType::NotFound),
             (Error::NoSuchPage { page: 3, pages: 3 }, 404, ProblemType::NotFound),
             (Error::NoSuchPage { page: 0, pages: 0 }, 404, ProblemType::NotFound),

@@ -107,7 +107,7 @@ impl Executor for UpstreamExecutor {
         }
         let work = match &*task.work {
             Work::Call(work) => work,
-            Work::Query(_) | Work::Append(_) => return Err(defect("not a call")),
+            Work::Query(_) | Work::Sql(_) | Work::Append(_) => return Err(defect("not a call")),
         };
         let mut file = ResultFile::begin(&task, work).await?;
         match Box::pin(self.run(&task, work, &mut file)).await {
@@ -143,6 +143,7 @@ fn delivered(work: &CallWork, ended: Ended, total: u64, written: Written) -> Del
         truncated,
         non_finite_as_null: 0,
         dataset: None,
+        datasets: Vec::new(),
         counts: Some(ended.counts),
         writer: WRITER_VERSION.to_owned(),
     }

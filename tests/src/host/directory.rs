@@ -25,6 +25,16 @@ max_open_jobs = 1000
 [plans.daily]
 max_records_per_day = 1000
 
+[plans.sql]
+sql = true
+max_records = 1_000_000
+max_open_jobs = 1000
+
+[plans.sql-small]
+sql = true
+max_records = 10
+datasets = ["numbers"]
+
 [plans.small]
 max_records = 10
 max_open_jobs = 2

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use willcall_core::{
+    catalog::Dataset,
     error::Source,
     job::{
         Counts, ManifestFile, Problem, ProblemType, Stage, Survey, Truncation, TruncationReason, kinds::Work,
     },
-    ports::{BlobError, BlobKey, DatasetRead, Delivered, ExecuteError, Executor, Task},
+    ports::{BlobError, BlobKey, DatasetRead, Delivered, ExecuteError, Executor, Subject, Task},
 };
 
 use super::lock;
@@ -104,10 +105,19 @@ impl Executor for FakeExecutor {
     }
 }
 
+fn read(dataset: &Dataset) -> DatasetRead {
+    DatasetRead {
+        version: dataset.facts.version.clone(),
+        files: dataset.facts.files,
+        files_read: dataset.facts.files,
+    }
+}
+
 async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteError> {
     let (work, output) = (&*task.work, task.work.output());
     let may_cut = match work {
         Work::Query(work) => work.plan_may_cut(),
+        Work::Sql(work) => work.plan_may_cut(),
         Work::Append(_) | Work::Call(_) => true,
     };
     let found = lines.len() as u64;
@@ -145,6 +155,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
     let (fields, counts) = match work {
         Work::Query(work) => (&work.fields[..], None),
         Work::Append(work) => (&work.fields[..], Some(matched(records))),
+        Work::Sql(_) => (&[][..], None),
         Work::Call(_) => (&[][..], Some(succeeded(records))),
     };
     if let Some(counts) = counts {
@@ -159,11 +170,11 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         records_found: Some(found),
         truncated: cut.then_some(Truncation { reason: TruncationReason::PlanLimit, limit: most }),
         non_finite_as_null: 0,
-        dataset: dataset.map(|dataset| DatasetRead {
-            version: dataset.facts.version.clone(),
-            files: dataset.facts.files,
-            files_read: dataset.facts.files,
-        }),
+        dataset: dataset.map(|dataset| read(dataset)),
+        datasets: match &task.subject {
+            Subject::Datasets(datasets) => datasets.iter().map(|dataset| read(dataset)).collect(),
+            Subject::Dataset(_) | Subject::Upstream(_) => Vec::new(),
+        },
         counts,
         writer: "fake/1".into(),
     })

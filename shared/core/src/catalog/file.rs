@@ -304,10 +304,6 @@ impl PlanEntry {
                 return Err(format!("{member} must be at least 1"));
             }
         }
-        // Better refused than written down and not kept.
-        if self.sql == Some(true) {
-            return Err("sql is not served by this version: leave it out".into());
-        }
         let formats = self
             .formats
             .map(|names| names.iter().map(|name| name.parse::<Format>()).collect::<Result<_, _>>())
@@ -322,7 +318,7 @@ impl PlanEntry {
                 .unwrap_or(default.retention_days),
             datasets: self.datasets,
             upstreams: self.upstreams,
-            sql: default.sql,
+            sql: self.sql.unwrap_or(default.sql),
             formats,
             prices: self.prices.map(PricesEntry::into_prices).transpose()?,
             name: default.name,
@@ -565,7 +561,7 @@ mod tests {
             ("[plans.p]\nprices = { currency = 'euro' }", "prices.currency: \"euro\" is no currency"),
             ("[plans.p]\nprices = { currency = 'EUR', per_job = -1 }", "prices.per_job must be 0 to"),
             ("[plans.p]\nprices = { currency = 'EUR', per_row = 1 }", "unknown field `per_row`"),
-            ("[plans.p]\nsql = true", "plans.p: sql is not served"),
+            ("[plans.p]\nsql = 'yes'", "invalid type: string"),
             ("[plans.p]\ndatasets = ['nope']", "there is no data set \"nope\""),
             ("[plans.p]\nformats = ['docx']", "\"docx\" is not a format"),
             ("[plans.p]\ndefault = true\n[plans.q]\ndefault = true", "plan \"p\" is the default already"),

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Inquiry, Job, JobState, Survey, kinds::QueryWork};
+use super::{
+    Inquiry, Job, JobState, Survey,
+    kinds::{QueryWork, SqlWork},
+};
 use crate::prices::{Cost, Prices};
 
 /// The most records of a sample.
@@ -70,6 +73,14 @@ impl DryRun {
         let (cap, offset) = (work.cap(), work.offset);
         let dry_run = Self { cap, offset, sorted, dataset_bytes, prices, sort, survey: None };
         let sample = QueryWork { limit: Some(work.cap().min(SAMPLE)), sort: Vec::new(), ..work.clone() };
+        (dry_run, sample)
+    }
+
+    /// The same for a statement, whose order is its own and stays. `dataset_bytes` are those of all its data sets.
+    pub fn of_statement(work: &SqlWork, dataset_bytes: u64, prices: Option<Prices>) -> (Self, SqlWork) {
+        let (cap, offset, sort) = (work.cap(), work.offset, Vec::new());
+        let dry_run = Self { cap, offset, sorted: false, dataset_bytes, prices, sort, survey: None };
+        let sample = SqlWork { limit: Some(work.cap().min(SAMPLE)), ..work.clone() };
         (dry_run, sample)
     }
 

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub non_finite_as_null: u64,
     /// The data set that was read; `None` where none was.
     pub source: Option<ManifestSource>,
+    /// The data sets that a statement read, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<ManifestSource>,
     /// The upstream that was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,

@@ -1,13 +1,13 @@
 //! Which jobs are the same, and when one serves in place of another.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
     Job, JobState, TruncationReason,
-    kinds::{QueryWork, SortKey},
+    kinds::{QueryWork, SortKey, SqlValue, SqlWork},
 };
 use crate::{
     AccountId, Timestamp,
@@ -50,6 +50,21 @@ struct Deciding<'a> {
     writer: &'a str,
 }
 
+/// The same of a statement. Equal statements are those of equal text.
+#[derive(Serialize)]
+struct DecidingStatement<'a> {
+    account: &'a AccountId,
+    sql: &'a str,
+    parameters: &'a BTreeMap<String, SqlValue>,
+    datasets: Vec<(&'a str, &'a str)>,
+    cap: u64,
+    may_be_cut: bool,
+    offset: u64,
+    output: &'a OutputFormat,
+    page_size: u32,
+    writer: &'a str,
+}
+
 impl Identity {
     /// The identity of the account's work on the data set's `version`.
     pub fn of(account: &AccountId, version: &str, work: &QueryWork) -> Result<Self, serde_json::Error> {
@@ -60,6 +75,27 @@ impl Identity {
             filter: &work.filter,
             fields: &work.fields,
             sort: &work.sort,
+            cap: work.cap(),
+            may_be_cut: work.plan_may_cut(),
+            offset: work.offset,
+            output: &work.output,
+            page_size: work.page_size,
+            writer: WRITER_VERSION,
+        };
+        Ok(Self(hex::encode(Sha256::digest(serde_json::to_vec(&deciding)?))))
+    }
+
+    /// The identity of the account's statement over these `versions` of its data sets, in their order.
+    pub fn of_statement(
+        account: &AccountId,
+        versions: &[&str],
+        work: &SqlWork,
+    ) -> Result<Self, serde_json::Error> {
+        let deciding = DecidingStatement {
+            account,
+            sql: &work.sql,
+            parameters: &work.parameters,
+            datasets: work.datasets.iter().map(String::as_str).zip(versions.iter().copied()).collect(),
             cap: work.cap(),
             may_be_cut: work.plan_may_cut(),
             offset: work.offset,

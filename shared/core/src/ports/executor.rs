@@ -31,6 +31,8 @@ pub struct ExecutorByKind {
     pub engine: Arc<dyn Executor>,
     /// Calls upstreams.
     pub caller: Arc<dyn Executor>,
+    /// Carries out whole statements.
+    pub sql: Arc<dyn Executor>,
 }
 
 #[async_trait]
@@ -39,6 +41,7 @@ impl Executor for ExecutorByKind {
         match &*task.work {
             Work::Query(_) | Work::Append(_) => self.engine.execute(task).await,
             Work::Call(_) => self.caller.execute(task).await,
+            Work::Sql(_) => self.sql.execute(task).await,
         }
     }
 }
@@ -71,6 +74,9 @@ pub struct Task {
 pub enum Subject {
     /// A data set.
     Dataset(Arc<Dataset>),
+    /// The data sets of a statement, in the order of [`SqlWork::datasets`](crate::job::kinds::SqlWork::datasets). A statement may
+    /// have none.
+    Datasets(Vec<Arc<Dataset>>),
     /// An upstream.
     Upstream(Arc<Upstream>),
 }
@@ -80,14 +86,23 @@ impl Subject {
     pub fn dataset(&self) -> Option<&Arc<Dataset>> {
         match self {
             Self::Dataset(dataset) => Some(dataset),
-            Self::Upstream(_) => None,
+            Self::Datasets(_) | Self::Upstream(_) => None,
+        }
+    }
+
+    /// The data sets, however many.
+    pub fn datasets(&self) -> &[Arc<Dataset>] {
+        match self {
+            Self::Dataset(dataset) => std::slice::from_ref(dataset),
+            Self::Datasets(datasets) => datasets,
+            Self::Upstream(_) => &[],
         }
     }
 
     /// The upstream, where it is one.
     pub fn upstream(&self) -> Option<&Arc<Upstream>> {
         match self {
-            Self::Dataset(_) => None,
+            Self::Dataset(_) | Self::Datasets(_) => None,
             Self::Upstream(upstream) => Some(upstream),
         }
     }
@@ -137,6 +152,8 @@ pub struct Delivered {
     pub non_finite_as_null: u64,
     /// The version of the data set that was read, and how many files it has; `None` where none was read.
     pub dataset: Option<DatasetRead>,
+    /// The same of each data set of [`Subject::Datasets`], in that order; empty for other work.
+    pub datasets: Vec<DatasetRead>,
     /// What became of the rows, where the job takes rows.
     pub counts: Option<Counts>,
     /// The version of the code that decides the bytes.

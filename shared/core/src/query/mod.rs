@@ -1,4 +1,4 @@
-//! Which records: one typed [`Filter`], and the three syntaxes that parse into it.
+//! Which records: one typed [`Filter`], and the three syntaxes that parse into it; and whole statements, checked.
 //!
 //! **Architecture invariant:** no text of a filter reaches an engine. A parser makes a tree of names and literals,
 //! the checker types it against the data set's columns, and the engine has one translation of the outcome.
@@ -13,6 +13,7 @@ mod lucene;
 mod nearest;
 mod params;
 mod sql;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod typing;
@@ -24,3 +25,10 @@ pub use lucene::parse_lucene;
 pub use nearest::nearest;
 pub use params::parse_param;
 pub use sql::parse_sql;
+pub use statement::{
+    AGGREGATE_FUNCTIONS, MAX_STATEMENT_BYTES, MAX_STATEMENT_CASES, MAX_STATEMENT_DEPTH,
+    MAX_STATEMENT_OPERATORS, MAX_STATEMENT_RELATIONS, MAX_STATEMENT_SELECTS, SCALAR_FUNCTIONS, Statement,
+    WINDOW_FUNCTIONS, check_statement, with_stack,
+};
+pub(crate) use statement::{is_parameter, statement_place};
+pub(crate) use typing::{is_date, moment_text};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::job::JobKind;
 
@@ -13,6 +13,8 @@ use crate::job::JobKind;
 pub enum Draft {
     /// Records of a data set.
     Query(Box<QueryDraft>),
+    /// Records of a whole SELECT over data sets.
+    Sql(Box<SqlDraft>),
     /// The client's own rows, each with what a data set knows of it.
     Append(Box<AppendDraft>),
     /// Many calls of somebody's API.
@@ -47,7 +49,7 @@ impl Draft {
     /// The kind of job.
     pub fn kind(&self) -> JobKind {
         match self {
-            Self::Query(_) => JobKind::Query,
+            Self::Query(_) | Self::Sql(_) => JobKind::Query,
             Self::Append(_) => JobKind::Append,
             Self::Call(_) => JobKind::Call,
         }
@@ -58,7 +60,7 @@ impl Draft {
         match self {
             Self::Query(draft) => draft.view.as_deref(),
             Self::Append(draft) => draft.view.as_deref(),
-            Self::Call(_) => None,
+            Self::Sql(_) | Self::Call(_) => None,
         }
     }
 
@@ -70,6 +72,7 @@ impl Draft {
                 notification_url: draft.notification_url.as_deref(),
                 notification_method: draft.notification_method.as_deref(),
             },
+            Self::Sql(draft) => draft.about.about(),
             Self::Append(draft) => draft.about.about(),
             Self::Call(draft) => draft.about.about(),
         }
@@ -87,7 +90,7 @@ impl QueryDraft {
     }
 }
 
-/// What work that takes rows has beside itself, and how its result is to be written.
+/// What work that is no [`QueryDraft`] has beside itself, and how its result is to be written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct AboutDraft {
     /// What the client calls the job.
@@ -128,6 +131,25 @@ impl AboutDraft {
             parquet: self.parquet.as_ref(),
         }
     }
+}
+
+/// A statement before validation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SqlDraft {
+    /// The statement.
+    pub sql: String,
+    /// What its placeholders stand for, as the client wrote it.
+    pub parameters: Map<String, Value>,
+    /// The most records.
+    pub limit: Option<u64>,
+    /// Records to leave out at the start.
+    pub offset: u64,
+    /// Whether an identical job may serve.
+    pub reuse: Option<bool>,
+    /// How many seconds ago that job may have completed.
+    pub max_age: Option<u64>,
+    /// Everything beside.
+    pub about: AboutDraft,
 }
 
 /// An append before validation.

@@ -38,5 +38,7 @@ pub const MAX_DESCRIPTION: usize = 200;
 pub const MAX_UPLOAD: u64 = 5 << 30;
 /// The most items that come with a request.
 pub const MAX_ITEMS: usize = 10_000;
+/// The most parameters of a statement.
+pub const MAX_PARAMETERS: usize = 100;
 /// The most keys of a match.
 pub const MAX_MATCH_KEYS: usize = 8;

@@ -23,7 +23,9 @@ pub mod zips;
 
 use std::{sync::Arc, time::Duration};
 
-pub use draft::{AboutDraft, AppendDraft, CallDraft, CsvDraft, Draft, MatchDraft, ParquetDraft, QueryDraft};
+pub use draft::{
+    AboutDraft, AppendDraft, CallDraft, CsvDraft, Draft, MatchDraft, ParquetDraft, QueryDraft, SqlDraft,
+};
 pub use view::JobView;
 pub use webhooks::Notifier;
 

@@ -78,8 +78,8 @@ async fn page_now(app: &App, caller: &Caller, id: JobId, number: u64) -> Result<
     let stored = app.blobs.read(&file_key(&view, &result), range).await?;
     let fields = match &view.request.work {
         Work::Query(query) => query.fields.clone(),
-        // Their columns are known to the rows alone.
-        Work::Append(_) | Work::Call(_) => {
+        // Their columns are known to the rows, or the engine, alone.
+        Work::Sql(_) | Work::Append(_) | Work::Call(_) => {
             let manifest = read_manifest(app, &view.job, &result).await?;
             manifest.schema.into_iter().map(|column| column.name).collect()
         }

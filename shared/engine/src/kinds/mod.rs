@@ -4,8 +4,8 @@ pub(crate) mod append;
 mod count;
 pub(crate) mod query;
 mod tally;
-mod text;
-mod write;
+pub(crate) mod text;
+pub(crate) mod write;
 
 use willcall_core::{
     catalog::Column,

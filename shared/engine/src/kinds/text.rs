@@ -28,9 +28,9 @@ pub(super) struct Layout<'a> {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) records: u64,
-    pub(super) non_finite: u64,
+pub(crate) struct Told {
+    pub(crate) records: u64,
+    pub(crate) non_finite: u64,
 }
 
 /// Writes the records in order.

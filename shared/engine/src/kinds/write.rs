@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// How records are written.
-pub(super) struct Target<'a> {
-    pub(super) attempt: &'a Arc<Attempt>,
-    pub(super) threads: usize,
-    pub(super) output: &'a OutputFormat,
-    pub(super) page_size: u32,
-    pub(super) fields: &'a [FieldRef],
+pub(crate) struct Target<'a> {
+    pub(crate) attempt: &'a Arc<Attempt>,
+    pub(crate) threads: usize,
+    pub(crate) output: &'a OutputFormat,
+    pub(crate) page_size: u32,
+    pub(crate) fields: &'a [FieldRef],
     /// What the sheets of a workbook are called.
-    pub(super) title: &'a str,
+    pub(crate) title: &'a str,
 }
 
 impl<'a> Target<'a> {
@@ -44,7 +44,7 @@ impl<'a> Target<'a> {
 }
 
 /// Writes a format that is text.
-pub(super) fn text<'scope>(
+pub(crate) fn text<'scope>(
     scope: &'scope Scope<'scope, '_>,
     target: &Target<'_>,
     encoder: TextEncoder,
@@ -63,7 +63,7 @@ pub(super) fn text<'scope>(
 }
 
 /// Writes a format that takes records as columns. `without_dictionary` is a hint for Parquet.
-pub(super) fn columns<'scope>(
+pub(crate) fn columns<'scope>(
     scope: &'scope Scope<'scope, '_>,
     target: &Target<'_>,
     without_dictionary: Vec<ColumnPath>,
@@ -90,10 +90,10 @@ pub(super) fn columns<'scope>(
 }
 
 /// Batches of which records are left out at the start and the end.
-pub(super) struct TrimmedBatches<I> {
-    pub(super) batches: I,
-    pub(super) skip: u64,
-    pub(super) take: u64,
+pub(crate) struct TrimmedBatches<I> {
+    pub(crate) batches: I,
+    pub(crate) skip: u64,
+    pub(crate) take: u64,
 }
 
 impl<I: Iterator<Item = Outcome<Columns>>> Iterator for TrimmedBatches<I> {

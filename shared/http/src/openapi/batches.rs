@@ -19,6 +19,7 @@ use super::{
     parameters::{compressions, fields, formats, name, page_size},
     parts::{Op, content, example, job_id, key, named, path, query, text, whole},
     schemas::{closed, labels},
+    statement,
 };
 use crate::wire::{
     batch::{BatchCountsResource, BatchList, BatchResource, CountsResource, FileResource, UploadLink},
@@ -94,6 +95,7 @@ pub(super) fn schemas(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema_from::<FileResource>()
         .schema_from::<UploadLink>()
         .schema_from::<ManifestBatchResource>()
+        .schema("StatementJob", statement::job())
         .schema("AppendJob", append())
         .schema("CallJob", call())
         .schema("BatchDraft", draft())
@@ -101,7 +103,11 @@ pub(super) fn schemas(components: ComponentsBuilder) -> ComponentsBuilder {
 
 /// A job of any kind as a body.
 pub(super) fn any_job() -> RefOr<Schema> {
-    let kinds = OneOfBuilder::new().item(named("QueryJob")).item(named("AppendJob")).item(named("CallJob"));
+    let kinds = OneOfBuilder::new()
+        .item(named("QueryJob"))
+        .item(named("StatementJob"))
+        .item(named("AppendJob"))
+        .item(named("CallJob"));
     Schema::from(kinds.build()).into()
 }
 

@@ -5,6 +5,7 @@ mod operations;
 mod parameters;
 mod parts;
 mod schemas;
+mod statement;
 mod upstreams;
 mod webhooks;
 

@@ -88,7 +88,7 @@ fn api_key() -> SecurityScheme {
 }
 
 /// Null is as good as left out.
-fn or_null(schema: ObjectBuilder, kind: Type) -> ObjectBuilder {
+pub(super) fn or_null(schema: ObjectBuilder, kind: Type) -> ObjectBuilder {
     schema.schema_type(SchemaType::from_iter([kind, Type::Null]))
 }
 

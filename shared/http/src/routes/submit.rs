@@ -35,8 +35,7 @@ use crate::{
         job::{self, JobResource, retry_after},
         members::Members,
         params::Params,
-        query::{self, Endpoint},
-        rows,
+        query, rows,
     },
 };
 
@@ -73,7 +72,7 @@ async fn submit_job(
     let dry_run = params.flag("dry_run").unwrap_or_default();
     let query = match rows::kind(&body) {
         Some(kind) => rows::read(body, params, kind)?,
-        None => query::read(body, params, Endpoint::Jobs)?.into(),
+        None => query::job(body, params)?,
     };
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     if dry_run {

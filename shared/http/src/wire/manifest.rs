@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use willcall_core::job::Manifest;
+use willcall_core::job::{Manifest, ManifestSource};
 
 use super::{
     batch::CountsResource,
@@ -51,6 +51,9 @@ pub struct ManifestResource {
     /// The data set that was read; null where none was.
     #[schema(required)]
     pub source: Option<ManifestSourceResource>,
+    /// The data sets that a statement read; left out where the job is no statement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<ManifestSourceResource>,
     /// The upstream that was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -125,6 +128,17 @@ pub struct ManifestSourceResource {
     pub files_read: Option<u64>,
 }
 
+impl ManifestSourceResource {
+    fn of(source: &ManifestSource) -> Self {
+        Self {
+            dataset: source.dataset.clone(),
+            version: source.version.clone(),
+            files: source.files,
+            files_read: source.files_read,
+        }
+    }
+}
+
 impl ManifestResource {
     pub(crate) fn of(manifest: &Manifest) -> Result<Self, serde_json::Error> {
         let files = manifest.files.iter().map(|file| ManifestFileResource {
@@ -154,12 +168,8 @@ impl ManifestResource {
                 limit: truncated.limit,
             }),
             non_finite_as_null: manifest.non_finite_as_null,
-            source: manifest.source.as_ref().map(|source| ManifestSourceResource {
-                dataset: source.dataset.clone(),
-                version: source.version.clone(),
-                files: source.files,
-                files_read: source.files_read,
-            }),
+            source: manifest.source.as_ref().map(ManifestSourceResource::of),
+            sources: manifest.sources.iter().map(ManifestSourceResource::of).collect(),
             upstream: manifest.upstream.clone(),
             counts: manifest.counts.map(CountsResource::from),
             batches: manifest.batches.as_ref().map(|batches| {

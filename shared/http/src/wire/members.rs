@@ -222,13 +222,14 @@ impl<'a> Members<'a> {
         self.left.insert(name.to_owned(), value);
     }
 
-    /// Refuses members that the contract knows but this version does not serve, unless they are `null`.
-    pub(crate) fn unsupported(&mut self, names: &[&str]) {
-        for name in names {
-            if self.take(name).is_some() {
-                self.wrong(name, "is not supported by this version: leave it out");
-            }
-        }
+    /// Whether the member is there and not null. It is taken out.
+    pub(crate) fn given(&mut self, name: &str) -> bool {
+        self.take(name).is_some()
+    }
+
+    /// The member, whatever it is.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
     }
 
     /// Whatever is left has a name that nobody knows; `known` are those that it may have been meant to be.

@@ -12,5 +12,6 @@ pub(crate) mod members;
 pub(crate) mod params;
 pub(crate) mod query;
 pub(crate) mod rows;
+pub(crate) mod statement;
 pub(crate) mod statistics;
 pub(crate) mod webhook;

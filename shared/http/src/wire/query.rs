@@ -10,7 +10,7 @@ use willcall_core::{
 use super::{
     members::Members,
     params::{Params, split_list, wrong},
-    rows,
+    rows, statement,
 };
 use crate::problem::Failure;
 
@@ -40,8 +40,8 @@ pub(crate) const MEMBERS: [&str; 21] = [
 ];
 const CSV_MEMBERS: [&str; 4] = ["delimiter", "null", "header", "spreadsheet_safe"];
 const PARQUET_MEMBERS: [&str; 2] = ["compression", "row_group_size"];
-/// Members that the contract has and this version does not serve.
-pub(crate) const UNSUPPORTED: [&str; 2] = ["sql", "parameters"];
+/// Members of a statement, which names its data sets itself.
+const OF_STATEMENTS: [&str; 2] = ["sql", "parameters"];
 /// How a parameter's text becomes a member.
 #[derive(Clone, Copy)]
 enum As {
@@ -154,6 +154,34 @@ impl Places {
     }
 }
 
+/// Reads a job of kind `query`: records of one data set, or a whole statement.
+pub(crate) fn job(body: Map<String, Value>, params: Params) -> Result<JobRequest, Failure> {
+    if !statement::is_statement(&body) && !params.has("sql") {
+        return Ok(read(body, params, Endpoint::Jobs)?.into());
+    }
+    let (mut merged, mut params, mut places) = (body, params, Places::default());
+    if let Some(sql) = params.text("sql") {
+        places.given.push(("sql".into(), "sql".into()));
+        put(&mut merged, &mut params, "sql", "sql", sql.into());
+    }
+    if params.text("parameters").is_some() {
+        params.wrong("parameters", "is an object: give it in the body");
+    }
+    let conditions = merge(&mut merged, &mut params, Endpoint::Jobs, &mut places);
+    for (name, _) in &conditions {
+        params
+            .wrong(name, "is a condition on a column, which does not go with sql: write it in the statement");
+    }
+    places.conditions = Vec::new();
+    let mut errors = params.take_errors();
+    let draft = statement::draft(Members::new(merged.clone(), &mut errors));
+    if !errors.is_empty() {
+        return Err(Failure::invalid(places.translate(errors)));
+    }
+    let draft = Draft::Sql(Box::new(draft));
+    Ok(JobRequest { draft, original: Value::Object(merged), places })
+}
+
 /// Reads a query from the members of a body and what is left of a query string.
 pub(crate) fn read(
     body: Map<String, Value>,
@@ -187,6 +215,9 @@ pub(crate) fn again(words: Value) -> Result<JobRequest, Failure> {
     }
     for name in ["reuse", "max_age"] {
         members.shift_remove(name);
+    }
+    if statement::is_statement(&members) {
+        return job(members, Params::parse(None)?);
     }
     let conditions: Vec<(String, String)> = match members.shift_remove("conditions") {
         Some(Value::Array(lines)) => {
@@ -255,9 +286,9 @@ fn merge(
             _ => params.wrong(&name, "is given in the body as well"),
         }
     }
-    for name in UNSUPPORTED {
+    for name in OF_STATEMENTS {
         if params.text(name).is_some() {
-            params.wrong(name, "is not supported by this version: leave it out");
+            params.wrong(name, of_statements(name, endpoint));
         }
     }
     let conditions = params.take_left();
@@ -285,7 +316,11 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
     kind(members, endpoint);
     let dataset = dataset(members, endpoint);
     let format = format(members);
-    members.unsupported(&UNSUPPORTED);
+    for name in OF_STATEMENTS {
+        if members.given(name) {
+            members.wrong(name, of_statements(name, endpoint));
+        }
+    }
     QueryDraft {
         dataset,
         filter: members.text("filter"),
@@ -307,6 +342,17 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
         max_age: members.whole("max_age"),
         notification_url: members.text("notification_url"),
         notification_method: members.text("notification_method"),
+    }
+}
+
+/// Why a member of a statement is wrong here.
+fn of_statements(name: &str, endpoint: Endpoint<'_>) -> &'static str {
+    match endpoint {
+        Endpoint::Records(_) => {
+            "is of jobs: a statement names its data sets itself, so send it to POST /v1/jobs"
+        }
+        Endpoint::Jobs if name == "parameters" => "goes with sql, which is missing",
+        Endpoint::Jobs => "must be a string",
     }
 }
 
@@ -338,7 +384,7 @@ fn dataset(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> String {
         (Some(dataset), Endpoint::Jobs) => dataset,
         (None, Endpoint::Jobs) => {
             if !given {
-                members.wrong("dataset", "is missing: name the data set");
+                members.wrong("dataset", "is missing: name the data set, or write a statement (sql)");
             }
             String::new()
         }

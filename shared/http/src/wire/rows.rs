@@ -14,7 +14,7 @@ use super::{
 };
 use crate::problem::Failure;
 
-/// What every job that takes rows has.
+/// What every job has, whether it takes rows or is a statement.
 pub(crate) const ABOUT: [&str; 10] = [
     "format",
     "async_format",
@@ -111,7 +111,8 @@ fn needed(members: &mut Members<'_>, name: &str, what: &str) -> String {
     members.text(name).unwrap_or_default()
 }
 
-fn about(members: &mut Members<'_>) -> AboutDraft {
+/// What every job has beside its work.
+pub(super) fn about(members: &mut Members<'_>) -> AboutDraft {
     AboutDraft {
         format: format(members),
         compression: members.text("compression"),

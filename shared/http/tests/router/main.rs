@@ -12,6 +12,7 @@ mod limits;
 mod records;
 mod repeat;
 mod site;
+mod statement;
 mod submit;
 mod upstreams;
 mod webhooks;

@@ -89,9 +89,9 @@ async fn wrong_members_are_named_with_place_and_kind() {
             "differ",
         ),
         (
-            r#"{"kind": "query", "dataset": "flights", "sql": "SELECT 1"}"#,
-            "#/sql",
-            "not supported by this version",
+            r#"{"kind": "query", "dataset": "flights", "parameters": {"a": 1}}"#,
+            "#/parameters",
+            "goes with sql",
         ),
         (
             r#"{"kind": "query", "dataset": "flights", "notification_url": "http://x"}"#,

@@ -3,6 +3,7 @@
 mod append;
 mod call;
 mod query;
+mod sql;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ pub use self::{
     append::{AppendWork, Compare, MatchKey, OnMultiple},
     call::{CallWork, ItemOutcome, ItemState},
     query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
+    sql::{SqlValue, SqlWork},
 };
 use super::JobKind;
 use crate::format::OutputFormat;
@@ -21,6 +23,8 @@ use crate::format::OutputFormat;
 pub enum Work {
     /// Records of a data set.
     Query(Box<QueryWork>),
+    /// Records of a whole SELECT over data sets.
+    Sql(Box<SqlWork>),
     /// The client's own rows, each with what a data set knows of it.
     Append(Box<AppendWork>),
     /// Many calls of somebody's API.
@@ -31,7 +35,7 @@ impl Work {
     /// Its kind.
     pub fn kind(&self) -> JobKind {
         match self {
-            Self::Query(_) => JobKind::Query,
+            Self::Query(_) | Self::Sql(_) => JobKind::Query,
             Self::Append(_) => JobKind::Append,
             Self::Call(_) => JobKind::Call,
         }
@@ -41,6 +45,7 @@ impl Work {
     pub fn output(&self) -> &OutputFormat {
         match self {
             Self::Query(work) => &work.output,
+            Self::Sql(work) => &work.output,
             Self::Append(work) => &work.output,
             Self::Call(work) => &work.output,
         }
@@ -50,24 +55,35 @@ impl Work {
     pub fn page_size(&self) -> u32 {
         match self {
             Self::Query(work) => work.page_size,
+            Self::Sql(work) => work.page_size,
             Self::Append(work) => work.page_size,
             Self::Call(work) => work.page_size,
         }
     }
 
-    /// The data set that it reads.
+    /// The data set that it reads, where its kind reads exactly one: see [`Work::datasets`].
     pub fn dataset(&self) -> Option<&str> {
         match self {
             Self::Query(work) => Some(&work.dataset),
             Self::Append(work) => Some(&work.dataset),
-            Self::Call(_) => None,
+            Self::Sql(_) | Self::Call(_) => None,
+        }
+    }
+
+    /// All data sets that it reads, each once.
+    pub fn datasets(&self) -> Vec<&str> {
+        match self {
+            Self::Query(work) => vec![&work.dataset],
+            Self::Sql(work) => work.datasets.iter().map(String::as_str).collect(),
+            Self::Append(work) => vec![&work.dataset],
+            Self::Call(_) => Vec::new(),
         }
     }
 
     /// The rows that came with the request.
     pub fn items(&self) -> Option<&[Map<String, Value>]> {
         match self {
-            Self::Query(_) => None,
+            Self::Query(_) | Self::Sql(_) => None,
             Self::Append(work) => work.items.as_deref(),
             Self::Call(work) => work.items.as_deref(),
         }
@@ -77,6 +93,7 @@ impl Work {
     pub fn capped(mut self, most: u64) -> Self {
         let max_records = match &mut self {
             Self::Query(work) => &mut work.max_records,
+            Self::Sql(work) => &mut work.max_records,
             Self::Append(work) => &mut work.max_records,
             Self::Call(work) => &mut work.max_records,
         };
@@ -88,6 +105,7 @@ impl Work {
     pub fn max_records(&self) -> u64 {
         match self {
             Self::Query(work) => work.max_records,
+            Self::Sql(work) => work.max_records,
             Self::Append(work) => work.max_records,
             Self::Call(work) => work.max_records,
         }

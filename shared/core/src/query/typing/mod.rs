@@ -10,6 +10,7 @@ mod number;
 
 use std::borrow::Cow;
 
+pub(crate) use self::moment::{is_date, moment_text};
 use self::{
     moment::{nanos_per, parse_date, parse_moment, parse_time, units_per_day},
     number::{Decimal, Units, round_float},

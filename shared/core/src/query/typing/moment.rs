@@ -30,6 +30,20 @@ pub(super) fn parse_date(text: &str) -> Option<i32> {
     Some(date.duration_since(civil::Date::constant(1970, 1, 1)).as_hours().div_euclid(24) as i32)
 }
 
+/// Whether the text is a day.
+pub(crate) fn is_date(text: &str) -> bool {
+    parse_date(text).is_some()
+}
+
+/// The moment as RFC 3339 writes it: in UTC with a `Z` where the text has an offset, else without a zone. `None` for what is no
+/// moment, or one of a year that has not four digits.
+pub(crate) fn moment_text(text: &str) -> Option<String> {
+    let Moment { nanos, offset } = parse_moment(text)?;
+    let since = jiff::SignedDuration::from_nanos_i128(nanos);
+    let moment = civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since).ok()?;
+    (moment.year() >= 0).then(|| format!("{moment}{}", if offset { "Z" } else { "" }))
+}
+
 /// Nanoseconds since midnight of `10:00`, `10:00:00` or `10:00:00.123`.
 pub(super) fn parse_time(text: &str) -> Option<i128> {
     let bytes = text.as_bytes();

@@ -2,6 +2,7 @@
 
 mod output;
 mod rows;
+mod statement;
 mod validate;
 
 use std::time::Duration;
@@ -146,6 +147,10 @@ async fn prepare(
             let work = validate::validate(&catalog, plan, draft);
             all_of(work.map(|work| Work::Query(Box::new(work))), addresses)
         }
+        Draft::Sql(draft) => {
+            let work = statement::validate(&catalog, plan, draft);
+            all_of(work.map(|work| Work::Sql(Box::new(work))), addresses)
+        }
         Draft::Append(draft) => {
             let work = rows::append(&catalog, plan, draft);
             all_of(work.map(|work| Work::Append(Box::new(work))), addresses)
@@ -156,25 +161,41 @@ async fn prepare(
         }
     }?;
     quota::check_day(app, caller).await?;
-    let facts = work.dataset().and_then(|name| catalog.datasets.get(name)).map(|dataset| &dataset.facts);
+    let facts_of = |name: &str| catalog.datasets.get(name).map(|dataset| &dataset.facts);
+    let version = |name: &str| facts_of(name).map_or("", |facts| facts.version.as_str());
     let (mut estimated, mut identity, mut reused) = (None, None, None);
     let work = match (work, draft) {
         (Work::Query(work), _) if dry_run => {
             // A sample serves nobody who asks for the whole, and nothing else is an estimate.
-            let (dry_run, sample) =
-                DryRun::of(&work, facts.map_or(0, |facts| facts.bytes), plan.prices.clone());
+            let (dry_run, sample) = DryRun::of(
+                &work,
+                facts_of(&work.dataset).map_or(0, |facts| facts.bytes),
+                plan.prices.clone(),
+            );
             estimated = Some(dry_run);
             Work::Query(Box::new(sample))
+        }
+        (Work::Sql(work), _) if dry_run => {
+            let bytes = work.datasets.iter().filter_map(|name| facts_of(name)).map(|facts| facts.bytes).sum();
+            let (dry_run, sample) = DryRun::of_statement(&work, bytes, plan.prices.clone());
+            estimated = Some(dry_run);
+            Work::Sql(Box::new(sample))
         }
         (_, Draft::Append(_) | Draft::Call(_)) if dry_run => {
             return Err(Error::invalid("dry_run", "is for jobs of kind query"));
         }
         (Work::Query(work), Draft::Query(draft)) => {
-            let version = facts.map_or("", |facts| facts.version.as_str());
-            let own = Identity::of(&caller.account.id, version, &work);
+            let own = Identity::of(&caller.account.id, version(&work.dataset), &work);
             identity = Some(own.map_err(|error| Error::Internal(Box::new(error)))?);
-            reused = reuse(draft);
+            reused = reuse(draft.reuse, draft.max_age);
             Work::Query(work)
+        }
+        (Work::Sql(work), Draft::Sql(draft)) => {
+            let versions: Vec<&str> = work.datasets.iter().map(|name| version(name)).collect();
+            let own = Identity::of_statement(&caller.account.id, &versions, &work);
+            identity = Some(own.map_err(|error| Error::Internal(Box::new(error)))?);
+            reused = reuse(draft.reuse, draft.max_age);
+            Work::Sql(work)
         }
         (work, _) => work,
     };
@@ -192,9 +213,9 @@ async fn prepare(
 }
 
 /// Whether an identical job may serve: where it is asked for, or an age is.
-fn reuse(draft: &super::QueryDraft) -> Option<Reuse> {
-    let wanted = draft.reuse.unwrap_or(draft.max_age.is_some());
-    wanted.then(|| Reuse { max_age: draft.max_age.map(Duration::from_secs) })
+fn reuse(reuse: Option<bool>, max_age: Option<u64>) -> Option<Reuse> {
+    let wanted = reuse.unwrap_or(max_age.is_some());
+    wanted.then(|| Reuse { max_age: max_age.map(Duration::from_secs) })
 }
 
 fn refused(caller: &Caller, new: &NewJob, error: InsertError) -> Error {

@@ -28,9 +28,7 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
         check_name(name, &mut errors);
     }
     check_labels(&draft.labels, &mut errors);
-    if draft.reuse == Some(false) && draft.max_age.is_some() {
-        errors.push(FieldError::at("max_age", "is for jobs that may be reused: leave it out, or reuse"));
-    }
+    check_reuse(draft.reuse, draft.max_age, &mut errors);
     let filter = filter(&dataset, draft, &mut errors);
     let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);
@@ -188,6 +186,12 @@ fn is_sortable(data_type: &ColumnType) -> bool {
         Boolean | Int { .. } | Float { .. } | Decimal { .. } | Text | Binary | Date => true,
         Time { .. } | Timestamp { .. } => true,
         List(_) | Struct(_) | Map(..) | Other(_) => false,
+    }
+}
+
+pub(super) fn check_reuse(reuse: Option<bool>, max_age: Option<u64>, errors: &mut Vec<FieldError>) {
+    if reuse == Some(false) && max_age.is_some() {
+        errors.push(FieldError::at("max_age", "is for jobs that may be reused: leave it out, or reuse"));
     }
 }
 

@@ -105,6 +105,7 @@ fn whole(
         truncated: manifests.iter().find_map(|manifest| manifest.truncated.clone()),
         non_finite_as_null: manifests.iter().map(|manifest| manifest.non_finite_as_null).sum(),
         source: first.and_then(|manifest| manifest.source.clone()),
+        sources: Vec::new(),
         upstream: first.and_then(|manifest| manifest.upstream.clone()),
         counts,
         batches: Some(batches),

@@ -23,8 +23,8 @@ use crate::{
         Refused, ResultSummary, Stage, Survey, Transition, kinds::Work,
     },
     ports::{
-        BlobError, BlobKey, BlobPrefix, Consumed, Control, Delivered, ExecuteError, Executor, Input,
-        InputFile, QueueError, Subject, Task, TransitionError,
+        BlobError, BlobKey, BlobPrefix, Consumed, Control, DatasetRead, Delivered, ExecuteError, Executor,
+        Input, InputFile, QueueError, Subject, Task, TransitionError,
     },
     telemetry::{self, step},
 };
@@ -275,6 +275,7 @@ fn requested(work: &Work, delivered: &Delivered) -> Option<u64> {
         Work::Query(query) => {
             query.limit.or(delivered.records_found.map(|found| found.saturating_sub(query.offset)))
         }
+        Work::Sql(sql) => sql.limit.or(delivered.records_found.map(|found| found.saturating_sub(sql.offset))),
         Work::Append(_) | Work::Call(_) => delivered.records_found,
     }
 }
@@ -290,6 +291,7 @@ async fn subject_of(app: &App, work: &Work) -> Result<Subject, ExecuteError> {
     let (found, gone) = match work {
         Work::Query(work) => dataset_in(&catalog, &work.dataset),
         Work::Append(work) => dataset_in(&catalog, &work.dataset),
+        Work::Sql(work) => datasets_in(&catalog, &work.datasets),
         Work::Call(work) => (
             catalog.upstreams.get(&work.upstream).cloned().map(Subject::Upstream),
             format!("the upstream {:?} is not there any more", work.upstream),
@@ -304,6 +306,17 @@ async fn subject_of(app: &App, work: &Work) -> Result<Subject, ExecuteError> {
 fn dataset_in(catalog: &Catalog, name: &str) -> (Option<Subject>, String) {
     let found = catalog.datasets.get(name).cloned().map(Subject::Dataset);
     (found, format!("the data set {name:?} is not there any more"))
+}
+
+fn datasets_in(catalog: &Catalog, names: &[String]) -> (Option<Subject>, String) {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        match catalog.datasets.get(name) {
+            Some(dataset) => found.push(Arc::clone(dataset)),
+            None => return (None, format!("the data set {name:?} is not there any more")),
+        }
+    }
+    (Some(Subject::Datasets(found)), String::new())
 }
 
 /// The rows that the job takes: the files of a batch as they were pinned, or what came with the request.
@@ -333,12 +346,19 @@ async fn commit(
     delivered: &Delivered,
 ) -> Result<ResultSummary, ExecuteError> {
     let bytes = delivered.files.iter().map(|file| file.bytes).sum();
-    let source = work.dataset().zip(delivered.dataset.as_ref()).map(|(dataset, read)| ManifestSource {
+    let source_of = |(dataset, read): (&str, &DatasetRead)| ManifestSource {
         dataset: dataset.to_owned(),
         version: read.version.clone(),
         files: read.files,
         files_read: Some(read.files_read),
-    });
+    };
+    let sources = match work {
+        Work::Sql(work) => {
+            let names = work.datasets.iter().map(String::as_str);
+            names.zip(&delivered.datasets).map(source_of).collect()
+        }
+        Work::Query(_) | Work::Append(_) | Work::Call(_) => Vec::new(),
+    };
     let manifest = Manifest {
         schema_version: MANIFEST_SCHEMA,
         job_id: job.id,
@@ -354,10 +374,11 @@ async fn commit(
         output: work.output().clone(),
         truncated: delivered.truncated.clone(),
         non_finite_as_null: delivered.non_finite_as_null,
-        source,
+        source: work.dataset().zip(delivered.dataset.as_ref()).map(source_of),
+        sources,
         upstream: match work {
             Work::Call(call) => Some(call.upstream.clone()),
-            Work::Query(_) | Work::Append(_) => None,
+            Work::Query(_) | Work::Sql(_) | Work::Append(_) => None,
         },
         counts: delivered.counts,
         batches: None,
