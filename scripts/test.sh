@@ -8,8 +8,11 @@ export WILLCALL_TEST_JS=$2
 # Tests of the AWS adapters start an emulator with it.
 export WILLCALL_TEST_PYTHON=$venv/bin/python
 
-# Scenarios run the command and the functions as programs; those of some packages no test would build.
-cargo build --workspace --all-features --locked --bins
+# Scenarios run the command and the functions as programs; those of some packages no test would build. In one build with
+# the tests, so that the cores have always something to do.
+cargo build --workspace --all-features --locked --bins --tests --examples
+# Many tests wait more than they compute.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((3 * $(getconf _NPROCESSORS_ONLN)))}
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --all-features --locked
 else
