@@ -128,7 +128,7 @@ async fn kills_at_any_moment_lose_no_event(_: On) -> Result<()> {
         let overrides = &mut options.overrides;
         overrides.visibility.insert("JobsQueue".into(), Duration::from_secs(45));
         overrides.visibility.insert("NotifyQueue".into(), Duration::from_secs(35));
-        overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(2));
+        overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(4));
     })
     .await?;
     let (client, receiver) = (host.client(), Receiver::start().await?);

@@ -80,7 +80,7 @@ async fn a_worker_killed_in_the_middle_of_an_upload_is_replaced(_: On) -> Result
 async fn jobs_survive_kills_at_any_moment(_: On) -> Result<()> {
     let host = Aws::numbers(100_000, |options| {
         soon_again(options);
-        options.overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(2));
+        options.overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(4));
     })
     .await?;
     let client = host.client();
