@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what the architecture promises and the compiler does not: which crate may link what, and that files stay
-# small enough to be read.
+# Checks what the architecture promises and the compiler does not: which crate may link what, that tests have no
+# dependency compiled twice, and that files stay small enough to be read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -39,6 +39,18 @@ for function in submit status download notify sweeper; do
     links "willcall-$function" "$engine|willcall-upstream|rusqlite|willcall-embedded|reqwest"
 done
 links willcall-worker "rusqlite|willcall-embedded|willcall-http|reqwest"
+
+# A dependency that has other features with tests than without is compiled twice, with all that links it.
+features() {
+    cargo tree --locked --workspace --all-features -e "$1" --prefix none -f '{p} {f}' | sed 's/ (\*)$//' | sort -u
+}
+without=$(features normal,build) with=$(features normal,build,dev)
+twice=$(comm -23 <(echo "$without") <(echo "$with"))
+if [[ -n $twice ]]; then
+    echo "with tests these have more features: have tests/Cargo.toml choose them always, too" >&2
+    cut -d ' ' -f 1,2 <<<"$twice" >&2
+    failed=1
+fi
 
 # Tests stand beside the code, so they count too; 600 is where a file is surely two.
 while IFS= read -r file; do
