@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Column, DatasetSource, FileFormat, Upstream, UpstreamEntry, View, location::absolute};
+use super::{Column, DatasetSource, FileFormat, S3Entry, Upstream, UpstreamEntry, View, location::absolute};
 use crate::{
     account::Plan,
     format::Format,
@@ -33,6 +33,8 @@ pub struct CatalogFile {
     pub default_plan: String,
     /// What webhooks may reach beside the public internet. A host reads it once, when it starts.
     pub webhooks: AllowList,
+    /// Where data sets in S3 lie. A host reads it once, when it starts.
+    pub s3: S3Entry,
 }
 
 /// A data set as it is written.
@@ -90,6 +92,8 @@ struct Raw {
     plans: BTreeMap<String, PlanEntry>,
     #[serde(default)]
     webhooks: RawWebhooks,
+    #[serde(default)]
+    s3: S3Entry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -283,8 +287,9 @@ impl CatalogFile {
 
         let webhooks = AllowList::parse(&raw.webhooks.allow)
             .map_err(|error| wrong("webhooks.allow".into(), error.to_string()))?;
+        raw.s3.check().map_err(|(member, detail)| wrong(format!("s3.{member}"), detail))?;
         let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        Ok(Self { hash, datasets, upstreams, plans, default_plan, webhooks })
+        Ok(Self { hash, datasets, upstreams, plans, default_plan, webhooks, s3: raw.s3 })
     }
 }
 

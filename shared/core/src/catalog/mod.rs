@@ -7,6 +7,7 @@ mod file;
 mod file_format;
 mod location;
 mod partition;
+mod s3;
 mod upstream;
 
 use std::{
@@ -23,6 +24,7 @@ pub use self::{
     file_format::FileFormat,
     location::Place,
     partition::Partition,
+    s3::S3Entry,
     upstream::{
         HeaderEntry, HeaderSource, JsonSchema, Misfit, Rate, Retries, RetriesEntry, SecretEntry, SecretRef,
         Upstream, UpstreamEntry, UpstreamMethod, UrlTemplate,
