@@ -8,6 +8,7 @@ SHELL := bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/willcall
 VENV := $(CACHE)/venv-$(shell sha256sum tests/requirements.txt | cut -c1-12)
 CARGO_LAMBDA := $(CACHE)/cargo-lambda-1.9.2
+BENCH_VENV := $(CACHE)/bench-$(shell sha256sum benches/requirements.txt | cut -c1-12)
 INFRA_VENV := $(CACHE)/infra-$(shell sha256sum infra/requirements.txt | cut -c1-12)
 CHECKOV_VENV := $(CACHE)/checkov-$(shell sha256sum infra/requirements-checkov.txt | cut -c1-12)
 CDK_MODULES := $(CACHE)/cdk-$(shell sha256sum infra/cdk/package-lock.json | cut -c1-12)
@@ -40,6 +41,10 @@ aws-local: $(VENV)/ready ## Run the AWS host on this machine, on an emulator or 
 .PHONY: test
 test: $(VENV)/ready $(JS)/ready ## Run all tests: Rust, and independent clients and readers in Python.
 	scripts/test.sh "$(VENV)" "$(JS)"
+
+.PHONY: bench
+bench: $(BENCH_VENV)/ready build ## Measure Willcall and its peers on this machine; options and cases in ARGS.
+	"$(BENCH_VENV)/bin/python" benches/bench.py --willcall "$${CARGO_TARGET_DIR:-target}/release/willcall" $(ARGS)
 
 .PHONY: check
 check: fmt-check clippy doc invariants deny unused infra-check ## Everything that reads the code without running it.
@@ -106,6 +111,11 @@ $(JS)/ready: tests/clients/js/package.json tests/clients/js/package-lock.json
 	mkdir -p "$(JS)"
 	cp $^ "$(JS)"
 	npm ci --silent --no-audit --no-fund --prefix "$(JS)"
+	touch $@
+
+$(BENCH_VENV)/ready:
+	python3 -m venv "$(BENCH_VENV)"
+	"$(BENCH_VENV)/bin/pip" install --quiet --disable-pip-version-check -r benches/requirements.txt
 	touch $@
 
 $(INFRA_VENV)/ready:

@@ -48,6 +48,8 @@ const SPILL_DIR: &str = "spill";
 /// How many lost workers a job survives. On one box they are lost when the process is killed, which is not the job's
 /// fault.
 const MAX_LOST: u32 = 30;
+/// After how long calls make way for jobs that wait.
+const SLICE: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long workers may take to hand their jobs back. The engine stops within a second or so.
 const HAND_BACK: Duration = Duration::from_secs(15);
@@ -124,7 +126,7 @@ impl Host {
         let worker = Worker {
             app: self.app.clone(),
             executor: Arc::new(self.executor()),
-            lease: LeaseSettings { max_lost: MAX_LOST, ..LeaseSettings::default() },
+            lease: LeaseSettings { max_lost: MAX_LOST, slice: Some(SLICE), ..LeaseSettings::default() },
         };
         let handler = move |job: JobRef, shutdown: CancellationToken| {
             let worker = worker.clone();

@@ -207,3 +207,16 @@ fn an_interrupt_cancels_the_job() {
     assert_eq!(state["state"], "cancelled");
     assert!(place.names().is_empty());
 }
+
+#[test]
+fn a_zip_of_result_and_manifest_is_packed_by_the_server() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let job = server.ok(&["submit", "airports", "--format", "csv"]).trim().to_owned();
+    server.ok(&["download", &job, "--zip", "--wait", "-q", "-o", "x.zip"]);
+    server.ok(&["download", &job, "-q", "-o", "x.csv"]);
+    let csv = fs::read(place.path("x.csv")).unwrap();
+    let zip = fs::read(place.path("x.zip")).unwrap();
+    assert!(zip.starts_with(b"PK\x03\x04") && zip.windows(csv.len()).any(|part| part == csv));
+    assert!(zip.windows(13).any(|part| part == b"manifest.json"));
+}

@@ -1,5 +1,10 @@
 """The links of a host that serves its own files."""
 
+import io
+import json
+import time
+import zipfile
+
 import requests
 
 
@@ -47,3 +52,24 @@ def test_a_link_cannot_be_bent(server):
         answer = requests.Session().send(request, timeout=60)
         assert answer.status_code in (400, 403, 404), (url, answer.status_code)
         assert "year" not in answer.text
+
+
+def test_zipfile_reads_a_zip_of_result_and_manifest(server, tmp_path):
+    for compression, name in [("none", "late-ones.csv"), ("gzip", "late-ones.csv.gz")]:
+        job = server.run(dataset="flights", limit=500, format="csv", compression=compression, name="late ones")
+        path, headers = f"/v1/jobs/{job['job_id']}/download", {"accept": "application/zip"}
+        for _ in range(600):
+            answer = server.session.get(server.url + path, headers=headers, timeout=60)
+            if answer.status_code != 202:
+                break
+            time.sleep(0.1)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip"), answer.text
+        archive = zipfile.ZipFile(io.BytesIO(answer.content))
+        assert archive.testzip() is None
+        assert archive.namelist() == [name, "manifest.json"]
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        assert archive.read(name) == requests.get(job["download_link"], timeout=60).content
+        manifest = json.loads(archive.read("manifest.json"))
+        assert (manifest["job_id"], manifest["records"]) == (job["job_id"], 500)
+        archive.extractall(tmp_path / compression)
+        assert sorted(file.name for file in (tmp_path / compression).iterdir()) == sorted([name, "manifest.json"])

@@ -9,7 +9,7 @@ use willcall_aws_local::{Fault, Rule, Service, Which};
 use willcall_tests::{Answer, Aws, Client, On, OneBox, id};
 
 /// What every job here asks for: the word of each number.
-fn append(more: Value) -> Value {
+pub(crate) fn append(more: Value) -> Value {
     let mut body = json!({
         "kind": "append", "dataset": "numbers", "on": {"number": "n"}, "fields": ["word"], "format": "csv"
     });
@@ -19,7 +19,7 @@ fn append(more: Value) -> Value {
     body
 }
 
-async fn submit(client: &Client, body: &Value) -> Result<Value> {
+pub(crate) async fn submit(client: &Client, body: &Value) -> Result<Value> {
     let answer = client.post("/v1/jobs", body).await?;
     ensure!(answer.status == 202, "{}: {}", answer.status, answer.text());
     answer.json()
@@ -45,14 +45,20 @@ async fn put(client: &Client, batch: &Value, bytes: &[u8]) -> Result<Answer> {
     client.send(request.body(bytes.to_vec())).await
 }
 
-async fn feed(client: &Client, job: &Value, name: &str, media_type: &str, bytes: &[u8]) -> Result<Value> {
+pub(crate) async fn feed(
+    client: &Client,
+    job: &Value,
+    name: &str,
+    media_type: &str,
+    bytes: &[u8],
+) -> Result<Value> {
     let batch = add(client, job, name, media_type, bytes.len()).await?;
     let answer = put(client, &batch, bytes).await?;
     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
     Ok(batch)
 }
 
-async fn close(client: &Client, job: &Value) -> Result<()> {
+pub(crate) async fn close(client: &Client, job: &Value) -> Result<()> {
     let answer = client.post(&format!("/v1/jobs/{}/close", id(job)), &json!({})).await?;
     ensure!(answer.status == 202, "{}: {}", answer.status, answer.text());
     Ok(())

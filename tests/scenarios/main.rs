@@ -16,12 +16,14 @@ mod results;
 mod submissions;
 mod upstreams;
 mod webhooks;
+mod zips;
 
 fn main() -> std::process::ExitCode {
     willcall_tests::run(
         [
             jobs::scenarios(),
             results::scenarios(),
+            zips::scenarios(),
             requests::scenarios(),
             submissions::scenarios(),
             batches::scenarios(),

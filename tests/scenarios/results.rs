@@ -117,6 +117,13 @@ async fn records_at_once_are_the_result(on: On) -> Result<()> {
     let body = json!({"filter": "n < 3", "fields": ["n"], "format": "json"});
     let posted = client.post("/v1/datasets/numbers/records", &body).await?;
     assert_eq!((posted.status, posted.json()?), (200, json!([{"n": 0}, {"n": 1}, {"n": 2}])));
+    let nulls =
+        client.get("/v1/datasets/numbers/records?n.lt=1000&word.null=true&limit=1&format=json").await?;
+    assert_eq!(nulls.header("total-count"), Some("250"));
+    assert_eq!(
+        nulls.json()?,
+        json!([{"n": 3, "mixed": 3_i64.wrapping_mul(0x5851_F42D_4C95_7F2D).rotate_left(17), "word": null}])
+    );
     let deep = client.get("/v1/datasets/numbers/records?offset=9999&limit=2").await?;
     assert_eq!((deep.status, deep.problem()?.as_str()), (400, "invalid-request"));
     let failed = client.get("/v1/datasets/numbers/records?nn=1").await?;

@@ -227,12 +227,51 @@ async fn a_request_is_repeated_and_a_dry_run_tells_what_comes(on: On) -> Result<
     Ok(())
 }
 
+async fn a_repeated_request_is_answered_though_what_it_names_is_gone(on: On) -> Result<()> {
+    let host = on.numbers(1_000).await?;
+    let client = host.client_of("leaving", "everything", "submit")?;
+    let keyed = async |path: &str, key: &str| {
+        let request = client.request(Method::POST, path).header("idempotency-key", key).json(&json!({}));
+        client.send(request).await
+    };
+    let first = client.run(json!({"dataset": "numbers", "limit": 3})).await?;
+    let (path, key) = (format!("/v1/jobs/{}/rerun", id(&first)), unique());
+    let made = keyed(&path, &key).await?;
+    assert_eq!((made.status, made.header("idempotent-replayed")), (202, None), "{}", made.text());
+    let made = client.ended(&made.json()?).await?;
+    assert_eq!(client.delete(&format!("/v1/jobs/{}", id(&first))).await?.status, 204);
+    let again = keyed(&path, &key).await?;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (202, Some("true")), "{}", again.text());
+    assert_eq!((id(&again.json()?), &again.json()?["state"]), (id(&made), &json!("completed")));
+    assert_eq!(keyed(&path, &unique()).await?.status, 404, "by another key there is nothing to run again");
+    assert_eq!(
+        keyed("/v1/jobs", &key).await?.status,
+        400,
+        "nor does the key stand for all that it comes with"
+    );
+
+    let (records, key) = ("/v1/datasets/numbers/records?limit=3", unique());
+    let delivered = keyed(records, &key).await?;
+    assert_eq!((delivered.status, delivered.header("idempotent-replayed")), (200, None));
+    let put = ["account", "put", "leaving", "--plan", "nothing"];
+    let put = host.operator()?.command(&put)?.output()?;
+    assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+    assert_eq!(keyed(records, &unique()).await?.status, 404, "the plan has no such data set any more");
+    let again = keyed(records, &key).await?;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")), "{}", again.text());
+    assert_eq!(again.text(), delivered.text());
+    let other = keyed("/v1/datasets/numbers/records?limit=4", &key).await?;
+    assert_eq!((other.status, other.problem()?.as_str()), (422, "idempotency-mismatch"));
+    Ok(())
+}
+
 willcall_tests::scenarios! {
     client: [
         a_request_is_repeated_and_a_dry_run_tells_what_comes,
     ],
     operator: [
         identical_jobs_are_joined_and_run_again_deliver_the_same,
+        a_repeated_request_is_answered_though_what_it_names_is_gone,
         submits_of_a_minute_are_never_exceeded,
         a_day_that_is_used_up_cuts_what_runs_and_refuses_what_comes,
     ],

@@ -12,12 +12,13 @@ pub fn numbers(start: i64, rows: i64) -> Result<RecordBatch> {
     let range = start..start + rows;
     let mixed = range.clone().map(|n| n.wrapping_mul(0x5851_F42D_4C95_7F2D).rotate_left(17));
     let words = range.clone().map(|n| [Some("red"), Some("green"), Some("blue"), None][(n % 4) as usize]);
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("n", Arc::new(Int64Array::from_iter_values(range.clone()))),
-        ("mixed", Arc::new(Int64Array::from_iter_values(mixed))),
-        ("word", Arc::new(words.collect::<StringArray>())),
+    let columns: Vec<(&str, ArrayRef, bool)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(range.clone())), false),
+        ("mixed", Arc::new(Int64Array::from_iter_values(mixed)), false),
+        ("word", Arc::new(words.collect::<StringArray>()), true),
     ];
-    Ok(RecordBatch::try_from_iter(columns)?)
+    // Said of each column, so that a batch without a null, or without a record, has the same schema.
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }
 
 /// Writes [`numbers`] from 0 as a Parquet file.

@@ -6,12 +6,13 @@ use std::{
 };
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Client, Repeat, job_path, wire};
+use super::{Answer, Client, Repeat, job_path, refused, retry_after, wire};
 use crate::{
     failure::{Exit, Failure},
     progress::Reporter,
@@ -23,11 +24,13 @@ const MAX_BREAKS: u32 = 5;
 /// How long the next bytes may take.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A result that is whole and right.
+/// A result that is whole.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
+    /// Whether it was compared with what its manifest says. Of a zip nobody has said what it must be: whoever unpacks it compares.
+    pub(crate) verified: bool,
 }
 
 /// Whose result it is.
@@ -37,18 +40,20 @@ pub(crate) enum Source<'a> {
     Job(&'a str),
     /// That of a batch of a job.
     Batch { job: &'a str, batch: &'a str },
+    /// A job's with its manifest, in a zip.
+    Zip(&'a str),
 }
 
 impl Source<'_> {
     fn id(&self) -> &str {
         match self {
-            Self::Job(id) | Self::Batch { batch: id, .. } => id,
+            Self::Job(id) | Self::Batch { batch: id, .. } | Self::Zip(id) => id,
         }
     }
 
     fn describe(&self) -> String {
         match self {
-            Self::Job(job) => format!("job {job}"),
+            Self::Job(job) | Self::Zip(job) => format!("job {job}"),
             Self::Batch { job, batch } => format!("batch {batch} of job {job}"),
         }
     }
@@ -57,6 +62,7 @@ impl Source<'_> {
     fn again(&self, target: &Target) -> String {
         match self {
             Self::Job(job) => format!("go on with it: willcall download {job}{}", target.option()),
+            Self::Zip(job) => format!("go on with it: willcall download {job} --zip{}", target.option()),
             Self::Batch { .. } => "run the same command again: it goes on with the same job".into(),
         }
     }
@@ -118,15 +124,52 @@ impl Client {
             // All of it was there already; or it is not what it was taken for.
             let sha256 = hex::encode(partial.hash.clone().finalize());
             if check(source, expected, partial.written, &sha256).is_ok() {
-                return Ok(Fetched { bytes: partial.written, sha256 });
+                return Ok(Fetched { bytes: partial.written, sha256, verified: true });
             }
             partial.rewind()?;
         }
+        self.transfer(&mut partial, expected.bytes, reporter).await?;
+        let sha256 = hex::encode(partial.hash.finalize());
+        check(source, expected, partial.written, &sha256)?;
+        Ok(Fetched { bytes: partial.written, sha256, verified: true })
+    }
+
+    /// Writes the zip of a completed job's result and manifest to `target`, once a worker has packed it. Whoever unpacks it checks
+    /// each file by its CRC-32.
+    pub(crate) async fn fetch_zip(
+        &self,
+        job: &str,
+        target: &mut Target,
+        reporter: &mut Reporter,
+    ) -> Result<Fetched, Failure> {
+        let source = Source::Zip(job);
+        self.link(source).await?;
+        let bytes = self.zip_size(job).await?;
+        let mut partial = Partial { target, source, written: 0, hash: Sha256::new(), etag: None };
+        if partial.take_up()? && partial.written >= bytes {
+            // What is here may be of another zip, as long as this: only the server can tell, of less than all.
+            partial.rewind()?;
+        }
+        self.transfer(&mut partial, bytes, reporter).await?;
+        if partial.written != bytes {
+            let words = format!("the zip of job {job} has {} bytes, not {bytes}", partial.written);
+            return Err(Failure::new(Exit::Corrupt, words).advice("nothing was written: try again"));
+        }
+        Ok(Fetched { bytes, sha256: hex::encode(partial.hash.finalize()), verified: false })
+    }
+
+    /// Reads links until all of it is here.
+    async fn transfer(
+        &self,
+        partial: &mut Partial<'_>,
+        bytes: u64,
+        reporter: &mut Reporter,
+    ) -> Result<(), Failure> {
         let mut breaks = 0;
         loop {
             let before = partial.written;
-            match self.try_fetch(&mut partial, expected, reporter).await? {
-                Try::Ended => break,
+            match self.try_fetch(partial, bytes, reporter).await? {
+                Try::Ended => return Ok(()),
                 Try::Broke(why) => {
                     breaks = if partial.written > before { 1 } else { breaks + 1 };
                     if breaks >= MAX_BREAKS {
@@ -134,22 +177,19 @@ impl Client {
                             Exit::Unavailable,
                             format!("the download broke off: {why}"),
                         )
-                        .advice(source.again(partial.target)));
+                        .advice(partial.source.again(partial.target)));
                     }
                     sleep(Duration::from_millis(200) * 2_u32.pow(breaks)).await;
                 }
             }
         }
-        let sha256 = hex::encode(partial.hash.finalize());
-        check(source, expected, partial.written, &sha256)?;
-        Ok(Fetched { bytes: partial.written, sha256 })
     }
 
     /// One link, from where the last one ended. The link is signed anew each time.
     async fn try_fetch(
         &self,
         partial: &mut Partial<'_>,
-        expected: &wire::File,
+        bytes: u64,
         reporter: &mut Reporter,
     ) -> Result<Try, Failure> {
         let link = self.link(partial.source).await?;
@@ -176,9 +216,9 @@ impl Client {
                 Err(_) => return Ok(Try::Broke(format!("no bytes for {} s", STALL.as_secs()))),
             };
             partial.append(&chunk)?;
-            reporter.received(partial.written, expected.bytes);
+            reporter.received(partial.written, bytes);
             // More than there can be: the check that follows says so.
-            if partial.written > expected.bytes {
+            if partial.written > bytes {
                 return Ok(Try::Ended);
             }
         }
@@ -194,6 +234,7 @@ impl Client {
                 let link: Answer<wire::Link> = self.json(Method::GET, &path, None, Repeat::WhenLost).await?;
                 Ok(link.read.url)
             }
+            Source::Zip(job) => self.zip_link(job).await,
             Source::Batch { job, batch } => {
                 let found = self.batch(job, batch).await?;
                 found.read.download_link.ok_or_else(|| {
@@ -201,6 +242,43 @@ impl Client {
                 })
             }
         }
+    }
+}
+
+/// How long to wait for a zip where the server does not say.
+const PACKING: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// A link to the zip, as soon as it is packed.
+    async fn zip_link(&self, job: &str) -> Result<String, Failure> {
+        let path = job_path(job, "/download?redirect=false");
+        loop {
+            match self.ask_zip(Method::GET, &path).await? {
+                (StatusCode::OK, _, body) => {
+                    return serde_json::from_slice(&body).map(|link: wire::Link| link.url).map_err(|error| {
+                        Failure::caused(Exit::Failed, "the server told no link to the zip", &error)
+                    });
+                }
+                (StatusCode::ACCEPTED, headers, _) => sleep(retry_after(&headers).unwrap_or(PACKING)).await,
+                (status, _, body) => return Err(refused(status, &body)),
+            }
+        }
+    }
+
+    async fn zip_size(&self, job: &str) -> Result<u64, Failure> {
+        let (status, headers, body) = self.ask_zip(Method::HEAD, &job_path(job, "/download")).await?;
+        if status != StatusCode::OK {
+            return Err(refused(status, &body));
+        }
+        let length =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        length.ok_or_else(|| Failure::new(Exit::Failed, "the server does not tell the size of the zip"))
+    }
+
+    async fn ask_zip(&self, method: Method, path: &str) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+        let mut request = self.request(&method, path, None)?;
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/zip"));
+        self.exchange(request).await.map_err(|error| self.unreachable(&error))
     }
 }
 

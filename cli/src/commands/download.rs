@@ -24,6 +24,9 @@ pub(crate) struct DownloadArgs {
     /// Where the result goes; - is stdout. What is there is replaced [default: by the job's name, not replaced]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// A zip of the result, or of those of all batches, and the manifest
+    #[arg(long)]
+    zip: bool,
     /// Wait until the job has ended
     #[arg(long)]
     wait: bool,
@@ -37,7 +40,7 @@ pub(crate) struct DownloadArgs {
 
 pub(crate) async fn run(global: &Global, args: DownloadArgs) -> Result<(), Failure> {
     let began = Instant::now();
-    let session = Session::open(global, if args.wait { Work::Here } else { Work::No }).await?;
+    let session = Session::open(global, if args.wait || args.zip { Work::Here } else { Work::No }).await?;
     let mut reporter = Reporter::new(args.quiet);
     let collected = collect(&session.client, &args, &mut reporter).await;
     reporter.finish();
@@ -65,15 +68,18 @@ async fn collect(
     }
     let mut target = match named {
         Some(target) => target,
-        None => Target::unnamed(&file_name(&job.read))?,
+        None => Target::unnamed(&file_name(&job.read, args.zip))?,
     };
-    let fetched = client.fetch(&job.read.job_id, &mut target, reporter).await;
+    let fetched = match args.zip {
+        true => client.fetch_zip(&job.read.job_id, &mut target, reporter).await,
+        false => client.fetch(&job.read.job_id, &mut target, reporter).await,
+    };
     let fetched = fetched.inspect_err(|failure| target.keep_after(failure))?;
     Ok((job, fetched, target))
 }
 
 /// A name that is safe on every system, whatever the job is called.
-fn file_name(job: &wire::Job) -> String {
+fn file_name(job: &wire::Job, zip: bool) -> String {
     let called = job.name.as_deref().or(job.dataset.as_deref()).unwrap_or("result");
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let stem: String = called.chars().map(safe).take(100).collect();
@@ -81,6 +87,9 @@ fn file_name(job: &wire::Job) -> String {
         "" => "result",
         stem => stem,
     };
+    if zip {
+        return format!("{stem}.zip");
+    }
     let suffix = match job.compression.as_str() {
         "gzip" => ".gz",
         "zstd" => ".zst",

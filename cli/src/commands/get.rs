@@ -117,7 +117,7 @@ pub(super) fn finish(
             "output": (!to_stdout).then_some(&place),
             "bytes": fetched.bytes,
             "sha256": fetched.sha256,
-            "verified": true,
+            "verified": fetched.verified,
             "seconds": took.as_secs_f64(),
             "job": job.json,
         });
@@ -138,7 +138,8 @@ pub(super) fn finish(
             fetched.bytes,
             took.as_secs_f64(),
         ));
-        note(format!("SHA-256 {} verified", fetched.sha256));
+        let verified = if fetched.verified { " verified" } else { "" };
+        note(format!("SHA-256 {}{verified}", fetched.sha256));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{env, process::ExitCode, sync::Arc};
 
 use lambda_runtime::service_fn;
 use willcall_core::{
-    ports::{EnvironmentSecrets, ExecutorByKind},
+    ports::ExecutorByKind,
     usecases::work::{LeaseSettings, Worker},
 };
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles};
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
         let (tmp, size) = (env::temp_dir(), host.size());
         let config = EngineConfig::for_size(tmp, size.memory, size.disk);
         let engine = Engine::new(config, host.data_files(Arc::new(LocalDataFiles))?);
-        let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&app.clock));
+        let caller = UpstreamExecutor::new(host.secrets(), Arc::clone(&app.clock));
         let executor = Arc::new(ExecutorByKind { engine: Arc::new(engine), caller: Arc::new(caller) });
         let consumer = Consumer::new(Worker { app, executor, lease: LeaseSettings::default() });
         lambda_runtime::run(service_fn(|event| consumer.handle(event))).await

@@ -62,6 +62,9 @@ new WillcallStack(
     dataBuckets: text('dataBucketArns')
       ?.split(',')
       .map((arn, index) => s3.Bucket.fromBucketArn(stack, `DataBucket${index}`, arn.trim())),
+    secretArns: text('secretArns')
+      ?.split(',')
+      .map((arn) => arn.trim()),
     browserOrigins: text('browserOrigins')
       ?.split(',')
       .map((origin) => origin.trim()),

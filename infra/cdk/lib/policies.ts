@@ -72,8 +72,11 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
     ],
     download: [
       onTable('ReadTokensAndJobs', 'dynamodb:GetItem'),
+      // A zip that is asked for is noted in its job, and a worker is woken to pack it.
+      onJobs('WantZips', 'dynamodb:PutItem'),
       readCatalog(),
       allow('ReadRequestsAndResults', ['s3:GetObject'], objects('requests/*', 'results/*')),
+      send('WakeWorkers'),
     ],
     worker: [
       consume('ReceiveMessages', jobs.queue),
@@ -128,6 +131,11 @@ export function readData(bucketArns: string[]): iam.PolicyStatement[] {
     allow('ListData', ['s3:ListBucket'], bucketArns),
     allow('ReadData', ['s3:GetObject'], bucketArns.map((arn) => `${arn}/*`)),
   ];
+}
+
+/** What reads the secrets of upstreams. */
+export function readSecrets(arns: string[]): iam.PolicyStatement {
+  return allow('ReadSecretsOfUpstreams', ['secretsmanager:GetSecretValue'], arns);
 }
 
 /** X-Ray takes no resource; nothing else has "*". */

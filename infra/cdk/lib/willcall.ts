@@ -18,7 +18,7 @@ import { Construct } from 'constructs';
 import { api } from './api';
 import { type Data, TIMEOUT, data } from './data';
 import { FUNCTIONS, type FunctionName, constructId } from './names';
-import { allow, readData, sendTraces, statements } from './policies';
+import { allow, readData, readSecrets, sendTraces, statements } from './policies';
 import { alarms, dashboard } from './watch';
 
 const DESCRIPTIONS: Record<FunctionName, string> = {
@@ -67,6 +67,8 @@ export interface WillcallProps {
   readonly longestRetentionDays?: number;
   /** Buckets that data sets at `s3://` lie in; the worker may read them. Default: none. */
   readonly dataBuckets?: s3.IBucket[];
+  /** ARNs of the secrets in Secrets Manager that headers of upstreams name; the worker may read them. Default: none. */
+  readonly secretArns?: string[];
   /** Origins of the web pages that may follow signed links, as `https://app.example.com`: to read results, and to
    * upload files of batches. Default: all. */
   readonly browserOrigins?: string[];
@@ -160,6 +162,7 @@ export class Willcall extends Construct {
     const allowed = statements(kept);
     const dataBuckets = (props.dataBuckets ?? []).map((bucket) => bucket.bucketArn);
     if (dataBuckets.length > 0) allowed.worker.push(...readData(dataBuckets));
+    if (props.secretArns?.length) allowed.worker.push(readSecrets(props.secretArns));
     const environment = {
       WILLCALL_TABLE: kept.table.tableName,
       WILLCALL_BUCKET: kept.bucket.bucketName,

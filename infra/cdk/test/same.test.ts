@@ -55,6 +55,7 @@ function cdk(props: (stack: WillcallStack) => Partial<WillcallProps> = () => ({}
 
 const CERTIFICATE = 'arn:aws:acm:eu-central-1:123456789012:certificate/11112222-3333-4444-5555-666677778888';
 const KEY = 'arn:aws:kms:eu-central-1:123456789012:key/11112222-3333-4444-5555-666677778888';
+const SECRET = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:enrich-a1b2c3';
 const TOPIC = 'arn:aws:sns:eu-central-1:123456789012:alarms';
 
 test('they are the same where nothing is chosen', () => {
@@ -77,6 +78,7 @@ test('they are the same where everything is chosen', () => {
     webhooksAllow: ['10.1.0.0/16', 'hooks.internal'],
     longestRetentionDays: 90,
     dataBuckets: ['one', 'two'].map((name) => s3.Bucket.fromBucketArn(stack, name, `arn:aws:s3:::data-${name}`)),
+    secretArns: [SECRET, `${SECRET}2`],
     browserOrigins: ['https://one.example.com', 'https://two.example.com'],
     tableDeletionProtection: false,
     logLevel: 'debug',
@@ -102,6 +104,7 @@ test('they are the same where everything is chosen', () => {
     WebhooksAllow: '10.1.0.0/16,hooks.internal',
     LongestRetentionDays: '90',
     DataBucketArns: 'arn:aws:s3:::data-one,arn:aws:s3:::data-two',
+    SecretArns: `${SECRET},${SECRET}2`,
     BrowserOrigins: 'https://one.example.com,https://two.example.com',
     TableDeletionProtection: 'false',
     LogLevel: 'debug',

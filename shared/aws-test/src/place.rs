@@ -22,6 +22,8 @@ pub struct Place {
     pub raw_s3: aws_sdk_s3::Client,
     /// SQS itself.
     pub raw_sqs: aws_sdk_sqs::Client,
+    /// Secrets Manager itself.
+    pub raw_secrets: aws_sdk_secretsmanager::Client,
     /// DynamoDB itself.
     pub raw_dynamodb: aws_sdk_dynamodb::Client,
     /// The name of the table, the bucket and the queue.
@@ -46,6 +48,7 @@ impl Place {
             clients,
             raw_s3: raw_s3(&sdk),
             raw_sqs: aws_sdk_sqs::Client::new(&sdk),
+            raw_secrets: aws_sdk_secretsmanager::Client::new(&sdk),
             raw_dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
             name: format!("t-{}", JobId::generate()),
             queue_url: String::new(),

@@ -19,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// API Gateway gives up after 30 s: a call must have failed, tries included, well before that.
 const TABLE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(12));
 const QUEUE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+/// An attempt of a job waits for its secrets, and others are to be tried soon.
+const SECRETS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 /// Until the head of the answer; the body has the protection against stalls.
 const BUCKET: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(25));
 /// A body that brings nothing for this long is given up.
@@ -32,6 +34,7 @@ pub struct Clients {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
 }
 
 impl Clients {
@@ -73,10 +76,14 @@ impl Clients {
             .retry_config(tries(4, Duration::from_millis(100), Duration::from_secs(5)))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
             .force_path_style(path_style);
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(sdk)
+            .timeout_config(timeouts(SECRETS))
+            .retry_config(tries(4, Duration::from_millis(100), Duration::from_secs(2)));
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            secrets: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
         }
     }
 }

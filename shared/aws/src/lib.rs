@@ -17,6 +17,7 @@ mod failure;
 mod job_queue;
 mod job_store;
 mod notice_queue;
+mod secrets;
 mod signals;
 mod vault_key;
 mod webhook_store;
@@ -35,6 +36,7 @@ pub use self::{
     job_queue::{MESSAGE_SCHEMA, MessageError, SqsJobQueue, parse_message},
     job_store::DynamoJobStore,
     notice_queue::{SqsNoticeQueue, parse_notice},
+    secrets::SecretsManager,
     signals::PollingSignals,
     vault_key::{S3VaultKey, VAULT_KEY_OBJECT},
     webhook_store::DynamoWebhookStore,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, future::join_all};
 use willcall_core::{
     JobRef, Timestamp,
-    ports::{BlobError, BlobKey, BlobPrefix, BlobStore, PutNew, SignGet, SignPut},
+    ports::{BlobError, BlobKey, BlobPrefix, BlobStore, Piece, PutNew, SignGet, SignPut, WholeBlob},
 };
 
 use crate::samples::{START, account, reference};
@@ -56,6 +56,8 @@ crate::suite! {
         ranges_are_exact,
         ranges_past_the_end_are_errors,
         a_large_blob_streams_in_pieces,
+        a_blob_is_assembled_of_others,
+        of_what_is_gone_or_changed_nothing_is_assembled,
         missing_blobs_are_missing,
         a_prefix_takes_its_own_and_no_more,
         the_tag_changes_with_the_bytes,
@@ -99,7 +101,8 @@ async fn a_written_blob_is_read_back(harness: &impl BlobStoreHarness) {
         BlobKey::PageIndex { job: job.clone(), attempt: 1 },
         BlobKey::Upload { job: job.clone(), file: 0 },
         BlobKey::Journal { job: job.clone(), attempt: 1, part: 0 },
-        BlobKey::Manifest { job, attempt: 1 },
+        BlobKey::Manifest { job: job.clone(), attempt: 1 },
+        BlobKey::Zip { job, attempt: 1 },
     ] {
         let mut writer = store.writer(&key, TEXT).await.unwrap();
         writer.write(Bytes::from_static(b"one ")).await.unwrap();
@@ -234,6 +237,72 @@ async fn a_large_blob_streams_in_pieces(harness: &impl BlobStoreHarness) {
     let (start, end) = (1_234_567, 4_000_001);
     let part = whole(&store, &key, Some(start as u64..end as u64)).await;
     assert!(part == bytes[start..end]);
+}
+
+/// The blob as it is, to be copied.
+async fn found(store: &Arc<dyn BlobStore>, key: &BlobKey) -> WholeBlob {
+    let head = store.head(key).await.unwrap().unwrap();
+    WholeBlob { key: key.clone(), size: head.size, etag: head.etag }
+}
+
+fn pattern(size: usize, step: usize) -> Bytes {
+    (0..size).map(|n| (n / step % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn a_blob_is_assembled_of_others(harness: &impl BlobStoreHarness) {
+    const MIB: usize = 1 << 20;
+    let store = harness.store();
+    let words = Piece::Bytes(Bytes::from_static(b"between"));
+    // S3 copies parts of five megabytes and more by itself: on both sides of that, and several together.
+    for sizes in [vec![], vec![0], vec![7], vec![5 * MIB - 7], vec![13 * MIB, 3, 6 * MIB], vec![2 * MIB; 5]] {
+        let (mut pieces, mut expected) = (vec![words.clone()], b"between".to_vec());
+        for (place, size) in sizes.iter().enumerate() {
+            let (key, bytes) = (sample(), pattern(*size, place + 1));
+            store.put(&key, TEXT, bytes.clone()).await.unwrap();
+            pieces.extend([Piece::Whole(found(&store, &key).await), words.clone()]);
+            expected.extend_from_slice(&bytes);
+            expected.extend_from_slice(b"between");
+        }
+        let key = BlobKey::Zip { job: reference("acme"), attempt: 1 };
+        let head = store.assemble(&key, TEXT, pieces).await.unwrap();
+        assert_eq!(head.size, expected.len() as u64);
+        assert_eq!(store.head(&key).await.unwrap(), Some(head));
+        assert!(whole(&store, &key, None).await == expected, "{sizes:?}");
+    }
+    let key = BlobKey::Zip { job: reference("acme"), attempt: 1 };
+    assert_eq!(
+        store.assemble(&key, TEXT, Vec::new()).await.unwrap().size,
+        0,
+        "of nothing comes an empty blob"
+    );
+    assert_eq!(harness.leftovers().await, 0);
+}
+
+async fn of_what_is_gone_or_changed_nothing_is_assembled(harness: &impl BlobStoreHarness) {
+    let (store, key) = (harness.store(), BlobKey::Zip { job: reference("acme"), attempt: 1 });
+    let (same, other) = (sample(), sample());
+    for source in [&same, &other] {
+        store.put(source, TEXT, pattern(11 << 20, 3)).await.unwrap();
+    }
+    let (first, second) = (found(&store, &same).await, found(&store, &other).await);
+    // With a text before each, so that some of it is read: emulators of S3 compare no tags where they copy.
+    let text = || Piece::Bytes(Bytes::from_static(b"text"));
+    let pieces = || vec![text(), Piece::Whole(first.clone()), text(), Piece::Whole(second.clone())];
+    // As long as before, and another.
+    store.put(&other, TEXT, pattern(11 << 20, 5)).await.unwrap();
+    let changed = store.assemble(&key, TEXT, pieces()).await;
+    assert!(matches!(changed, Err(BlobError::Unavailable(_))), "{changed:?}");
+    assert_eq!(store.head(&key).await.unwrap(), None);
+    let BlobKey::Result { job, .. } = &other else { unreachable!() };
+    store.delete_prefix(&BlobPrefix::Results(job.clone())).await.unwrap();
+    let gone = store.assemble(&key, TEXT, pieces()).await;
+    assert!(matches!(gone, Err(BlobError::Missing(_))), "{gone:?}");
+    assert_eq!(store.head(&key).await.unwrap(), None);
+    // What was there before stays.
+    store.put(&key, TEXT, Bytes::from_static(b"before")).await.unwrap();
+    store.assemble(&key, TEXT, pieces()).await.unwrap_err();
+    assert_eq!(whole(&store, &key, None).await, b"before");
+    assert_eq!(harness.leftovers().await, 0);
 }
 
 async fn missing_blobs_are_missing(harness: &impl BlobStoreHarness) {

@@ -79,6 +79,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         batches: None,
         upload: None,
         fed: None,
+        zip: None,
     }
 }
 

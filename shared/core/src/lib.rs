@@ -19,6 +19,7 @@ pub mod time;
 pub mod token;
 pub mod usecases;
 pub mod webhook;
+pub mod zip;
 
 pub use error::{Error, FieldError};
 pub use id::{AccountId, JobId, JobRef};

@@ -17,8 +17,8 @@ use willcall_core::{
     JobRef,
     account::Plan,
     catalog::{Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource},
-    job::{Job, JobState, ProblemType, SENT_DUE},
-    ports::{JobStore as _, ManualClock},
+    job::{Job, JobState, Problem, ProblemType, SENT_DUE},
+    ports::{Delivered, ExecuteError, Executor, JobQueue, JobStore as _, ManualClock, QueueError, Task},
     usecases::{
         App, Settings,
         dead_letter::{DeadLetter, dead_letter},
@@ -228,4 +228,60 @@ async fn a_sweep_begins_nothing_after_its_time_and_the_next_goes_on() {
     assert_eq!(sweep_until(&world.app, Some(now)).await.unwrap(), Swept::default());
     assert_eq!(sweep_until(&world.app, Some(now.plus(Duration::from_secs(1)))).await.unwrap().resent, 3);
     assert_eq!(sweep(&world.app).await.unwrap(), Swept::default());
+}
+
+/// A host whose workers are all busy while others wait, or not.
+struct Awaited(bool);
+
+#[async_trait::async_trait]
+impl JobQueue for Awaited {
+    async fn send(&self, _: &JobRef, _: Duration) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.0
+    }
+}
+
+/// Work that goes on until it is asked to make way, or for a while.
+struct Long {
+    gains: bool,
+}
+
+#[async_trait::async_trait]
+impl Executor for Long {
+    async fn execute(&self, task: Task) -> Result<Delivered, ExecuteError> {
+        if self.gains {
+            task.control.gain();
+        }
+        tokio::select! {
+            () = task.control.asked_to_yield() => Err(ExecuteError::Cancelled),
+            () = tokio::time::sleep(Duration::from_millis(400)) => Err(ExecuteError::Fatal {
+                problem: Problem::new(ProblemType::EngineFailed, "nobody asked"),
+                source: None,
+            }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn work_that_can_go_on_later_makes_way_where_others_wait_and_nowhere_else() {
+    for (gains, awaited, state) in
+        [(true, true, JobState::Accepted), (false, true, JobState::Failed), (true, false, JobState::Failed)]
+    {
+        let mut world = World::new(Script::UntilCancelled);
+        world.app.queue = Arc::new(Awaited(awaited));
+        let job = world.insert().await;
+        let lease = LeaseSettings {
+            renew_every: Duration::from_millis(20),
+            slice: Some(Duration::from_millis(60)),
+            ..LeaseSettings::default()
+        };
+        let worker = Worker { app: world.app.clone(), executor: Arc::new(Long { gains }), lease };
+        let handled = work(&worker, &job, &CancellationToken::new()).await;
+        let after = world.job(&job).await;
+        assert_eq!((after.state, after.failures), (state, 0), "{gains} {awaited}");
+        assert_eq!(handled == Disposition::RetryAfter(Duration::ZERO), state == JobState::Accepted);
+    }
 }

@@ -82,6 +82,20 @@ fn a_job_that_loses_too_many_workers_is_exhausted() {
 }
 
 #[test]
+fn an_attempt_that_came_further_makes_earlier_failures_forgotten() {
+    let mut job = job();
+    for attempt in 1..=8 {
+        job = job.apply(&claim(), START).unwrap();
+        let gained = attempt % 2 == 0;
+        job = job.apply(&Transition::Retry { attempt, gained, problem: problem() }, START).unwrap();
+        assert_eq!(
+            (job.state, job.failures),
+            (JobState::Accepted, if gained { 1 } else { 1 + u32::from(attempt > 1) })
+        );
+    }
+}
+
+#[test]
 fn only_the_current_attempt_may_write() {
     let second = claimed().apply(&claim(), at(40)).unwrap();
     let renew = |attempt| Transition::Renew {
@@ -90,7 +104,7 @@ fn only_the_current_attempt_may_write() {
         lease: LEASE,
     };
     let fail = |attempt| Transition::Fail { attempt: Some(attempt), problem: problem() };
-    let retry = |attempt| Transition::Retry { attempt, problem: problem() };
+    let retry = |attempt| Transition::Retry { attempt, gained: false, problem: problem() };
     let hand_back = |attempt| Transition::HandBack { attempt };
     for stale in [renew(1), complete(1), fail(1), retry(1), hand_back(1), complete(3)] {
         assert_eq!(second.apply(&stale, at(41)), Err(Refused::StaleAttempt), "{stale:?}");
@@ -119,7 +133,7 @@ fn a_transient_failure_goes_back_until_attempts_run_out() {
     let mut job = job();
     for failures in 1..=MAX_ATTEMPTS {
         job = job.apply(&claim(), at(i64::from(failures) * 10)).unwrap();
-        let retry = Transition::Retry { attempt: job.attempt, problem: problem() };
+        let retry = Transition::Retry { attempt: job.attempt, gained: false, problem: problem() };
         job = job.apply(&retry, at(i64::from(failures) * 10 + 1)).unwrap();
         assert_eq!(job.failures, failures);
         let expected = if failures < MAX_ATTEMPTS { JobState::Accepted } else { JobState::Failed };
@@ -171,7 +185,7 @@ fn what_has_ended_stays_ended() {
         let moves = [
             claim(),
             complete(attempt),
-            Transition::Retry { attempt, problem: problem() },
+            Transition::Retry { attempt, gained: false, problem: problem() },
             Transition::HandBack { attempt },
             Transition::Fail { attempt: Some(attempt), problem: problem() },
             Transition::Fail { attempt: None, problem: problem() },

@@ -13,7 +13,8 @@ use tokio::{sync::watch, time::Instant};
 use willcall_core::{
     Timestamp,
     catalog::{
-        Catalog, CatalogFile, CatalogFileError, Dataset, DatasetEntry, DatasetFacts, DatasetSource, View,
+        Catalog, CatalogFile, CatalogFileError, Dataset, DatasetEntry, DatasetFacts, DatasetSource,
+        HeaderSource, SecretRef, View,
     },
     ports::{CatalogError, CatalogSource, Clock, DatasetInspector, InspectError},
 };
@@ -325,8 +326,26 @@ fn working_views(
 async fn read(path: &Path) -> Result<CatalogFile, CatalogFileError> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || CatalogFile::read(&owned)).await;
-    read.unwrap_or_else(|stopped| {
+    let file = read.unwrap_or_else(|stopped| {
         Err(CatalogFileError::Read { path: path.to_owned(), source: std::io::Error::other(stopped) })
+    })?;
+    match stored_secret(&file) {
+        Some((place, detail)) => {
+            Err(CatalogFileError::Value { path: path.to_owned(), place, detail: detail.into() })
+        }
+        None => Ok(file),
+    }
+}
+
+/// A header whose secret this host has no place for: better told now than by each job that would need it.
+fn stored_secret(file: &CatalogFile) -> Option<(String, &'static str)> {
+    let detail = "one box has no store of secrets: say { env = \"NAME\" }, and start it with that variable";
+    file.upstreams.iter().find_map(|(upstream, entry)| {
+        let stored = entry
+            .headers
+            .iter()
+            .find(|(_, source)| matches!(source, HeaderSource::Secret { secret: SecretRef::Stored(_), .. }));
+        stored.map(|(header, _)| (format!("upstreams.{upstream}.headers.{header}"), detail))
     })
 }
 

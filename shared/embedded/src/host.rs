@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use willcall_core::{
     Timestamp,
-    job::Transition,
+    job::{Transition, Zip},
     ports::{
         Accounts, BlobStore, Clock, JobQueue, JobStore, NoticeQueue, QueueError, Signals, SignedFiles,
         StoreError, SystemClock, WebhookStore,
@@ -272,9 +272,10 @@ async fn recover(database: &Database, now: Timestamp) -> Result<Recovered, Store
         connection.execute(
             "DELETE FROM messages WHERE NOT EXISTS (SELECT 1 FROM jobs
                 WHERE jobs.account = messages.account AND jobs.id = messages.job
-                AND jobs.state NOT IN ('completed', 'failed', 'cancelled', 'expired'))",
+                AND jobs.state NOT IN ('failed', 'cancelled', 'expired'))",
             [],
         )?;
+        forget_idle(connection)?;
         let resent = connection.execute(
             "INSERT OR IGNORE INTO messages (account, job, visible_at)
                 SELECT account, id, ?1 FROM jobs WHERE state = 'accepted' ORDER BY id",
@@ -284,4 +285,32 @@ async fn recover(database: &Database, now: Timestamp) -> Result<Recovered, Store
         Ok(recovered)
     });
     recovered.await.map_err(Failed::<Never>::store)
+}
+
+/// Removes the messages of completed jobs of which no zip is wanted: those whose attempt ended with its process.
+fn forget_idle(connection: &Connection) -> Result<(), Failed<Never>> {
+    let mut statement = connection.prepare(
+        "SELECT messages.account, messages.job FROM messages JOIN jobs
+            ON jobs.account = messages.account AND jobs.id = messages.job WHERE jobs.state = 'completed'",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut completed = Vec::new();
+    while let Some(row) = rows.next()? {
+        completed.push(reference::<Never>(row, 0, 1)?);
+    }
+    for job in completed {
+        let wanted = match read_job::<Never>(connection, &job) {
+            Ok(found) => found.is_some_and(|found| matches!(found.zip, Some(Zip::Wanted { .. }))),
+            // It is told of where it is asked for, and no worker can do anything with it.
+            Err(Failed::Unreadable(_)) => false,
+            Err(other) => return Err(other),
+        };
+        if !wanted {
+            connection.execute(
+                "DELETE FROM messages WHERE account = ?1 AND job = ?2",
+                params![job.account.as_str(), job.job.to_string()],
+            )?;
+        }
+    }
+    Ok(())
 }

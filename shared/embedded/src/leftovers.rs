@@ -1,5 +1,6 @@
 //! Removes the requests of jobs that were never made, as a process that dies between the two writes leaves one; and what
-//! was uploaded for batches that are gone, as an upload may be under way while its batch is removed.
+//! was uploaded for batches that are gone, as an upload may be under way while its batch is removed; and results, and zips
+//! of results, of jobs that are gone, as the process that wrote the last of them may die before it looks again.
 
 use std::{
     fs::{self, ReadDir},
@@ -30,6 +31,8 @@ enum Kind {
     Requests,
     /// Directories `{account}/{batch}`.
     Uploads,
+    /// Directories `{account}/{job}`.
+    Results,
 }
 
 impl Kind {
@@ -37,15 +40,17 @@ impl Kind {
         match self {
             Self::Requests => "requests",
             Self::Uploads => "uploads",
+            Self::Results => "results",
         }
     }
 }
 
-/// Goes through all requests and uploads, and answers how many went. It does not keep the database open: once nobody else
+/// Goes through all requests, uploads and results, and answers how many went. It does not keep the database open: once nobody else
 /// uses it, it ends.
 pub(crate) async fn sweep_all(database: Weak<Database>, blobs: DirBlobStore, now: Timestamp) -> u64 {
     let requests = sweep(database.clone(), Kind::Requests, blobs.requests(), now).await;
-    requests + sweep(database, Kind::Uploads, blobs.uploads(), now).await
+    let uploads = sweep(database.clone(), Kind::Uploads, blobs.uploads(), now).await;
+    requests + uploads + sweep(database, Kind::Results, blobs.results(), now).await
 }
 
 async fn sweep(database: Weak<Database>, kind: Kind, directory: PathBuf, now: Timestamp) -> u64 {
@@ -144,7 +149,7 @@ fn job_of(kind: Kind, path: &Path) -> Option<JobId> {
     let name = path.file_name()?.to_str()?;
     match kind {
         Kind::Requests => name.strip_suffix(".json")?.parse().ok(),
-        Kind::Uploads => name.parse().ok(),
+        Kind::Uploads | Kind::Results => name.parse().ok(),
     }
 }
 
@@ -154,7 +159,7 @@ fn is_old(kind: Kind, path: &Path, now: Timestamp) -> io::Result<bool> {
         Ok(metadata) => {
             let fits = match kind {
                 Kind::Requests => metadata.is_file(),
-                Kind::Uploads => metadata.is_dir(),
+                Kind::Uploads | Kind::Results => metadata.is_dir(),
             };
             Ok(fits && head_of(&metadata).modified.plus(OLD) < now)
         }
@@ -187,7 +192,7 @@ fn remove(kind: Kind, orphans: &[PathBuf], now: Timestamp) -> io::Result<u64> {
         if is_old(kind, path, now)? {
             let gone = match kind {
                 Kind::Requests => fs::remove_file(path),
-                Kind::Uploads => fs::remove_dir_all(path),
+                Kind::Uploads | Kind::Results => fs::remove_dir_all(path),
             };
             match gone {
                 Ok(()) => removed += 1,
@@ -291,6 +296,32 @@ mod tests {
         assert!(!gone.exists());
         assert!(stays.iter().all(|path| path.exists()), "what a record tells of goes with the record");
         assert_eq!(sweep(Arc::downgrade(&database), Kind::Uploads, uploads, START).await, 0);
+    }
+
+    #[tokio::test]
+    async fn only_old_results_without_a_job_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&dir.path().join("willcall.db")).unwrap());
+        let jobs = SqliteJobStore::new(Arc::clone(&database), InProcessSignals::default());
+        let kept = job("acme");
+        jobs.insert(&kept, 10).await.unwrap();
+        let old =
+            UNIX_EPOCH + Duration::from_millis(u64::try_from(START.minus(OLD * 2).as_millis()).unwrap());
+        let result = |job: JobRef, old: Option<std::time::SystemTime>| {
+            let zip = put(dir.path(), &BlobKey::Zip { job: job.clone(), attempt: 1 }.to_string(), OLD * 2);
+            let directory = dir.path().join("results").join(job.to_string());
+            File::open(&directory)
+                .unwrap()
+                .set_modified(old.unwrap_or_else(std::time::SystemTime::now))
+                .unwrap();
+            zip
+        };
+        let gone = result(reference("acme"), Some(old));
+        let stays = [result(kept.reference(), Some(old)), result(reference("acme"), None)];
+        let results = dir.path().join("results");
+        assert_eq!(sweep(Arc::downgrade(&database), Kind::Results, results.clone(), START).await, 1);
+        assert!(!gone.exists() && stays.iter().all(|path| path.exists()));
+        assert_eq!(sweep(Arc::downgrade(&database), Kind::Results, results, START).await, 0);
     }
 
     #[tokio::test]

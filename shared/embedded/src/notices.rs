@@ -2,7 +2,7 @@
 //! is noted in the store, and taken up at the next start.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, btree_map::OccupiedEntry},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use willcall_core::{
     AccountId, Timestamp,
     ports::{Clock, Notice, NoticeQueue, QueueError},
+    webhook::LONGEST_DELAY,
 };
 
 use crate::Handled;
@@ -47,10 +48,20 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes the next notice of an account that has less than `most` with handlers.
-    fn take(&mut self, now: Timestamp, most: usize) -> Option<Notice> {
-        while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
-            let notice = entry.remove();
+    fn arrived_by(&mut self, now: Timestamp) -> Option<Notice> {
+        self.later.first_entry().filter(|entry| entry.key().0 <= now).map(OccupiedEntry::remove)
+    }
+
+    fn beyond(&mut self, moment: Timestamp) -> Option<Notice> {
+        self.later.last_entry().filter(|entry| entry.key().0 > moment).map(OccupiedEntry::remove)
+    }
+
+    /// Takes the next notice of an account that has none of `places` yet, or fewer than are free: of those that hang, each
+    /// has half of what is left by those before it, and one is left for whoever comes.
+    fn take(&mut self, now: Timestamp, places: usize) -> Option<Notice> {
+        // The clock went back since a notice was put where none can be by its own wish.
+        let lost = now.plus(LONGEST_DELAY).plus(AFTER_LOSS);
+        while let Some(notice) = self.arrived_by(now).or_else(|| self.beyond(lost)) {
             let account = notice.job().account.clone();
             let notices = self.ready.entry(account.clone()).or_default();
             if notices.is_empty() {
@@ -58,7 +69,8 @@ impl Waiting {
             }
             notices.push_back(notice);
         }
-        let may = |account: &AccountId| self.handled.get(account).is_none_or(|handled| *handled < most);
+        let free = places.saturating_sub(self.handled.values().sum());
+        let may = |account: &AccountId| self.handled.get(account).is_none_or(|handled| *handled < free);
         let turn = self.turns.iter().position(may)?;
         let account = self.turns.remove(turn)?;
         let notices = self.ready.get_mut(&account)?;
@@ -83,11 +95,11 @@ impl InProcessNotices {
         self.waiting().take(self.clock.now(), usize::MAX)
     }
 
-    /// The next notice for a handler, once there is one of an account that has less than `most` with handlers.
-    async fn received_below(&self, most: usize) -> Notice {
+    /// The next notice for one of `places` handlers, once there is one of an account that may have a further one.
+    async fn received_for(&self, places: usize) -> Notice {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(notice) = self.receive_below(most) {
+            if let Some(notice) = self.receive_for(places) {
                 return notice;
             }
             let next = self.waiting().later.first_key_value().map(|((at, _), _)| *at);
@@ -96,9 +108,9 @@ impl InProcessNotices {
         }
     }
 
-    fn receive_below(&self, most: usize) -> Option<Notice> {
+    fn receive_for(&self, places: usize) -> Option<Notice> {
         let mut waiting = self.waiting();
-        let notice = waiting.take(self.clock.now(), most)?;
+        let notice = waiting.take(self.clock.now(), places)?;
         *waiting.handled.entry(notice.job().account.clone()).or_default() += 1;
         Some(notice)
     }
@@ -139,7 +151,8 @@ impl NoticeQueue for InProcessNotices {
 /// Hands each notice to `handler`, at most `at_once` at a time, until `shutdown`; then waits for those under way, no longer
 /// than `grace`. Those that are cut short are taken up at the next start.
 ///
-/// Accounts take turns, and none has more than half of `at_once`: one whose receivers hang delays its own alone.
+/// Accounts take turns, and none begins a further delivery unless more than it has are free of `at_once`: those whose
+/// receivers hang delay their own alone.
 pub async fn run_notifier<H, F>(
     queue: InProcessNotices,
     at_once: usize,
@@ -152,13 +165,12 @@ pub async fn run_notifier<H, F>(
 {
     let handler = Arc::new(handler);
     let places = Arc::new(Semaphore::new(at_once));
-    let half = (at_once / 2).max(1);
     let mut tasks = JoinSet::new();
     loop {
         let next = async {
             // Nothing is received that nobody has the time for.
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, queue.received_below(half).await)
+            (place, queue.received_for(at_once).await)
         };
         let (place, notice) = tokio::select! {
             biased;
@@ -239,6 +251,42 @@ mod tests {
             () = time => {}
         }
         assert_eq!(seen.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn several_accounts_whose_receivers_hang_leave_a_place_for_another() {
+        let queue = InProcessNotices::new(Arc::new(ManualClock::new(START)));
+        let notice = |account: &str, sequence| Notice::Event(EventRef { job: reference(account), sequence });
+        let mut handled = Vec::new();
+        for account in ["a", "b", "c", "d"] {
+            for sequence in 0..10 {
+                queue.send(&notice(account, sequence), Duration::ZERO).await.unwrap();
+            }
+            let begun: Vec<Notice> = std::iter::from_fn(|| queue.receive_for(8)).collect();
+            assert!(begun.iter().all(|notice| notice.job().account.as_str() == account));
+            handled.push(begun.len());
+        }
+        assert_eq!(handled, [4, 2, 1, 1], "each has half of what is left");
+        assert_eq!(queue.receive_for(8), None);
+        let account = "a".parse().unwrap();
+        (0..2).for_each(|_| queue.ended(&account));
+        let next = queue.receive_for(8).unwrap();
+        assert_eq!(next.job().account.as_str(), "c", "it has fewer than are free, unlike those before it");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_hides_no_notice() {
+        let clock = Arc::new(ManualClock::new(START));
+        let queue = InProcessNotices::new(clock.clone());
+        let notice = Notice::Event(EventRef { job: reference("acme"), sequence: 1 });
+        queue.send(&notice, LONGEST_DELAY).await.unwrap();
+        assert_eq!(queue.receive(), None, "it waits");
+        clock.set(START.minus(Duration::from_secs(86_400)));
+        assert_eq!(queue.receive(), Some(notice.clone()));
+        queue.send(&notice, LONGEST_DELAY).await.unwrap();
+        assert_eq!(queue.receive(), None, "it waits by the new time");
+        clock.advance(LONGEST_DELAY);
+        assert_eq!(queue.receive(), Some(notice));
     }
 
     #[tokio::test]

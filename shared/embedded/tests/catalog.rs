@@ -203,6 +203,16 @@ async fn a_view_of_a_missing_column_is_left_out_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_this_host_has_no_place_for_is_refused_at_once() {
+    let upstream = |header: &str| {
+        format!("[upstreams.enrich]\nurl = 'https://api.test/'\nheaders = {{ x-key = {header} }}\n")
+    };
+    let error = set(&upstream("{ secret = 'enrich#key' }")).open().await.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("upstreams.enrich.headers.x-key: one box has no store of secrets"), "{error}");
+    assert!(set(&upstream("{ env = 'KEY' }")).open().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_file_keeps_the_last_good_catalog_but_stops_a_start() {
     let set = set(TWO);
     let catalog = set.open().await.unwrap();

@@ -69,7 +69,12 @@ impl Sink {
 
     /// Whether no further record is to be written. What ends the file still is.
     pub(crate) fn is_full(&self) -> bool {
-        self.limit.is_some_and(|limit| self.bytes >= limit)
+        self.is_full_at(self.bytes)
+    }
+
+    /// Whether it is full once it has taken the bytes before `position`.
+    pub(crate) fn is_full_at(&self, position: u64) -> bool {
+        self.limit.is_some_and(|limit| position >= limit)
     }
 
     /// Appends bytes, which it copies.

@@ -79,6 +79,44 @@ async fn a_result_ends_with_the_piece_that_reaches_the_limit_and_says_so() {
 }
 
 #[tokio::test]
+async fn plain_text_ends_with_the_very_record_that_reaches_the_limit() {
+    let data = data();
+    for (format, sort) in [
+        (Format::Csv, vec![]),
+        (Format::Json, vec![]),
+        (Format::Jsonl, vec![]),
+        (Format::Csv, vec!["t"]),
+        (Format::Jsonl, vec!["t"]),
+    ] {
+        let mut query = data.query(format).await;
+        let ascending = |column: &&str| SortKey { column: (*column).into(), descending: false };
+        query.sort = sort.iter().map(ascending).collect();
+        let whole = run(&data, query.clone()).await;
+        let text = whole.text();
+        let blobs = Arc::new(MemoryBlobs::default());
+        let mut task = task(data.dataset().await, query, &blobs);
+        // Where the last of three records ends, and a byte on either side.
+        let ends: Vec<usize> = match format {
+            Format::Json => text.match_indices('}').map(|(at, _)| at + 1).collect(),
+            _ => text.match_indices('\n').map(|(at, _)| at + 1).collect(),
+        };
+        let header = usize::from(format == Format::Csv);
+        for (limit, records) in [(ends[2 + header] - 1, 3), (ends[2 + header], 3), (ends[2 + header] + 1, 4)]
+        {
+            task.max_bytes = Some(limit as u64);
+            task.attempt += 1;
+            let delivered = engine(3).execute(task.clone()).await.unwrap();
+            // A record of JSON Lines ends with its line; the document's end is not a record's.
+            assert_eq!(delivered.records, records, "{format} {sort:?} {limit}");
+            let ran = Ran { delivered, task: task.clone(), blobs: Arc::clone(&blobs) };
+            let end = ends[records as usize - 1 + header];
+            assert!(ran.text().starts_with(&text[..end]), "{format} {sort:?} {limit}");
+            assert!(ran.text().len() - end <= 3, "and what ends the file alone comes behind");
+        }
+    }
+}
+
+#[tokio::test]
 async fn columns_end_with_the_piece_that_reaches_the_limit() {
     let rows = 150_000;
     let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));

@@ -439,3 +439,95 @@ async fn far_files_are_fetched_in_large_pieces_once() {
         assert!(matches!(inspector.inspect(&text.source).await, Err(InspectError::Unreadable { .. })));
     }
 }
+
+#[tokio::test]
+async fn json_files_are_arrays_of_objects_read_as_json_lines_are() {
+    let text = Text::new()
+        .file("1.json", " [{\"n\":1,\"t\":\"[a, }\"},\n {\"n\":2}\n]\n")
+        .file("2.json.gz", gzip("[{\"late\":[1, {\"x\":null}],\"n\":3.5}]"))
+        .file("3.json.zst", zstd("[]"))
+        .file("4.json", "\u{feff}[\r\n{\"n\":4}\r\n]");
+    let dataset = text.inspect().await.unwrap();
+    let columns: Vec<_> =
+        dataset.facts.columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect();
+    assert_eq!(columns, ["n float64", "t text", "late text"]);
+    assert_eq!((dataset.facts.records, dataset.facts.files), (Some(4), 4));
+    let ran = text.run(|_| {}).await;
+    assert_eq!(ran.text(), "n,t,late\n1.0,\"[a, }\",\n2.0,,\n3.5,,\"[1, {\"\"x\"\":null}]\"\n4.0,,\n");
+    let some = text.run(|work| (work.offset, work.limit, work.fields) = (1, Some(2), vec!["n".into()])).await;
+    assert_eq!((some.text().as_str(), some.delivered.records_found), ("n\n2.0\n3.5\n", Some(4)));
+
+    let columns = [("n", "decimal(5, 1)", false), ("more", "int32", true)];
+    let declared = text.declared(&columns);
+    assert_eq!(declared.run(|_| {}).await.text(), "n,more\n1.0,\n2.0,\n3.5,\n4.0,\n");
+}
+
+#[tokio::test]
+async fn json_files_lie_in_directories_that_tell_values_too() {
+    let text = Text::new();
+    for (path, bytes) in [("year=2025", "[{\"n\":1}]"), ("year=2026", "[{\"n\":2},{\"n\":3}]")] {
+        fs::create_dir(text.data.dir.path().join(path)).unwrap();
+        fs::write(text.data.dir.path().join(path).join("a.json"), bytes).unwrap();
+    }
+    let ran = text.run(|_| {}).await;
+    assert_eq!(ran.text(), "n,year\n1,2025\n2,2026\n3,2026\n");
+}
+
+#[tokio::test]
+async fn a_large_array_is_read_piece_by_piece() {
+    let objects: Vec<String> = (0..200_000).map(|n| format!("{{\"n\":{n},\"t\":\"{n:040}\"}}")).collect();
+    let text = Text::new().file("a.json", format!("[{}]", objects.join(",\n")));
+    let ran = text.run(|work| work.fields = vec!["n".into()]).await;
+    assert_eq!(ran.delivered.records, 200_000);
+    assert!(ran.text().ends_with("\n199998\n199999\n"));
+}
+
+#[tokio::test]
+async fn what_is_no_array_of_objects_is_told_with_file_and_line() {
+    let deep = format!("[{{\"a\":{}{}}}]", "[".repeat(10_000), "]".repeat(10_000));
+    for (bytes, said) in [
+        ("{\"a\":1}", "a.json: the file was declared to be a JSON array, and begins with a JSON object"),
+        ("{\"a\":1}\n{\"a\":2}\n", "a.json: the file was declared to be a JSON array, and begins with"),
+        ("3", "a.json: the file was declared to be a JSON array, and begins with '3'"),
+        ("", "a.json: line 1: the file is empty: an array begins with ["),
+        ("[]", "a.json: there is no row to infer columns from: declare them"),
+        ("[{\"a\":1}", "a.json: line 1: the file is cut short: it ends in the middle of the array"),
+        ("[{\"a\":1},\n{\"a\":", "a.json: line 2: the file is cut short"),
+        ("[{\"a\":1},", "a.json: line 1: the file is cut short"),
+        (
+            "[{\"a\":1}\n{\"a\":2}]",
+            "a.json: line 2: '{' is not expected here: between elements stands a comma",
+        ),
+        ("[{\"a\":1},,{\"a\":2}]", "a.json: line 1: ',' is not expected here: an element is missing"),
+        ("[{\"a\":1}]\n[]", "a.json: line 2: '[' is not expected here: nothing may come behind"),
+        ("[{\"a\":1},\n\n7]", "a.json: row 2, line 3: invalid type"),
+        ("[[1, 2]]", "a.json: row 1, line 1: invalid type"),
+        ("[{\"a\":1,\"a\":2}]", "a.json: row 1, line 1: "),
+        (deep.as_str(), "a.json: row 1, line 1: "),
+    ] {
+        let words = Text::new().file("a.json", bytes).refused().await;
+        assert!(words.contains(said), "{words}");
+    }
+    let cut = gzip("[{\"a\":1},{\"a\":2}]");
+    let words = Text::new().file("a.json.gz", &cut[..cut.len() - 9]).refused().await;
+    assert!(words.contains("a.json.gz") && words.contains("cut short"), "{words}");
+    let words = Text::new()
+        .file("a.json", "[{}]")
+        .file("b.json", "[{\"a\":\"x\"}]")
+        .declared(&[("a", "int64", false)]);
+    let words = words.refused().await;
+    assert!(words.contains("a.json: there is no column \"a\", and it must have values"), "{words}");
+    // What is found out only when values are read.
+    let text = Text::new().file("a.json", "[{\"a\":1},\n{\"a\":\"x\"}]").declared(&[("a", "int64", true)]);
+    let dataset = text.inspect().await.unwrap();
+    let failed =
+        run_on(&engine(1), dataset.clone(), Text::query(&dataset, Format::Csv)).await.map(drop).unwrap_err();
+    let words = detail(failed);
+    assert!(
+        words.contains("a.json") && words.contains("row 2, line 2") && words.contains("\"a\""),
+        "{words}"
+    );
+    // Beside other formats, JSON is a note about them.
+    let text = Text::new().file("a.csv", "a\n1\n").file("schema.json", "{}");
+    assert_eq!(text.run(|_| {}).await.text(), "a\n1\n");
+}

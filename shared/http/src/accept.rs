@@ -60,11 +60,16 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Option<Format>, ()> {
     best.map(|(format, _)| Some(format)).ok_or(())
 }
 
-/// Whether the client asks for a media type and would take nothing but it.
-pub(crate) fn only(headers: &HeaderMap, media_type: &str) -> bool {
+/// Whether the client asks for a media type by its name, and for nothing else by name that it likes as well. A range such
+/// as `*/*` is no name: whoever takes anything does not ask for this.
+pub(crate) fn prefers(headers: &HeaderMap, media_type: &str) -> bool {
     let ranges = ranges(headers);
-    ranges.iter().any(|(range, weight)| range == media_type && *weight > 0)
-        && ranges.iter().all(|(range, weight)| range == media_type || *weight == 0)
+    let Some(own) = ranges.iter().find(|(range, _)| range == media_type).map(|(_, weight)| *weight) else {
+        return false;
+    };
+    let others = ranges.iter().filter(|(range, _)| range != media_type);
+    own > 0
+        && others.into_iter().all(|(range, weight)| own > *weight || own == *weight && range.ends_with("/*"))
 }
 
 #[cfg(test)]
@@ -101,13 +106,34 @@ mod tests {
     }
 
     #[test]
-    fn a_zip_is_asked_for_only_where_nothing_else_would_do() {
-        let only_zip = |value: &str| {
+    fn a_zip_is_asked_for_by_its_name_alone() {
+        let zip = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.append("accept", value.parse().unwrap());
-            only(&headers, "application/zip")
+            prefers(&headers, "application/zip")
         };
-        assert!(only_zip("application/zip"));
-        assert!(!only_zip("application/zip, */*;q=0.1") && !only_zip("*/*") && !only_zip("text/csv"));
+        for asks in [
+            "application/zip",
+            "Application/ZIP",
+            "application/zip;q=0.2",
+            "application/zip, */*",
+            "application/zip, */*;q=0.1",
+            "text/csv;q=0.5, application/zip",
+            "application/zip, text/csv;q=0",
+        ] {
+            assert!(zip(asks), "{asks}");
+        }
+        for not in [
+            "*/*",
+            "application/*",
+            "text/csv",
+            "application/zip;q=0",
+            "application/zip;q=0, */*",
+            "application/zip;q=0.5, */*",
+            "application/zip, text/csv",
+            "text/csv, application/zip;q=0.9",
+        ] {
+            assert!(!zip(not), "{not}");
+        }
     }
 }

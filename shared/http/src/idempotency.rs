@@ -23,7 +23,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let key = read(&parts.headers).map_err(|detail| Failure::at(PLACE, detail))?;
-        Ok(Self(key.map(|key| Keyed { key, target: parts.uri.path().to_owned(), status: MADE })))
+        let target = parts.uri.path().to_owned();
+        Ok(Self(key.map(|key| Keyed { key, target, status: MADE, by_path: false })))
     }
 }
 

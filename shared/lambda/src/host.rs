@@ -4,10 +4,12 @@ use std::{io, sync::Arc, time::Duration};
 
 use willcall_aws::{
     Clients, ConfigError, DynamoAccounts, DynamoJobStore, DynamoWebhookStore, PollingSignals, S3BlobStore,
-    S3Catalog, S3DataFiles, S3VaultKey, SqsJobQueue, SqsNoticeQueue,
+    S3Catalog, S3DataFiles, S3VaultKey, SecretsManager, SqsJobQueue, SqsNoticeQueue,
 };
 use willcall_core::{
-    ports::{CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, NoticeQueue, SystemClock, Vault},
+    ports::{
+        CatalogSource, Clock, DataFiles, DataFilesByPlace, JobQueue, NoticeQueue, Secrets, SystemClock, Vault,
+    },
     usecases::{App, Notifier, Settings},
     webhook::AllowList,
 };
@@ -48,6 +50,11 @@ impl Host {
     pub fn data_files(&self, disk: Arc<dyn DataFiles>) -> io::Result<Arc<dyn DataFiles>> {
         let s3 = Arc::new(S3DataFiles::new(&self.clients)?);
         Ok(Arc::new(DataFilesByPlace { disk, s3 }))
+    }
+
+    /// The secrets of upstreams: in the environment and in Secrets Manager.
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(SecretsManager::new(&self.clients))
     }
 
     /// What tells others of jobs, with these of its parts. Encryption and the key of secrets are had when first needed.

@@ -79,18 +79,51 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 
 /// Whether the address is that of a cloud's metadata service, in whatever way it is written.
 pub(crate) fn is_metadata(address: IpAddr) -> bool {
-    METADATA.contains(&address) || embedded(address).is_some_and(|inner| METADATA.contains(&inner.into()))
+    METADATA.contains(&address) || embedded(address).any(|inner| METADATA.contains(&inner.into()))
 }
 
-/// The IPv4 address that a mapped, compatible, translated or 6to4 address leads to.
-fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
-    let IpAddr::V6(address) = address else { return None };
-    let segments = address.segments();
-    let at =
-        |place: usize| Ipv4Addr::from_bits(u32::from(segments[place]) << 16 | u32::from(segments[place + 1]));
+/// The IPv4 addresses that an address of IPv6 may lead to: more than one where it does not say by which of the ways it was
+/// made. Whoever translates it may be a neighbour that this host knows nothing of.
+fn embedded(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+    let found = match address {
+        IpAddr::V4(_) => [None; 4],
+        IpAddr::V6(address) => wrapped(address),
+    };
+    found.into_iter().flatten()
+}
+
+fn wrapped(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
+    let (segments, bytes) = (address.segments(), address.octets());
+    let at = |place: usize| {
+        Some(Ipv4Addr::from_bits(u32::from(segments[place]) << 16 | u32::from(segments[place + 1])))
+    };
+    // The bits 64 to 71 are left out where an address comes in their way (RFC 6052).
+    let around = |places: [usize; 4]| Some(Ipv4Addr::from(places.map(|place| bytes[place])));
     match segments {
-        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0x64, 0xff9b, ..] => Some(at(6)),
-        [0x2002, ..] => Some(at(1)),
+        // Compatible, mapped and translated (SIIT).
+        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] => [at(6), None, None, None],
+        // NAT64, by the prefix that all know.
+        [0x64, 0xff9b, 0, ..] => [at(6), None, None, None],
+        // NAT64, by a prefix of one's own below 64:ff9b:1::/48 (RFC 8215), of whatever length: 48, 56, 64 or 96 bits.
+        [0x64, 0xff9b, ..] => [at(6), around([6, 7, 9, 10]), around([7, 9, 10, 11]), around([9, 10, 11, 12])],
+        // 6to4, in whose network may be ISATAP.
+        [0x2002, ..] => [at(1), isatap(address), None, None],
+        // Teredo: its server, and its client with all bits turned.
+        [0x2001, 0, ..] => {
+            let client = at(6).map(|client| Ipv4Addr::from_bits(!client.to_bits()));
+            [at(2), client, isatap(address), None]
+        }
+        _ => [isatap(address), None, None, None],
+    }
+}
+
+/// The address at the end of an ISATAP interface identifier, which may follow any prefix (RFC 5214).
+fn isatap(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        // The bits "universal" and "group" may be set or not.
+        [_, _, _, _, marks, 0x5efe, high, low] if marks & !0x0300 == 0 => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
         _ => None,
     }
 }
@@ -195,6 +228,65 @@ mod tests {
             "3fff:1000::1",
         ] {
             assert!(is_public(address(text)), "{text}");
+        }
+    }
+
+    /// The ways to write an IPv4 address as one of IPv6, each with the four bytes at `w`, `x`, `y` and `z`, or turned.
+    fn disguises(inner: Ipv4Addr) -> Vec<(&'static str, IpAddr)> {
+        let [w, x, y, z] = inner.octets();
+        let (high, low) = (inner.to_bits() >> 16, inner.to_bits() & 0xffff);
+        let turned = !inner.to_bits();
+        [
+            ("compatible", format!("::{inner}")),
+            ("mapped", format!("::ffff:{inner}")),
+            ("translated", format!("::ffff:0:{inner}")),
+            ("NAT64", format!("64:ff9b::{inner}")),
+            ("local NAT64 of 96 bits", format!("64:ff9b:1::{inner}")),
+            ("local NAT64 of 96 bits, not the first", format!("64:ff9b:1:a:b:c:{high:x}:{low:x}")),
+            ("local NAT64 of 48 bits", format!("64:ff9b:1:{high:x}:{y:02x}:{:x}::", u16::from(z) << 8)),
+            ("local NAT64 of 56 bits", format!("64:ff9b:1:7{w:02x}:{x:02x}:{y:02x}{z:02x}::")),
+            (
+                "local NAT64 of 64 bits",
+                format!("64:ff9b:1:7:{w:02x}:{x:02x}{y:02x}:{:x}:0", u16::from(z) << 8),
+            ),
+            ("6to4", format!("2002:{high:x}:{low:x}::1")),
+            ("Teredo's server", format!("2001:0:{high:x}:{low:x}:0:ffff:3fff:fdd2")),
+            (
+                "Teredo's client",
+                format!("2001:0:4136:e378:8000:63bf:{:x}:{:x}", turned >> 16, turned & 0xffff),
+            ),
+            ("ISATAP", format!("fe80::5efe:{inner}")),
+            ("ISATAP, universal", format!("fe80::200:5efe:{inner}")),
+            ("ISATAP of a public network", format!("2600:1::200:5efe:{inner}")),
+            ("ISATAP of a private network", format!("fd00:1:2:3:0:5efe:{high:x}:{low:x}")),
+            ("ISATAP in 6to4", format!("2002:808:808:1:0:5efe:{high:x}:{low:x}")),
+        ]
+        .map(|(way, text)| (way, address(&text)))
+        .to_vec()
+    }
+
+    #[test]
+    fn metadata_services_are_known_in_every_disguise() {
+        for service in METADATA {
+            let IpAddr::V4(service) = service else { continue };
+            for (way, address) in disguises(service) {
+                assert!(is_metadata(address), "{way}: {address}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_disguise_of_a_harmless_address_is_taken_for_a_metadata_service() {
+        for harmless in ["8.8.8.8", "10.1.2.3", "169.254.169.253"] {
+            for (way, address) in disguises(harmless.parse().unwrap()) {
+                assert!(!is_metadata(address), "{way}: {address}");
+            }
+        }
+        // Only so much like one.
+        for text in
+            ["2600::5eff:a9fe:a9fe", "2600::400:5efe:a9fe:a9fe", "2600:1::a9fe:a9fe", "64:ff9a::a9fe:a9fe"]
+        {
+            assert!(!is_metadata(address(text)), "{text}");
         }
     }
 

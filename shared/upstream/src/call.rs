@@ -3,27 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, value::RawValue};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
     JobId,
-    catalog::{HeaderSource, Upstream},
-    job::{
-        ProblemType,
-        kinds::{ItemOutcome, ItemState},
-    },
-    ports::{Clock, SecretError, Secrets, SendError},
+    catalog::Upstream,
+    job::kinds::{ItemOutcome, ItemState},
+    ports::{Clock, SendError},
 };
 use willcall_outbound::{Client, retry_after};
 
 use crate::{
     answer::{self, Cut},
-    failure::{Outcome, fatal, transient},
+    headers::Headers,
     limit::Limits,
 };
 
@@ -59,7 +55,7 @@ pub(crate) enum Ended {
 /// What all items of an attempt are sent with.
 pub(crate) struct Calls {
     pub(crate) line: Arc<Line>,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Headers,
     pub(crate) job: JobId,
     /// Cancelled when no call is to begin any more.
     pub(crate) stop: CancellationToken,
@@ -83,7 +79,16 @@ impl Calls {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let tried = self.attempt(item).await;
+            let headers = self.headers.now().await;
+            let tried = self.attempt(item, &headers).await;
+            // Whoever refuses who asks did nothing, and may do it for who has the secret that holds now.
+            if let Tried::Answered { status: 401 | 403, .. } = tried
+                && attempts < retries.attempts
+                && self.headers.are_others_than(&headers).await
+            {
+                self.line.limits.pace().await;
+                continue;
+            }
             let (again, wait) = match &tried {
                 Tried::Answered { status, wait, .. } => (retries.statuses.contains(status), *wait),
                 Tried::NotSent(error) => (may_pass(error), None),
@@ -107,10 +112,10 @@ impl Calls {
         }
     }
 
-    async fn attempt(&self, item: &Item) -> Tried {
+    async fn attempt(&self, item: &Item, headers: &HeaderMap) -> Tried {
         let upstream = &self.line.upstream;
         let deadline = Instant::now() + upstream.timeout;
-        let request = match self.request(item) {
+        let request = match self.request(item, headers) {
             Ok(request) => request,
             Err(error) => return Tried::NotSent(error),
         };
@@ -161,7 +166,7 @@ impl Calls {
         }
     }
 
-    fn request(&self, item: &Item) -> Result<Request<Full<Bytes>>, SendError> {
+    fn request(&self, item: &Item, headers: &HeaderMap) -> Result<Request<Full<Bytes>>, SendError> {
         let upstream = &self.line.upstream;
         let broken = |words: String| SendError::Unfit(willcall_core::ports::UnfitUrl(words));
         let url = upstream.url.expand(&item.object).map_err(|misfit| broken(misfit.to_string()))?;
@@ -173,7 +178,7 @@ impl Calls {
             .uri(uri)
             .header(header::USER_AGENT, USER_AGENT)
             .header(upstream.idempotency_header.as_str(), key);
-        if !self.headers.contains_key(header::ACCEPT) {
+        if !headers.contains_key(header::ACCEPT) {
             request = request.header(header::ACCEPT, "application/json, */*;q=0.5");
         }
         let mut body = Bytes::new();
@@ -183,57 +188,9 @@ impl Calls {
         }
         let mut request = request.body(Full::from(body)).map_err(|error| SendError::Broken(error.into()))?;
         // The operator's own come last, in place of what stands there by default.
-        request.headers_mut().extend(self.headers.clone());
+        request.headers_mut().extend(headers.clone());
         Ok(request)
     }
-}
-
-/// The headers of an upstream with its secrets looked up.
-pub(crate) async fn headers(upstream: &Upstream, secrets: &dyn Secrets) -> Outcome<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    for (name, source) in &upstream.headers {
-        let text = match source {
-            HeaderSource::Value(text) => SecretString::from(text.clone()),
-            HeaderSource::Secret { prefix, secret } => {
-                let found = secrets.secret(secret).await.map_err(unreadable)?;
-                SecretString::from(format!("{prefix}{}", found.expose_secret()))
-            }
-        };
-        let name = HeaderName::try_from(name.as_str());
-        let value = HeaderValue::from_str(text.expose_secret());
-        let (Ok(name), Ok(mut value)) = (name, value) else {
-            tracing::error!(upstream = upstream.name, header = ?source_of(source), "a header cannot be sent");
-            return Err(misconfigured("one of its headers cannot be sent"));
-        };
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
-}
-
-/// Where a header comes from, for the log.
-fn source_of(source: &HeaderSource) -> String {
-    match source {
-        HeaderSource::Value(_) => "the catalog".into(),
-        HeaderSource::Secret { secret, .. } => secret.to_string(),
-    }
-}
-
-fn unreadable(error: SecretError) -> willcall_core::ports::ExecuteError {
-    match error {
-        SecretError::Missing(_) => {
-            tracing::error!(error = %error, "a secret of an upstream is missing");
-            misconfigured("a secret that it needs is missing")
-        }
-        SecretError::Unavailable(..) => {
-            transient("a secret that the upstream needs cannot be read now", error)
-        }
-    }
-}
-
-/// It is for the operator to mend, who finds more in the log.
-fn misconfigured(what: &str) -> willcall_core::ports::ExecuteError {
-    fatal(ProblemType::UpstreamFailed, format!("the upstream is not set up as it should be: {what}"))
 }
 
 /// Whether the same may work a little later.

@@ -19,11 +19,12 @@ use willcall_core::{
 use willcall_outbound::{Client, Guard, PlainHttp, Resolve, Reuse, SystemResolver};
 
 use crate::{
-    call::{Calls, Line, headers},
+    call::{Calls, Line},
     failure::{Outcome, defect},
+    headers::Headers,
     items::Items,
     journal::{Journal, Past},
-    limit::Limits,
+    limit::{Limits, Memory},
     result::{ResultFile, Written},
     run::{Ended, Run},
 };
@@ -34,6 +35,7 @@ pub struct UpstreamExecutor {
     clock: Arc<dyn Clock>,
     resolver: Arc<dyn Resolve>,
     lines: Mutex<HashMap<String, Arc<Line>>>,
+    memory: Memory,
     /// How long calls that are under way are waited for when the work is told to stop.
     grace: Duration,
 }
@@ -52,7 +54,7 @@ impl UpstreamExecutor {
     ) -> Self {
         // Less than an attempt has before it is dropped.
         let grace = Duration::from_secs(5);
-        Self { secrets, clock, resolver, lines: Mutex::default(), grace }
+        Self { secrets, clock, resolver, lines: Mutex::default(), memory: Memory::default(), grace }
     }
 
     /// The same executor with another idea of how long calls under way are waited for.
@@ -75,7 +77,7 @@ impl UpstreamExecutor {
         let line = Arc::new(Line {
             upstream: Arc::clone(upstream),
             client: Client::new(guard, Arc::clone(&self.resolver), reuse),
-            limits: Limits::of(upstream),
+            limits: Limits::of(upstream, &self.memory),
             clock: Arc::clone(&self.clock),
         });
         lines.insert(upstream.name.clone(), Arc::clone(&line));
@@ -84,7 +86,7 @@ impl UpstreamExecutor {
 
     async fn run(&self, task: &Task, work: &CallWork, file: &mut ResultFile) -> Outcome<(Ended, u64)> {
         let upstream = task.subject.upstream().ok_or_else(|| defect("a call without an upstream"))?;
-        let headers = headers(upstream, &*self.secrets).await?;
+        let headers = Headers::of(upstream, &self.secrets).await?;
         task.control.enter(Stage::Reading);
         let items = Items::open(task, work, upstream).await?;
         let total = items.total;

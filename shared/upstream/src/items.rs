@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use willcall_core::{
     catalog::{JsonSchema, Upstream},
     job::{ProblemType, kinds::CallWork},
-    ports::{BlobStore, ExecuteError, Input, InputFile, Task},
+    ports::{BlobStore, Control, ExecuteError, Input, InputFile, Task},
 };
 use willcall_engine::read::{Columns, Declared, Field, FileError, ReadOptions, Row, RowReader};
 
@@ -60,7 +60,7 @@ impl Items {
                 (Rows::Inline(items.into_iter()), total)
             }
             Input::Files(files) => {
-                let total = count(&task.blobs, files).await?;
+                let total = count(task, files).await?;
                 (Rows::Uploaded(rows(&task.blobs, files, upstream.input.clone())), total)
             }
         };
@@ -107,23 +107,38 @@ impl Items {
     }
 }
 
-/// Reads all files to their end and counts their rows.
-async fn count(blobs: &Arc<dyn BlobStore>, files: &[InputFile]) -> Outcome<u64> {
+/// Reads all files to their end and counts their rows. Ends at once when the work is told to stop, however slowly they come.
+async fn count(task: &Task, files: &[InputFile]) -> Outcome<u64> {
     let mut rows = 0;
     for file in files {
-        let input = open(blobs, file).await?;
-        let name = file.clone();
-        rows += spawn_blocking(move || {
-            let mut reader = reader(input, &name)?;
-            let mut row = Row::default();
-            while reader.next_row(&mut row).map_err(|error| unread(&name, error))?.is_some() {}
-            Ok(reader.rows())
-        })
-        .await
-        .map_err(defect)??;
-        pinned(blobs, file).await?;
+        let counted = async {
+            let input = open(&task.blobs, file).await?;
+            let (name, control) = (file.clone(), Arc::clone(&task.control));
+            let counted =
+                spawn_blocking(move || count_rows(input, &name, &control)).await.map_err(defect)??;
+            pinned(&task.blobs, file).await?;
+            Ok::<u64, ExecuteError>(counted)
+        };
+        rows += tokio::select! {
+            biased;
+            () = task.control.cancelled() => return Err(ExecuteError::Cancelled),
+            counted = counted => counted?,
+        };
     }
     Ok(rows)
+}
+
+/// The thread that counts is left behind by whoever stops waiting for it, and looks by itself whether anybody still does.
+fn count_rows(input: BlobRead, file: &InputFile, control: &Control) -> Outcome<u64> {
+    const LOOK_EVERY: u64 = 1024;
+    let mut reader = reader(input, file)?;
+    let mut row = Row::default();
+    while reader.next_row(&mut row).map_err(|error| unread(file, error))?.is_some() {
+        if reader.rows().is_multiple_of(LOOK_EVERY) && control.is_cancelled() {
+            return Err(ExecuteError::Cancelled);
+        }
+    }
+    Ok(reader.rows())
 }
 
 /// Reads the rows of all files in a thread of its own, which ends when nobody takes them any more.

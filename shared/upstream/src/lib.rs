@@ -8,6 +8,7 @@ mod answer;
 mod call;
 mod executor;
 mod failure;
+mod headers;
 mod items;
 mod journal;
 mod limit;

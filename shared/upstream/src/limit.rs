@@ -14,10 +14,28 @@ use willcall_core::catalog::Upstream;
 /// Timers are late by about a millisecond: as much as this may be caught up, so that a high rate is reached.
 const SLACK: Duration = Duration::from_millis(10);
 
+/// Bytes of answers that may be held at once by all calls of a worker together, were each as large as it may be.
+const ANSWERS: u32 = 512 << 20;
+/// In what they are counted.
+const UNIT: u64 = 1 << 10;
+
+/// What the answers of all upstreams share.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory(Arc<Semaphore>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new((u64::from(ANSWERS) / UNIT) as usize)))
+    }
+}
+
 /// The limits of one upstream, shared by everything in this process that calls it.
 #[derive(Debug)]
 pub(crate) struct Limits {
     slots: Arc<Semaphore>,
+    memory: Memory,
+    /// What an answer may take of it.
+    answer: u32,
     pace: Option<Pace>,
 }
 
@@ -25,24 +43,33 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Slot {
     _permit: Option<OwnedSemaphorePermit>,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Limits {
-    pub(crate) fn of(upstream: &Upstream) -> Self {
+    pub(crate) fn of(upstream: &Upstream, memory: &Memory) -> Self {
         let pace = upstream.rate.map(|rate| {
             // Each worker keeps to its part, so that all of them together keep to the whole.
             let part = rate.per.saturating_mul(upstream.workers) / rate.calls.max(1);
             Pace { interval: part, next: Mutex::new(None) }
         });
-        Self { slots: Arc::new(Semaphore::new(upstream.concurrency as usize)), pace }
+        let answer = upstream.max_response_bytes.div_ceil(UNIT).min(u64::from(ANSWERS) / UNIT);
+        Self {
+            slots: Arc::new(Semaphore::new(upstream.concurrency as usize)),
+            memory: memory.clone(),
+            answer: u32::try_from(answer).unwrap_or(u32::MAX),
+            pace,
+        }
     }
 
     /// Waits until one call more may be under way, and may begin.
     pub(crate) async fn enter(&self) -> Slot {
         // Closed by nobody: without a permit there is no limit to keep.
         let permit = Arc::clone(&self.slots).acquire_owned().await.ok();
+        // All of it before the call begins: one that had to wait for room in its middle would run into its time-out.
+        let memory = Arc::clone(&self.memory.0).acquire_many_owned(self.answer).await.ok();
         self.pace().await;
-        Slot { _permit: permit }
+        Slot { _permit: permit, _memory: memory }
     }
 
     /// Waits until one call more may begin.
@@ -77,6 +104,27 @@ mod tests {
 
     fn pace(interval: Duration) -> Pace {
         Pace { interval, next: Mutex::new(None) }
+    }
+
+    #[tokio::test]
+    async fn what_answers_may_hold_is_shared_by_all_upstreams() {
+        let limits = |bytes: u64, memory: &Memory| {
+            let json = format!(
+                "{{\"url\": \"https://api.test/\", \"concurrency\": 1000, \"max_response_bytes\": {bytes}}}"
+            );
+            let entry: willcall_core::catalog::UpstreamEntry = serde_json::from_str(&json).unwrap();
+            Limits::of(&entry.check("u").unwrap(), memory)
+        };
+        let memory = Memory::default();
+        let (large, small) = (limits(16 << 20, &memory), limits(1, &memory));
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            held.push(large.enter().await);
+        }
+        let waits = Duration::from_millis(20);
+        assert!(tokio::time::timeout(waits, small.enter()).await.is_err(), "512 MiB are given out");
+        held.pop();
+        assert!(tokio::time::timeout(waits, small.enter()).await.is_ok());
     }
 
     #[tokio::test]

@@ -57,6 +57,8 @@ pub(crate) struct Run {
     journal: Journal,
     /// Whether all items were read, or no more are to be.
     read: bool,
+    /// Whether others are to have their turn once what is begun has ended.
+    yielding: bool,
     out_of_bytes: bool,
     /// The item that waits for its turn.
     next: Option<Item>,
@@ -109,6 +111,7 @@ impl Run {
             past,
             journal,
             read: false,
+            yielding: false,
             out_of_bytes: false,
             next: None,
             ready: Vec::new(),
@@ -153,12 +156,20 @@ impl Run {
                 let calls = Arc::clone(&self.calls);
                 entering = Some(Box::pin(async move { calls.line.limits.enter().await }));
             }
+            if self.yielding {
+                // They are not begun, and are read again.
+                (self.next, entering) = (None, None);
+                if self.writing.is_none() && self.begun() == 0 && !self.journal.is_pending() {
+                    return Err(ExecuteError::Cancelled);
+                }
+            }
             if self.writing.is_none() && self.is_over() {
                 return Ok(());
             }
             tokio::select! {
                 biased;
                 () = self.control.cancelled() => return Err(ExecuteError::Cancelled),
+                () = self.control.asked_to_yield(), if !self.yielding && !self.read => self.yielding = true,
                 written = pending(&mut self.writing) => {
                     self.writing = None;
                     written.map_err(blob)?;
@@ -182,7 +193,11 @@ impl Run {
     }
 
     fn may_read(&self) -> bool {
-        !self.read && self.next.is_none() && self.held < HELD && self.done.len() + self.begun() < WINDOW
+        !self.read
+            && !self.yielding
+            && self.next.is_none()
+            && self.held < HELD
+            && self.done.len() + self.begun() < WINDOW
     }
 
     /// Items that are begun and not done.
@@ -200,7 +215,7 @@ impl Run {
         if !self.ready.is_empty() {
             return true;
         }
-        let idle = self.read && self.begun() == 0;
+        let idle = (self.read || self.yielding) && self.begun() == 0;
         self.journal.is_pending()
             && (due || idle || self.journal.outcomes >= GROUP || self.journal.bytes() >= HELD / 4)
     }

@@ -30,6 +30,9 @@ max_records = 10
 max_open_jobs = 2
 datasets = ["numbers"]
 formats = ["csv", "json"]
+
+[plans.nothing]
+datasets = []
 "#;
 
 /// The directory; it goes when this is dropped.

@@ -1,5 +1,6 @@
 //! Blobs in S3, under the names that [`BlobKey`] gives them.
 
+mod assemble;
 mod delete;
 mod parts;
 mod read;
@@ -21,7 +22,7 @@ use willcall_core::{
     Timestamp,
     error::Source,
     ports::{
-        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
+        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, Piece, PutNew, SignGet,
         SignPut, SignedLink, SignedUpload,
     },
 };
@@ -124,6 +125,24 @@ impl BlobStore for S3BlobStore {
 
     async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError> {
         self.put_object(&key.to_string(), media_type, bytes, Some("*"), HashMap::new()).await
+    }
+
+    async fn assemble(
+        &self,
+        key: &BlobKey,
+        media_type: &str,
+        pieces: Vec<Piece>,
+    ) -> Result<BlobHead, BlobError> {
+        let (key, media_type) = (key.to_string(), media_type.to_owned());
+        let mut writer = Box::new(S3BlobWriter::new(self.clone(), key, media_type, HashMap::new()));
+        match writer.assemble(pieces).await {
+            Ok(()) => writer.finish().await,
+            Err(error) => {
+                // What failed before is what is told.
+                let _ = writer.abort().await;
+                Err(error)
+            }
+        }
     }
 
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use willcall_core::ports::{BlobError, BlobStream};
+use willcall_core::ports::{BlobError, BlobStream, WholeBlob};
 
 use super::{Odd, S3BlobStore, blob_head, unavailable};
 use crate::failure::{CallFailed, status};
@@ -15,16 +15,40 @@ const BODIES: u32 = 3;
 
 impl S3BlobStore {
     pub(super) async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BlobError> {
-        let Some(body) = self.get(key, &Some(range.clone())).await? else { return Ok(Bytes::new()) };
-        let mut outcome = collect(body, &range).await;
-        for _ in 1..BODIES {
-            if outcome.is_ok() {
-                break;
-            }
-            let Some(body) = self.get(key, &Some(range.clone())).await? else { return Ok(Bytes::new()) };
-            outcome = collect(body, &range).await;
-        }
-        outcome
+        let wanted = Some(range.clone());
+        collect_of(&range, || self.get(key, &wanted)).await
+    }
+
+    /// The bytes of a range of a blob that must still be the one that was found.
+    pub(super) async fn read_as_found(
+        &self,
+        whole: &WholeBlob,
+        range: Range<u64>,
+    ) -> Result<Bytes, BlobError> {
+        collect_of(&range, || self.get_as_found(whole, &range)).await
+    }
+
+    async fn get_as_found(
+        &self,
+        whole: &WholeBlob,
+        range: &Range<u64>,
+    ) -> Result<Option<ByteStream>, BlobError> {
+        let key = whole.key.to_string();
+        let got = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&key)
+            .range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
+            .if_match(format!("\"{}\"", whole.etag))
+            .send()
+            .await
+            .map_err(|error| match status(&error) {
+                Some(404) => BlobError::Missing(key),
+                Some(412 | 416) => whole.changed(),
+                _ => unavailable("GetObject", error),
+            })?;
+        Ok(Some(got.body))
     }
 
     pub(super) async fn open(&self, key: &str, range: Option<Range<u64>>) -> Result<BlobStream, BlobError> {
@@ -75,6 +99,22 @@ impl S3BlobStore {
     async fn size(&self, key: &str) -> Result<u64, BlobError> {
         let head = self.head_object(key).await?.ok_or_else(|| BlobError::Missing(key.to_owned()))?;
         Ok(blob_head(&head)?.size)
+    }
+}
+
+/// The bytes of the body that `get` fetches, which is fetched anew where it broke off. None where there is no body.
+async fn collect_of<F>(range: &Range<u64>, get: impl Fn() -> F + Send) -> Result<Bytes, BlobError>
+where
+    F: Future<Output = Result<Option<ByteStream>, BlobError>> + Send,
+{
+    let mut fetched = 0;
+    loop {
+        let Some(body) = get().await? else { return Ok(Bytes::new()) };
+        fetched += 1;
+        match collect(body, range).await {
+            Err(_) if fetched < BODIES => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -91,8 +91,39 @@ impl S3BlobWriter {
         part_size(self.upload.as_ref().map_or(0, |upload| upload.sent) + 1)
     }
 
+    pub(super) fn store(&self) -> &S3BlobStore {
+        &self.store
+    }
+
+    /// Takes all that a small blob consists of, to be sent when it is finished.
+    pub(super) fn write_small(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.written = bytes.len() as u64;
+        self.filling = bytes.into();
+        Ok(())
+    }
+
     /// Sends what has been gathered as the next part, once there is room on the way.
     async fn send_part(&mut self) -> Result<(), BlobError> {
+        let bytes = self.filling.split().freeze();
+        let (store, written) = (self.store.clone(), self.written);
+        self.add_part(written, parts_in_flight(bytes.len()), |key, id, number| async move {
+            store.upload_part(key, id, number, bytes).await
+        })
+        .await
+    }
+
+    /// Has the next part made, by key, upload and number, once no more than `most` are on their way. `written` is what the blob has
+    /// with it.
+    pub(super) async fn add_part<F>(
+        &mut self,
+        written: u64,
+        most: usize,
+        make: impl FnOnce(String, String, i32) -> F,
+    ) -> Result<(), BlobError>
+    where
+        F: Future<Output = Result<CompletedPart, BlobError>> + Send + 'static,
+    {
+        self.written = written;
         let upload = match self.upload.take() {
             Some(upload) => upload,
             None => {
@@ -108,13 +139,11 @@ impl S3BlobWriter {
         if upload.sent >= MOST_PARTS {
             return Err(BlobError::Full(Box::new(TooLarge)));
         }
-        let bytes = self.filling.split().freeze();
-        while upload.on_their_way.len() >= parts_in_flight(bytes.len()) {
+        while upload.on_their_way.len() >= most {
             upload.one_done().await?;
         }
         upload.sent += 1;
-        let (store, key, id, number) = (self.store.clone(), self.key.clone(), upload.id.clone(), upload.sent);
-        upload.on_their_way.spawn(async move { store.upload_part(key, id, number, bytes).await });
+        upload.on_their_way.spawn(make(self.key.clone(), upload.id.clone(), upload.sent));
         Ok(())
     }
 
@@ -171,7 +200,7 @@ impl S3BlobStore {
         Ok(Upload { id, write, sent: 0, on_their_way: JoinSet::new(), done: Vec::new() })
     }
 
-    async fn upload_part(
+    pub(super) async fn upload_part(
         &self,
         key: String,
         upload: String,

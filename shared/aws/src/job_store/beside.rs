@@ -1,10 +1,10 @@
-//! Items beside the jobs: idempotency keys, the latest job of an identity, and what an account has used up.
+//! Items beside the jobs: idempotency keys, the jobs of an identity, and what an account has used up.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use willcall_core::{
-    AccountId, Timestamp,
+    AccountId, JobId, Timestamp,
     idempotency::{KeyHash, KeyRecord},
-    job::{Before, DayEntry, Identity, Job},
+    job::{Before, DayEntry, Identity, Job, MAX_EQUALS},
     ports::{Consumed, StoreError},
 };
 
@@ -87,27 +87,39 @@ fn identity_key(account: &AccountId, identity: &Identity) -> Item {
     key(partition(account), format!("IDENTITY#{}", identity.as_str()))
 }
 
-pub(super) fn identity_item(identity: &Identity, job: &Job) -> Item {
-    let mut item = identity_key(&job.account, identity);
-    item.insert(HOLDER.to_owned(), AttributeValue::S(job.id.to_string()));
-    let ttl = job.created.as_seconds() + i64::from(job.retention_days) * DAY + IDENTITY_GRACE;
-    item.insert(TTL.to_owned(), n(ttl));
-    item
+/// The jobs of an identity that may serve in place of a new one.
+#[derive(Debug, Default)]
+pub(super) struct Equals {
+    /// The latest first.
+    pub(super) jobs: Vec<JobId>,
+    /// As it was read; `None` where nothing was.
+    text: Option<String>,
 }
 
-/// That the latest job of an identity is still this one.
-pub(super) fn still(latest: String) -> If {
-    If::TextOrGone(HOLDER, latest)
+impl Equals {
+    /// Keeps the new job as the latest of them, if nobody changed them meanwhile. The oldest make room.
+    pub(super) fn with(&self, identity: &Identity, job: &Job) -> Write {
+        let others = self.jobs.iter().filter(|other| **other != job.id).take(MAX_EQUALS - 1);
+        let ids: Vec<String> = std::iter::once(&job.id).chain(others).map(JobId::to_string).collect();
+        let mut item = identity_key(&job.account, identity);
+        item.insert(HOLDER.to_owned(), AttributeValue::S(ids.join(" ")));
+        let ttl = job.created.as_seconds() + i64::from(job.retention_days) * DAY + IDENTITY_GRACE;
+        item.insert(TTL.to_owned(), n(ttl));
+        let unchanged = self.text.clone().map_or(If::New, |text| If::TextOrGone(HOLDER, text));
+        Write::Put(item, unchanged)
+    }
 }
 
-/// The latest job of the identity, as text.
-pub(super) async fn latest(
+/// What is known of the identity. An id that cannot be read is passed over.
+pub(super) async fn equals(
     table: &Table,
     account: &AccountId,
     identity: &Identity,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Equals, StoreError> {
     let item = table.get(identity_key(account, identity)).await.map_err(unavailable)?;
-    item.map(|item| text(&item, HOLDER).map(str::to_owned)).transpose().map_err(corrupt)
+    let text = item.map(|item| text(&item, HOLDER).map(str::to_owned)).transpose().map_err(corrupt)?;
+    let jobs = text.iter().flat_map(|text| text.split(' ')).filter_map(|id| id.parse().ok()).collect();
+    Ok(Equals { jobs, text })
 }
 
 pub(super) fn submits_key(account: &AccountId, now: Timestamp) -> Item {

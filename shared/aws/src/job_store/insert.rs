@@ -2,16 +2,21 @@
 //! minute's submits are items of the submit's own, so that the submits of one account do not fight over them; and
 //! only accounts whose plan limits submits have a count.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use willcall_core::{
+    AccountId,
     idempotency::Made,
-    job::Job,
+    job::{Identity, Job},
     ports::{InsertError, NewJob, StoreError, Submitted},
 };
 
 use super::{
-    beside::{self, SUBMITS},
+    beside::{self, Equals, SUBMITS},
     corrupt, exhausted,
     item::{SLOT, Stored, VERSION, job_key, partition, slot_item},
     unavailable,
@@ -21,6 +26,9 @@ use crate::{
     dynamo::{Answer, If, Item, Table, Write, number},
     webhook_store::event_write,
 };
+
+/// How often a job is tried to be noted beside others of its identity.
+const NOTES: usize = 3;
 
 /// A write of the transaction, by whose refusal the next step is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +40,12 @@ enum Part {
     Place,
 }
 
-pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, InsertError> {
+pub(super) async fn submit(table: &Table, lowered: &Lowered, new: &NewJob) -> Result<Submitted, InsertError> {
     let write = write_id().map_err(|error| StoreError::Unavailable(Box::new(error)))?;
     let job = &new.job;
     let open = !job.state.is_terminal();
     // Any place may be free; those who submit at once look for different ones.
-    let mut slot = u32::try_from(below(new.max_open_jobs.into())).ok().filter(|_| open);
+    let mut slot = None;
     let mut backoff = Backoff::default();
     // The use case has looked for the key just now: the first try leaves it to the condition.
     let mut look = false;
@@ -45,11 +53,11 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
         if look && let Some(known) = known(table, new, &write).await? {
             return Ok(known);
         }
-        let latest = match (&new.identity, new.reuse) {
-            (Some(identity), Some(_)) => beside::latest(table, &job.account, identity).await?,
+        let mut equals = match (&new.identity, new.reuse) {
+            (Some(identity), Some(_)) => Some(beside::equals(table, &job.account, identity).await?),
             _ => None,
         };
-        if let Some(other) = serving(table, new, latest.as_deref()).await? {
+        if let Some(other) = serving(table, new, equals.as_mut()).await? {
             if let Some(joined) = join(table, new, other, &write).await? {
                 return Ok(Submitted::Joined(Box::new(joined)));
             }
@@ -58,7 +66,11 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
         } else if new.submits_per_minute == Some(0) {
             return Err(InsertError::TooManySubmits);
         } else {
-            let (parts, writes) = writes(new, slot, latest, &write)?;
+            if open && slot.is_none() {
+                let free = lowered.first(table, job, new.max_open_jobs).await?;
+                slot = Some(free.ok_or(InsertError::TooManyOpenJobs)?);
+            }
+            let (parts, writes) = writes(new, slot, equals.as_ref(), &write)?;
             let refused = match table.write(writes).await.map_err(unavailable)? {
                 Answer::Written => return inserted(table, new).await,
                 Answer::Refused(places) => {
@@ -97,7 +109,7 @@ pub(super) async fn submit(table: &Table, new: &NewJob) -> Result<Submitted, Ins
 fn writes(
     new: &NewJob,
     slot: Option<u32>,
-    latest: Option<String>,
+    equals: Option<&Equals>,
     write: &str,
 ) -> Result<(Vec<Part>, Vec<Write>), StoreError> {
     let (job, now) = (&new.job, new.job.created);
@@ -109,9 +121,8 @@ fn writes(
         let item = beside::key_item(&job.account, &key.key, &record, write).map_err(unwritable)?;
         all.push((Part::Key, Write::Put(item, beside::unknown_at(now))));
     }
-    if let (Some(identity), Some(_)) = (&new.identity, new.reuse) {
-        let unchanged = latest.map_or(If::New, beside::still);
-        all.push((Part::Identity, Write::Put(beside::identity_item(identity, job), unchanged)));
+    if let (Some(identity), Some(equals)) = (&new.identity, equals) {
+        all.push((Part::Identity, equals.with(identity, job)));
     }
     if let Some(most) = new.submits_per_minute {
         all.push((Part::Count, beside::count(&job.account, now, most)));
@@ -127,8 +138,7 @@ async fn inserted(table: &Table, new: &NewJob) -> Result<Submitted, InsertError>
     let job = &new.job;
     if let (Some(identity), None) = (&new.identity, new.reuse) {
         // Not within the transaction: many equal jobs at once would fight over it. Without it, a job is not reused.
-        let put = Write::Put(beside::identity_item(identity, job), If::Always);
-        if let Err(error) = table.write(vec![put]).await {
+        if let Err(error) = note(table, identity, job).await {
             tracing::warn!(job.id = %job.id, error = %error, "failed to note the identity of a job");
         }
     }
@@ -144,6 +154,17 @@ async fn inserted(table: &Table, new: &NewJob) -> Result<Submitted, InsertError>
         },
     };
     Ok(Submitted::Inserted { submits })
+}
+
+/// Keeps the job as the latest of its identity. Where others do the same again and again, one of theirs does as well.
+async fn note(table: &Table, identity: &Identity, job: &Job) -> Result<(), StoreError> {
+    for _ in 0..NOTES {
+        let equals = beside::equals(table, &job.account, identity).await?;
+        if table.write(vec![equals.with(identity, job)]).await.map_err(unavailable)? == Answer::Written {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// What became of the key meanwhile, if it is known.
@@ -167,11 +188,25 @@ async fn known(table: &Table, new: &NewJob, write: &str) -> Result<Option<Submit
     Ok(Some(Submitted::Known(found.record)))
 }
 
-/// The job that serves in place of the new one.
-async fn serving(table: &Table, new: &NewJob, latest: Option<&str>) -> Result<Option<Stored>, StoreError> {
-    let (Some(reuse), Some(Ok(id))) = (new.reuse, latest.map(str::parse)) else { return Ok(None) };
-    let found = super::read(table, &new.job.account, id).await?;
-    Ok(found.filter(|found| reuse.serves(&found.job, &new.job.notify, new.job.created)))
+/// The latest job that serves in place of the new one. Of `equals` those are kept that may serve another time.
+async fn serving(
+    table: &Table,
+    new: &NewJob,
+    equals: Option<&mut Equals>,
+) -> Result<Option<Stored>, StoreError> {
+    let (Some(reuse), Some(equals)) = (new.reuse, equals) else { return Ok(None) };
+    let mut kept = Vec::with_capacity(equals.jobs.len());
+    for id in &equals.jobs {
+        let Some(found) = super::read(table, &new.job.account, *id).await? else { continue };
+        if reuse.serves(&found.job, &new.job.notify, new.job.created) {
+            return Ok(Some(found));
+        }
+        if !found.job.state.leaves_nothing() {
+            kept.push(*id);
+        }
+    }
+    equals.jobs = kept;
+    Ok(None)
 }
 
 /// Keeps the key of a submit that is served by another's job, and gives that job its addresses; answers the job as it is
@@ -212,9 +247,91 @@ async fn is_ours(table: &Table, job: &Job, write: &str) -> Result<bool, StoreErr
 
 /// One of the places that are free now, by chance.
 async fn free_slot(table: &Table, job: &Job, max_open_jobs: u32) -> Result<Option<u32>, StoreError> {
-    let taken = table.sort_keys(&partition(&job.account), SLOT).await.map_err(StoreError::Unavailable)?;
-    let taken: HashSet<u32> = taken.iter().filter_map(|slot| slot.parse().ok()).collect();
-    let free: Vec<u32> = (0..max_open_jobs).filter(|slot| !taken.contains(slot)).collect();
+    Ok(choose(&taken_slots(table, &job.account).await?, max_open_jobs))
+}
+
+fn choose(taken: &BTreeSet<u32>, max_open_jobs: u32) -> Option<u32> {
+    let free: Vec<u32> = (0..allowed(taken, max_open_jobs)).filter(|slot| !taken.contains(slot)).collect();
     let chosen = usize::try_from(below(free.len() as u64)).unwrap_or(0);
-    Ok(free.get(chosen).copied())
+    free.get(chosen).copied()
+}
+
+async fn taken_slots(table: &Table, account: &AccountId) -> Result<BTreeSet<u32>, StoreError> {
+    let taken = table.sort_keys(&partition(account), SLOT).await.map_err(StoreError::Unavailable)?;
+    Ok(taken.iter().filter_map(|slot| slot.parse().ok()).collect())
+}
+
+/// Below which place a job may take one: all that are, unless others are taken beyond, from a time when the plan allowed
+/// more. As many as those are left out, so that the submits of one moment exceed the limit together no more than one does.
+fn allowed(taken: &BTreeSet<u32>, max_open_jobs: u32) -> u32 {
+    let mut allowed = max_open_jobs;
+    while allowed > 0 && u64::from(allowed) + taken.range(allowed..).count() as u64 > max_open_jobs.into() {
+        allowed -= 1;
+    }
+    allowed
+}
+
+/// Of which accounts no place is known to be taken beyond the limit that they have, so that their submits need not look
+/// before they take one. Forgotten after a while, for other processes may have known another limit in between.
+#[derive(Debug, Default)]
+pub(super) struct Lowered(Mutex<HashMap<AccountId, (u32, Instant)>>);
+
+/// For how long what was seen counts: less than two changes of a plan can take.
+const SEEN: Duration = Duration::from_secs(30);
+/// How many accounts are remembered.
+const ACCOUNTS: usize = 10_000;
+
+impl Lowered {
+    /// A place to try first, by chance; `None` where none is free.
+    async fn first(&self, table: &Table, job: &Job, max_open_jobs: u32) -> Result<Option<u32>, StoreError> {
+        if self.knows(&job.account, max_open_jobs) {
+            return Ok(u32::try_from(below(max_open_jobs.into())).ok());
+        }
+        let taken = taken_slots(table, &job.account).await?;
+        if taken.range(max_open_jobs..).next().is_none() {
+            self.remember(&job.account, max_open_jobs);
+            return Ok(u32::try_from(below(max_open_jobs.into())).ok());
+        }
+        Ok(choose(&taken, max_open_jobs))
+    }
+
+    fn knows(&self, account: &AccountId, max_open_jobs: u32) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(account).is_some_and(|(limit, at)| *limit == max_open_jobs && at.elapsed() < SEEN)
+    }
+
+    fn remember(&self, account: &AccountId, max_open_jobs: u32) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= ACCOUNTS {
+            seen.clear();
+        }
+        seen.insert(account.clone(), (max_open_jobs, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_beyond_the_limit_leave_as_many_fewer_below_it() {
+        for (taken, most, expected) in [
+            (&[][..], 3, 3),
+            (&[0, 1, 2], 3, 3),
+            (&[7], 3, 2),
+            // The one in place 2 is among those that count.
+            (&[2, 7], 3, 1),
+            (&[0, 7], 3, 2),
+            (&[5, 6, 7, 8, 9], 3, 0),
+            (&[0, 5, 6], 3, 1),
+            (&[1, 5, 6], 3, 0),
+            (&[4], 0, 0),
+        ] {
+            let taken: BTreeSet<u32> = taken.iter().copied().collect();
+            let allowed = allowed(&taken, most);
+            assert_eq!(allowed, expected, "{taken:?} of {most}");
+            let beyond = taken.range(allowed..).count() as u32;
+            assert!(allowed + beyond <= most || allowed == 0, "all that may be open together");
+        }
+    }
 }

@@ -7,6 +7,8 @@ mod insert;
 mod item;
 mod list;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use willcall_core::{
     AccountId, JobId, JobRef, Timestamp,
@@ -39,12 +41,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct DynamoJobStore {
     table: Table,
+    lowered: Arc<insert::Lowered>,
 }
 
 impl DynamoJobStore {
     /// The jobs of that table.
     pub fn new(clients: &Clients, table: impl Into<String>) -> Self {
-        Self { table: Table::new(clients, table) }
+        Self { table: Table::new(clients, table), lowered: Arc::default() }
     }
 
     async fn read(&self, job: &JobRef) -> Result<Option<Stored>, StoreError> {
@@ -60,7 +63,7 @@ async fn read(table: &Table, account: &AccountId, job: JobId) -> Result<Option<S
 #[async_trait]
 impl JobStore for DynamoJobStore {
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError> {
-        Box::pin(insert::submit(&self.table, new)).await
+        Box::pin(insert::submit(&self.table, &self.lowered, new)).await
     }
 
     async fn key(

@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-async fn faulty() -> (Faulty, Place) {
+pub(crate) async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
     let http = aws_smithy_runtime_api::client::http::SharedHttpClient::new(network.clone());
     (network, Place::through(http).await)
@@ -48,7 +48,7 @@ fn key() -> BlobKey {
     BlobKey::Result { job: reference("acme"), attempt: 1, file: "result.csv".into() }
 }
 
-fn bytes(len: usize) -> Bytes {
+pub(crate) fn bytes(len: usize) -> Bytes {
     (0..len).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into()
 }
 

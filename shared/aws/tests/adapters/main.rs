@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must fail")]
 
+mod assembled;
 mod batches;
 mod blobs;
 mod catalog;
@@ -13,6 +14,7 @@ mod faulty;
 mod jobs;
 mod place;
 mod publish;
+mod secrets;
 mod signature;
 mod submits;
 mod webhooks;

@@ -144,7 +144,7 @@ pub(super) async fn a_stale_attempt_is_refused(harness: &impl JobStoreHarness) {
     for stale in [
         complete(1),
         Transition::HandBack { attempt: 1 },
-        Transition::Retry { attempt: 1, problem: problem() },
+        Transition::Retry { attempt: 1, gained: false, problem: problem() },
         Transition::Fail { attempt: Some(1), problem: problem() },
     ] {
         let refused = store.transition(&job.reference(), &stale, late).await;

@@ -44,7 +44,7 @@ pub(super) async fn a_batch_takes_its_container_along(harness: &impl JobStoreHar
     let mut container = found(&store, &container).await;
     let progress = Progress { records_written: 5, ..Progress::queued() };
     let renew = Transition::Renew { attempt: 1, progress: Box::new(progress), lease: LEASE };
-    let retry = Transition::Retry { attempt: 2, problem: problem() };
+    let retry = Transition::Retry { attempt: 2, gained: false, problem: problem() };
     let hand_back = Transition::HandBack { attempt: 3 };
     let steps = [
         (uploaded(START), BatchPhase::Queued),

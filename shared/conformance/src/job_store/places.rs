@@ -39,6 +39,30 @@ pub(super) async fn concurrent_inserts_never_exceed_the_limit(harness: &impl Job
     assert_eq!(insert_many(harness, 64, 10).await.len(), 3, "three places were freed");
 }
 
+pub(super) async fn a_limit_that_was_lowered_holds_for_those_who_come_then(harness: &impl JobStoreHarness) {
+    let made = insert_many(harness, 12, 12).await;
+    assert_eq!(made.len(), 12);
+    let store = harness.store();
+    let end = async |jobs: &[Job]| {
+        for job in jobs {
+            store.transition(&job.reference(), &Transition::Cancel, START).await.unwrap();
+        }
+    };
+    assert!(insert_many(harness, 8, 4).await.is_empty(), "there are more than the limit by now");
+    end(&made[..8]).await;
+    assert!(insert_many(harness, 8, 4).await.is_empty(), "there are as many, whatever places they have");
+    end(&made[8..10]).await;
+    assert!(insert_many(harness, 16, 4).await.len() <= 2, "two more at most");
+    assert!(store.open_jobs(&account("acme")).await.unwrap() <= 4);
+    end(&made[10..]).await;
+    insert_many(harness, 16, 4).await;
+    assert_eq!(
+        store.open_jobs(&account("acme")).await.unwrap(),
+        4,
+        "once those have ended, all that the limit allows"
+    );
+}
+
 pub(super) async fn an_ended_or_deleted_job_frees_its_place(harness: &impl JobStoreHarness) {
     let store = harness.store();
     let fail = Transition::Fail { attempt: Some(1), problem: problem() };

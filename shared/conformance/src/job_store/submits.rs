@@ -180,12 +180,15 @@ pub(super) async fn an_identical_job_serves_those_who_ask_for_it(harness: &impl 
     let done = store.transition(&first.reference(), &complete(1), START).await.unwrap();
     let later = START.plus(MINUTE);
     let young = reusing(job_at("acme", later), Some(MINUTE + Duration::from_millis(1)));
-    assert_eq!(store.submit(&young).await.unwrap(), Submitted::Joined(Box::new(done)));
+    assert_eq!(store.submit(&young).await.unwrap(), Submitted::Joined(Box::new(done.clone())));
     let second = reusing(job_at("acme", later), Some(MINUTE));
     assert_eq!(store.submit(&second).await.unwrap(), Submitted::Inserted { submits: None });
     let latest = store.submit(&reusing(job_at("acme", later), None)).await.unwrap();
     assert_eq!(latest, Submitted::Joined(Box::new(second.job.clone())), "the latest serves");
     store.delete(&second.job.reference()).await.unwrap();
+    let before = store.submit(&reusing(job_at("acme", later), None)).await.unwrap();
+    assert_eq!(before, Submitted::Joined(Box::new(done)), "what was deleted hides none before it");
+    store.delete(&first.reference()).await.unwrap();
     let third = store.submit(&reusing(job_at("acme", later), None)).await.unwrap();
     assert_eq!(third, Submitted::Inserted { submits: None }, "what was deleted serves nobody");
 }
@@ -226,4 +229,38 @@ pub(super) async fn of_many_that_could_serve_each_other_one_inserts(harness: &im
     }
     assert_eq!(inserted, 1);
     assert_eq!(harness.store().open_jobs(&account("acme")).await.unwrap(), 1);
+}
+
+pub(super) async fn what_came_to_nothing_hides_no_job_before_it(harness: &impl JobStoreHarness) {
+    let store = harness.store();
+    let own = |at| NewJob { identity: Some(identity(0)), ..NewJob::plain(job_at("acme", at), MANY) };
+    let first = own(START);
+    store.submit(&first).await.unwrap();
+    // It is under way still when the others come.
+    let first = first.job.reference();
+    store.transition(&first, &claim(), START).await.unwrap();
+    let fail = Transition::Fail { attempt: Some(1), problem: problem() };
+    let mut later = Vec::new();
+    for end in [fail, Transition::Cancel] {
+        let new = own(START.plus(MINUTE));
+        assert_eq!(store.submit(&new).await.unwrap(), Submitted::Inserted { submits: None });
+        store.transition(&new.job.reference(), &claim(), START).await.unwrap();
+        later.push((new.job.reference(), end));
+    }
+    for (job, end) in &later {
+        store.transition(job, end, START).await.unwrap();
+    }
+    let under_way = store.get(&first).await.unwrap().unwrap();
+    let at = START.plus(2 * MINUTE);
+    let joined = store.submit(&reusing(job_at("acme", at), Some(Duration::ZERO))).await.unwrap();
+    assert_eq!(joined, Submitted::Joined(Box::new(under_way)), "it still runs");
+    let done = store.transition(&first, &complete(1), at).await.unwrap();
+    let old = reusing(job_at("acme", at.plus(MINUTE)), Some(MINUTE));
+    assert_eq!(store.submit(&old).await.unwrap(), Submitted::Inserted { submits: None }, "it is too old");
+    store.transition(&old.job.reference(), &Transition::Cancel, at).await.unwrap();
+    let joined = store.submit(&reusing(job_at("acme", at.plus(MINUTE)), None)).await.unwrap();
+    assert_eq!(joined, Submitted::Joined(Box::new(done)), "it serves though three came after it");
+    store.delete(&first).await.unwrap();
+    let last = store.submit(&reusing(job_at("acme", at.plus(MINUTE)), None)).await.unwrap();
+    assert_eq!(last, Submitted::Inserted { submits: None }, "none is left");
 }

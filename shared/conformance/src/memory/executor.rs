@@ -115,7 +115,7 @@ async fn deliver(task: &Task, lines: &[String]) -> Result<Delivered, ExecuteErro
         records,
         bytes: size,
         sha256: hex::encode(Sha256::digest(&bytes)),
-        crc32: "00000000".into(),
+        crc32: format!("{:08x}", crc32fast::hash(&bytes)),
     };
     let key = BlobKey::Result { job: task.job.clone(), attempt: task.attempt, file: file.name.clone() };
     let mut writer = task.blobs.writer(&key, &file.media_type).await.map_err(unwritten)?;

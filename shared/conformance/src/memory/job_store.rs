@@ -1,7 +1,7 @@
 //! Jobs in a map.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -31,7 +31,7 @@ pub struct MemoryJobStore {
 /// What is kept beside the jobs. It is locked after them.
 #[derive(Debug, Default)]
 struct Beside {
-    identities: BTreeMap<(AccountId, Identity), JobId>,
+    identities: BTreeMap<(AccountId, Identity), BTreeSet<JobId>>,
     submits: BTreeMap<(AccountId, i64), u32>,
     delivered: BTreeMap<(AccountId, i64), (u64, u64)>,
 }
@@ -86,9 +86,13 @@ impl JobStore for MemoryJobStore {
         }
         let identity = new.identity.clone().map(|identity| (job.account.clone(), identity));
         if let (Some(identity), Some(reuse)) = (&identity, new.reuse)
-            && let Some(id) = beside.identities.get(identity)
-            && let Some(other) = jobs.get_mut(&JobRef { account: job.account.clone(), job: *id })
-            && reuse.serves(other, &job.notify, now)
+            && let Some(equals) = beside.identities.get(identity)
+            && let Some(serving) = equals
+                .iter()
+                .rev()
+                .map(|id| JobRef { account: job.account.clone(), job: *id })
+                .find(|id| jobs.get(id).is_some_and(|other| reuse.serves(other, &job.notify, now)))
+            && let Some(other) = jobs.get_mut(&serving)
         {
             if let Some(key) = &new.key {
                 keys.insert(own(&key.key), key.record(Made::Job(other.id), true, now));
@@ -118,7 +122,7 @@ impl JobStore for MemoryJobStore {
             keys.insert(own(&key.key), key.record(Made::Job(job.id), false, now));
         }
         if let Some(identity) = identity {
-            beside.identities.insert(identity, job.id);
+            beside.identities.entry(identity).or_default().insert(job.id);
         }
         jobs.insert(job.reference(), job.clone());
         Ok(Submitted::Inserted { submits })

@@ -501,6 +501,8 @@ mod tests {
             ("headers = { 'a b' = 'x' }", "upstreams.u.headers.a b: \"a b\" is not the name of a header"),
             ("headers = { Host = 'x' }", "upstreams.u.headers.Host: host is set by every call"),
             ("headers = { a = { env = 'A', secret = 'b' } }", "upstreams.u.headers.a: must say either env"),
+            ("headers = { a = { secret = 'k#' } }", "upstreams.u.headers.a: \"k#\" has no key behind its #"),
+            ("headers = { a = { secret = 'a b' } }", "upstreams.u.headers.a: \"a b\" is neither the name"),
             ("headers = { a = { env = '' } }", "upstreams.u.headers.a: must say either env or secret"),
             ("headers = { idempotency-key = 'x' }", "upstreams.u.headers.idempotency-key: is the header"),
             ("headers = { a = \"x\\r\\ny: z\" }", "upstreams.u.headers.a: must have visible ASCII"),

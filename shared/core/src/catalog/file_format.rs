@@ -13,6 +13,8 @@ pub enum FileFormat {
     Tsv,
     /// `.jsonl` or `.ndjson`, in the same ways.
     Jsonl,
+    /// `.json`, in the same ways: one array of objects.
+    Json,
 }
 
 impl FileFormat {
@@ -25,19 +27,23 @@ impl FileFormat {
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "json" => Some(Self::Json),
             _ => None,
         }
     }
 
     /// Of the files of a directory, by their names, those that are the data set's: the Parquet files where there are
-    /// any, as others beside them are notes about them; else all of the other formats. Whether these are of one format is
-    /// for whoever reads them to tell.
+    /// any, as others beside them are notes about them; else all of the other formats, of which JSON beside others is such
+    /// a note as well. Whether these are of one format is for whoever reads them to tell.
     pub fn of_directory<T>(files: &mut Vec<T>, name: impl Fn(&T) -> &str) {
         let format = |file: &T| Self::of_name(name(file));
         if files.iter().any(|file| format(file) == Some(Self::Parquet)) {
             files.retain(|file| format(file) == Some(Self::Parquet));
-        } else {
-            files.retain(|file| format(file).is_some());
+            return;
+        }
+        files.retain(|file| format(file).is_some());
+        if files.iter().any(|file| format(file) != Some(Self::Json)) {
+            files.retain(|file| format(file) != Some(Self::Json));
         }
     }
 }
@@ -49,6 +55,7 @@ impl fmt::Display for FileFormat {
             Self::Csv => "CSV",
             Self::Tsv => "TSV",
             Self::Jsonl => "JSON Lines",
+            Self::Json => "JSON",
         })
     }
 }
@@ -67,7 +74,9 @@ mod tests {
             ("a.jsonl", Some(FileFormat::Jsonl)),
             ("a.ndjson.gz", Some(FileFormat::Jsonl)),
             ("a.parquet.gz", None),
-            ("a.json", None),
+            ("a.json", Some(FileFormat::Json)),
+            ("a.json.zst", Some(FileFormat::Json)),
+            ("a.json.bz2", None),
             ("a.CSV", None),
             ("csv", None),
             ("a.gz", None),
@@ -85,6 +94,9 @@ mod tests {
         };
         assert_eq!(kept(&["a.csv", "b.parquet", "c.txt"]), ["b.parquet"]);
         assert_eq!(kept(&["a.csv", "b.jsonl", "c.txt"]), ["a.csv", "b.jsonl"]);
+        assert_eq!(kept(&["schema.json", "a.csv", "b.parquet"]), ["b.parquet"]);
+        assert_eq!(kept(&["schema.json", "a.csv", "c.txt"]), ["a.csv"]);
+        assert_eq!(kept(&["a.json", "b.json.gz", "c.txt"]), ["a.json", "b.json.gz"]);
         assert!(kept(&["c.txt"]).is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod progress;
 mod reuse;
 mod state;
 mod transition;
+pub(crate) mod zip;
 
 use std::collections::BTreeMap;
 
@@ -27,9 +28,10 @@ pub use self::{
     manifest::{MANIFEST_SCHEMA, Manifest, ManifestBatch, ManifestFile, ManifestSource},
     problem::{Problem, ProblemType},
     progress::{Progress, Stage},
-    reuse::{Identity, MAX_ADDRESSES, Reuse},
+    reuse::{Identity, MAX_ADDRESSES, MAX_EQUALS, Reuse},
     state::JobState,
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
+    zip::{ZIP_TRIES, Zip},
 };
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
@@ -157,6 +159,9 @@ pub struct Job {
     /// When a container or batch that is open was last fed; `None` since its insert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fed: Option<Timestamp>,
+    /// How far its zip is, where somebody has asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zip: Option<Zip>,
 }
 
 impl Job {

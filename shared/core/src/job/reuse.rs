@@ -19,6 +19,10 @@ use crate::{
 /// The most addresses that one job tells: a request that brings one more gets a job of its own.
 pub const MAX_ADDRESSES: usize = 20;
 
+/// How many of an identity's jobs are looked at, the latest first, for one that serves. Those that are known to serve
+/// nobody any more do not count where a store has noticed it.
+pub const MAX_EQUALS: usize = 8;
+
 /// The most events of a job that has ended, past which it is not joined any more by those who want to be told.
 const MAX_EVENTS: u32 = 100;
 

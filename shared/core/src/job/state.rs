@@ -55,6 +55,11 @@ impl JobState {
         Self::Expired,
     ];
 
+    /// Whether a job in this state has ended and has no result, nor ever will.
+    pub fn leaves_nothing(self) -> bool {
+        matches!(self, Self::Failed | Self::Cancelled | Self::Expired)
+    }
+
     /// Whether a job in this state may go to `next`. The only place that knows.
     pub fn allows(self, next: Self) -> bool {
         use JobState::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     BATCH_IDLE, BatchPhase, Counts, Job, JobState, MAX_ATTEMPTS, MAX_BATCHES, Problem, Progress,
-    ResultSummary, Stage, UploadedFile,
+    ResultSummary, Stage, UploadedFile, Zip,
 };
 use crate::{Timestamp, ports::Consumed};
 
@@ -61,6 +61,8 @@ pub enum Transition {
     Retry {
         /// The fencing token.
         attempt: u32,
+        /// Whether it left the next one less to do: the failures before it are then forgotten.
+        gained: bool,
         /// What went wrong, should it be the last.
         problem: Problem,
     },
@@ -103,6 +105,22 @@ pub enum Transition {
     Expire,
     /// What a job left behind beside its result is gone.
     Purged,
+    /// A client asks for a zip of the result.
+    WantZip,
+    /// A worker packs the zip.
+    PackZip {
+        /// How long it has for it before another may.
+        lease: Duration,
+    },
+    /// The zip is there.
+    ZipMade,
+    /// The zip could not be packed. After the last try allowed it is given up, and the next who asks is told why.
+    ZipFailed {
+        /// Why.
+        problem: Problem,
+    },
+    /// Who asked was told why there is no zip: the next who asks has it tried anew.
+    ZipTold,
     /// A file of a batch has arrived. The last one sends the batch to the queue.
     Uploaded {
         /// Its place among the batch's files.
@@ -110,6 +128,8 @@ pub enum Transition {
         /// The file as it arrived.
         arrived: UploadedFile,
     },
+    /// A file of one of its batches arrived: the container is not forgotten. Changes nothing else.
+    Fed,
     /// A container gets a batch in that phase.
     AddBatch(BatchPhase),
     /// A batch of a container goes from one phase to another.
@@ -213,9 +233,10 @@ impl Job {
                 job.lost += 1;
                 job.back_to_queue(now);
             }
-            Transition::Retry { attempt, problem } => {
+            Transition::Retry { attempt, gained, problem } => {
                 self.must_hold(*attempt)?;
-                job.failures += 1;
+                // Three that pass over a day do not end what came further each time.
+                job.failures = if *gained { 1 } else { job.failures + 1 };
                 if job.failures >= MAX_ATTEMPTS {
                     job.end(JobState::Failed, now)?;
                     job.error = Some(problem.clone());
@@ -273,7 +294,7 @@ impl Job {
                 if let Some(expires) = expires {
                     self.must_be(JobState::Completed)?;
                     job.expires = Some(*expires);
-                    job.due_at = job.expires;
+                    job.due_at = job.completed_due(now);
                 }
             }
             Transition::Expire => {
@@ -284,15 +305,31 @@ impl Job {
                 job.due_at = Some(self.expires.unwrap_or(now).plus(RECORD_KEPT));
             }
             Transition::Purged => {
+                if let Some(Zip::Wanted { resends, .. }) = &mut job.zip {
+                    *resends = resends.saturating_add(1);
+                }
                 job.due_at = match self.state {
-                    JobState::Completed => self.expires,
+                    JobState::Completed => job.completed_due(now),
                     JobState::Failed | JobState::Cancelled => {
                         self.container.is_none().then(|| self.expires.unwrap_or(now).plus(RECORD_KEPT))
                     }
                     state => return Err(Refused::State(state)),
                 };
             }
+            Transition::WantZip
+            | Transition::PackZip { .. }
+            | Transition::ZipMade
+            | Transition::ZipFailed { .. }
+            | Transition::ZipTold => job.move_zip(transition, now)?,
             Transition::Uploaded { file, arrived } => job.uploaded(*file, arrived, now)?,
+            Transition::Fed => {
+                self.must_be(JobState::Open)?;
+                if job.batches.is_none() {
+                    return Err(Refused::NoContainer);
+                }
+                job.fed = Some(now);
+                job.due_at = Some(now.plus(BATCH_IDLE));
+            }
             Transition::AddBatch(phase) => {
                 let batches = job.batches.as_mut().ok_or(Refused::NoContainer)?;
                 if self.state.is_terminal() {
@@ -338,6 +375,7 @@ impl Job {
     }
 
     fn claim(&mut self, lease: Duration, max_lost: u32, now: Timestamp) -> Result<(), Refused> {
+        self.must_be_open()?;
         if let Some(batches) = self.batches
             && !self.state.is_terminal()
             && !batches.is_ready()
@@ -427,7 +465,7 @@ impl Job {
         Ok(())
     }
 
-    fn must_be(&self, state: JobState) -> Result<(), Refused> {
+    pub(super) fn must_be(&self, state: JobState) -> Result<(), Refused> {
         if self.state == state { Ok(()) } else { Err(Refused::State(self.state)) }
     }
 

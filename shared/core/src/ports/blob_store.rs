@@ -4,7 +4,7 @@ use std::{fmt, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{TryStreamExt, stream::BoxStream};
 
 use crate::{AccountId, JobRef, Timestamp, error::Source};
 
@@ -19,6 +19,33 @@ pub trait BlobStore: Send + Sync {
 
     /// Keeps a small blob unless there is one of that name: of many at once, one is kept.
     async fn put_new(&self, key: &BlobKey, media_type: &str, bytes: Bytes) -> Result<PutNew, BlobError>;
+
+    /// Keeps a blob that is these pieces one after the other, in place of one of that name once it is whole. Stores that can
+    /// copy by themselves do: of large blobs next to nothing passes through. A blob that is not as its piece says any more
+    /// is [`BlobError::Unavailable`], one that is gone [`BlobError::Missing`]; nothing is kept then.
+    async fn assemble(
+        &self,
+        key: &BlobKey,
+        media_type: &str,
+        pieces: Vec<Piece>,
+    ) -> Result<BlobHead, BlobError> {
+        let mut writer = self.writer(key, media_type).await?;
+        for piece in pieces {
+            let whole = match piece {
+                Piece::Bytes(bytes) => {
+                    writer.write(bytes).await?;
+                    continue;
+                }
+                Piece::Whole(whole) => whole,
+            };
+            whole.check(self.head(&whole.key).await?)?;
+            let mut stream = self.stream(&whole.key, Some(0..whole.size)).await?;
+            while let Some(bytes) = stream.try_next().await? {
+                writer.write(bytes).await?;
+            }
+        }
+        writer.finish().await
+    }
 
     /// What is known of the blob without reading it; `None` where there is none.
     async fn head(&self, key: &BlobKey) -> Result<Option<BlobHead>, BlobError>;
@@ -66,6 +93,54 @@ pub struct BlobHead {
     /// When it was written.
     pub modified: Timestamp,
 }
+
+/// What [`BlobStore::assemble`] makes a blob of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Those of another blob.
+    Whole(WholeBlob),
+}
+
+impl Piece {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Whole(whole) => whole.size,
+        }
+    }
+}
+
+/// A blob as it was found: only as such is it copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeBlob {
+    /// The blob.
+    pub key: BlobKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its tag.
+    pub etag: String,
+}
+
+impl WholeBlob {
+    /// An error where the blob is gone, or another by now.
+    pub fn check(&self, head: Option<BlobHead>) -> Result<(), BlobError> {
+        let head = head.ok_or_else(|| BlobError::Missing(self.key.to_string()))?;
+        if head.size == self.size && head.etag == self.etag { Ok(()) } else { Err(self.changed()) }
+    }
+
+    /// The error of one that is another by now.
+    pub fn changed(&self) -> BlobError {
+        BlobError::Unavailable(Box::new(ChangedBlob(self.key.to_string())))
+    }
+}
+
+/// A blob that was to be copied is not the one that was found.
+#[derive(Debug, thiserror::Error)]
+#[error("the blob {0} was changed since it was found")]
+struct ChangedBlob(String);
 
 /// Whether [`BlobStore::put_new`] kept what it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +261,13 @@ pub enum BlobKey {
         /// The attempt that wrote it.
         attempt: u32,
     },
+    /// The zip of result and manifest.
+    Zip {
+        /// The job.
+        job: JobRef,
+        /// The attempt that delivered what is in it.
+        attempt: u32,
+    },
 }
 
 impl fmt::Display for BlobKey {
@@ -198,6 +280,7 @@ impl fmt::Display for BlobKey {
             Self::Journal { job, attempt, part } => write!(f, "results/{job}/journal/{attempt}-{part}.jsonl"),
             Self::PageIndex { job, attempt } => write!(f, "results/{job}/{attempt}/pages.idx"),
             Self::Manifest { job, attempt } => write!(f, "results/{job}/{attempt}/manifest.json"),
+            Self::Zip { job, attempt } => write!(f, "results/{job}/{attempt}/all.zip"),
         }
     }
 }

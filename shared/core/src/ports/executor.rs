@@ -195,6 +195,7 @@ pub struct Control {
     total: AtomicU64,
     counts: Mutex<Option<Counts>>,
     gained: AtomicBool,
+    yielding: CancellationToken,
     cancel: CancellationToken,
 }
 
@@ -210,6 +211,7 @@ impl Default for Control {
             total: AtomicU64::new(0),
             counts: Mutex::new(None),
             gained: AtomicBool::new(false),
+            yielding: CancellationToken::new(),
             cancel: CancellationToken::new(),
         }
     }
@@ -288,6 +290,17 @@ impl Control {
     /// Whether another attempt would come further than this one: where it runs out of time, it has not failed.
     pub fn has_gained(&self) -> bool {
         self.gained.load(Ordering::Relaxed)
+    }
+
+    /// Asks the work to make way for others: to begin nothing more, end what is under way however long that takes, and stop
+    /// as if it were told to. Work that cannot go on where it stopped goes on regardless.
+    pub fn ask_to_yield(&self) {
+        self.yielding.cancel();
+    }
+
+    /// Resolves once the work is asked to make way.
+    pub async fn asked_to_yield(&self) {
+        self.yielding.cancelled().await;
     }
 
     /// Tells the work to stop.

@@ -16,15 +16,16 @@ use crate::{
 /// partly there.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Keeps a new job, its key, and that it is the latest of its identity, unless the key is known or another job
+    /// Keeps a new job, its key, and that it is one of its identity, unless the key is known or another job
     /// serves in its place. One atomic step: concurrent submits never exceed a limit, not by one, and of those with one
     /// key one inserts. Only what inserts is counted among the submits of the minute. Survives a crash of the machine
     /// once answered.
     ///
     /// The job that serves takes the new one's addresses on, as [`Job::joined`] says, in the same step.
     ///
-    /// Of two at once that would serve in place of each other, one joins the other. What is known of identities may be
-    /// lost, and then jobs are not joined.
+    /// Of several that serve the latest does: one that failed or was cancelled hides none before it, as long as it is among
+    /// the last [`MAX_EQUALS`](crate::job::MAX_EQUALS) of its identity. Of two at once that would serve in place of each
+    /// other, one joins the other. What is known of identities may be lost, and then jobs are not joined.
     async fn submit(&self, new: &NewJob) -> Result<Submitted, InsertError>;
 
     /// Keeps a new job with nothing but its place: [`JobStore::submit`] of [`NewJob::plain`].

@@ -18,8 +18,8 @@ mod webhooks;
 pub use self::{
     accounts::{Accounts, AccountsError},
     blob_store::{
-        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, PutNew, SignGet,
-        SignPut, SignedLink, SignedUpload,
+        BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, Piece, PutNew, SignGet,
+        SignPut, SignedLink, SignedUpload, WholeBlob,
     },
     catalog::{CatalogError, CatalogSource, DatasetInspector, InspectError},
     clock::{Clock, ManualClock, SystemClock},

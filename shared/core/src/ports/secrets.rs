@@ -10,8 +10,14 @@ use crate::{catalog::SecretRef, error::Source};
 /// Gives the secrets that the catalog names. They go into headers of calls and nowhere else.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The secret as it is now.
+    /// The secret as it is now, or was a few minutes ago.
     async fn secret(&self, secret: &SecretRef) -> Result<SecretString, SecretError>;
+
+    /// The secret as it is now, for whoever was refused with the one that was given before. May still give that one where it
+    /// was read a moment ago: many are refused at once.
+    async fn renewed(&self, secret: &SecretRef) -> Result<SecretString, SecretError> {
+        self.secret(secret).await
+    }
 }
 
 /// A secret cannot be had.
@@ -20,6 +26,12 @@ pub enum SecretError {
     /// There is none of that name, or this host has no such place.
     #[error("{0} is not there")]
     Missing(SecretRef),
+    /// This host may not read it.
+    #[error("{0} may not be read")]
+    Denied(SecretRef, #[source] Source),
+    /// It is there, and no text that a header could carry; the words say what it is instead, and nothing of it.
+    #[error("{0} {1}")]
+    Unfit(SecretRef, String),
     /// Whatever keeps it does not answer now.
     #[error("{0} cannot be read now")]
     Unavailable(SecretRef, #[source] Source),

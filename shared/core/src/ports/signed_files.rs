@@ -15,6 +15,9 @@ pub trait SignedFiles: Send + Sync {
     /// its `?`, both exactly as they came, still percent-encoded. No file is touched before the signature is right.
     async fn open(&self, key: &str, query: &str, now: Timestamp) -> Result<SignedFile, SignedFileError>;
 
+    /// Whether the link of an upload is right, and not expired: what must be so before anything is told about its batch.
+    fn admit(&self, upload: Received<'_>) -> Result<(), SignedFileError>;
+
     /// Takes the file of a link of [`BlobStore::sign_put`](super::BlobStore::sign_put), by the same rules: one of the
     /// signed media type whose body has the signed length. Nothing is seen of one that breaks off.
     async fn receive(

@@ -30,6 +30,9 @@ use crate::{
 /// How long a link for an upload works. Another can be had by reading the batch.
 pub const UPLOAD_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// How seldom a container is told that files arrive for it.
+const FED_EVERY: Duration = Duration::from_secs(600);
+
 /// A batch as a client describes it.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct BatchDraft {
@@ -309,9 +312,32 @@ pub async fn arrived(app: &App, batch: &JobRef, file: usize) -> Result<Arrival, 
             wake(app, batch).await;
             Ok(Arrival::Queued)
         }
-        Ok(_) => Ok(Arrival::Noted),
+        Ok(_) => {
+            feed_container(app, &found, now).await;
+            Ok(Arrival::Noted)
+        }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Ok(Arrival::Ignored),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells the container that a file which is not the last of its batch has arrived: the last one tells it by itself. Told
+/// seldom, as it is given up after a day; where that fails, the next file tells it.
+async fn feed_container(app: &App, batch: &Job, now: Timestamp) {
+    let Some(container) = batch.container() else { return };
+    let stale = |found: &Job| found.state == JobState::Open && now >= found.fed_at().plus(FED_EVERY);
+    match app.jobs.get(&container).await {
+        Ok(Some(found)) if stale(&found) => {
+            if let Err(error @ TransitionError::Store(_)) =
+                app.jobs.transition(&container, &Transition::Fed, now).await
+            {
+                tracing::warn!(job.id = %container.job, error = chain(&error), "failed to note that a container was fed");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(job.id = %container.job, error = chain(&error), "failed to look at container");
+        }
     }
 }
 

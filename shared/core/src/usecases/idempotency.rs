@@ -20,6 +20,8 @@ pub struct Keyed {
     pub target: String,
     /// The status that success is answered with.
     pub status: u16,
+    /// Whether the path alone says what is asked for.
+    pub by_path: bool,
 }
 
 /// What a request asks for.
@@ -32,6 +34,9 @@ struct Asked<'a> {
 impl Keyed {
     /// The key as the store takes it, with the hash of what is asked for.
     pub(super) fn of(&self, draft: &Draft, dry_run: bool) -> Result<NewKey, Error> {
+        if self.by_path {
+            return self.asking(&());
+        }
         self.asking(&Asked { draft, dry_run: dry_run.then_some(true) })
     }
 
@@ -75,6 +80,11 @@ impl KeyRecord {
     pub(in crate::usecases) fn of(&self, key: &NewKey) -> Result<&Made, Error> {
         if self.request == key.request { Ok(&self.made) } else { Err(Error::KeyMismatch) }
     }
+}
+
+/// Whether something was made by the key, so that the request must not be judged by what there is now.
+pub async fn is_known(app: &App, caller: &Caller, key: &Keyed) -> Result<bool, Error> {
+    Ok(app.jobs.key(&caller.account.id, &key.key.hash(), app.clock.now()).await?.is_some())
 }
 
 /// What is known of the key, if it is.

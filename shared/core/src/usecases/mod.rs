@@ -19,6 +19,7 @@ pub mod upstreams;
 pub mod view;
 pub mod webhooks;
 pub mod work;
+pub mod zips;
 
 use std::{sync::Arc, time::Duration};
 

@@ -104,10 +104,15 @@ async fn manifest_now(app: &App, caller: &Caller, id: JobId) -> Result<Manifest,
 }
 
 pub(super) async fn read_manifest(app: &App, job: &Job, result: &ResultSummary) -> Result<Manifest, Error> {
+    let bytes = manifest_bytes(app, job, result).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+/// The manifest as it was committed.
+pub(super) async fn manifest_bytes(app: &App, job: &Job, result: &ResultSummary) -> Result<Bytes, Error> {
     let key = BlobKey::Manifest { job: job.reference(), attempt: result.attempt };
     let head = app.blobs.head(&key).await?.ok_or_else(|| gone(job, "manifest"))?;
-    let bytes = app.blobs.read(&key, 0..head.size).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+    Ok(app.blobs.read(&key, 0..head.size).await?)
 }
 
 /// A fresh link to the result file.
@@ -160,7 +165,7 @@ async fn with_file(app: &App, caller: &Caller, id: JobId) -> Result<(Job, Result
 }
 
 /// The job, if it has a result that can be collected.
-async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
+pub(super) async fn completed(app: &App, caller: &Caller, id: JobId) -> Result<(Job, ResultSummary), Error> {
     caller.require(Scope::Read)?;
     let job = find(app, &caller.job(id)).await?;
     match (job.state, job.result.clone()) {
@@ -177,6 +182,6 @@ pub(super) fn file_key(view: &JobView, result: &ResultSummary) -> BlobKey {
 }
 
 /// What was committed is not there: damage, which the operator must hear of.
-fn gone(job: &Job, what: &str) -> Error {
+pub(super) fn gone(job: &Job, what: &str) -> Error {
     Error::Internal(format!("the {what} of completed job {} is not there", job.id).into())
 }

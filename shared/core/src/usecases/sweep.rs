@@ -124,6 +124,12 @@ async fn sweep_one(app: &App, job: &JobRef, swept: &mut Swept) -> Result<(), Err
                 for attempt in (1..=found.attempt).filter(|attempt| Some(*attempt) != delivered) {
                     app.blobs.delete_prefix(&BlobPrefix::Attempt { job: job.clone(), attempt }).await?;
                 }
+                // Whoever gets the message packs the zip that somebody waits for.
+                if found.zip_waits(now) {
+                    let sent = app.queue.send(job, Duration::ZERO).await;
+                    sent.map_err(|error| Error::Unavailable(Box::new(error)))?;
+                    swept.resent += 1;
+                }
                 settle(app, job, &Transition::Purged, now).await?;
                 swept.purged += 1;
             }

@@ -148,6 +148,11 @@ async fn sign(app: &App, view: &JobView) -> Result<SignedLink, Error> {
 /// The name under which a client saves the result: the job's own name where it has one, else data set and id;
 /// letters, digits, `.`, `-` and `_` only, so that it is safe on every system and in every header.
 pub fn file_name(job: &Job, output: &OutputFormat) -> String {
+    format!("{}{}", stem_of(job), output.file_suffix())
+}
+
+/// The same name without what tells the format.
+pub(super) fn stem_of(job: &Job) -> String {
     let wanted = job.name.clone().unwrap_or_else(|| {
         let id = job.id.to_string();
         format!("{}-{}", job.dataset.as_deref().unwrap_or("result"), &id[id.len() - 12..])
@@ -161,6 +166,5 @@ pub fn file_name(job: &Job, output: &OutputFormat) -> String {
         }
     }
     let stem: String = stem.trim_matches(['-', '.']).chars().take(100).collect();
-    let stem = if stem.is_empty() { "result" } else { &stem };
-    format!("{stem}{}", output.file_suffix())
+    if stem.is_empty() { "result".to_owned() } else { stem }
 }

@@ -218,12 +218,18 @@ impl Delivery {
     }
 
     /// The delivery with an attempt begun, which has it to itself for [`SEND_LEASE`]. Repeated and early messages begin
-    /// none.
+    /// none. Moments that a clock wrote which has been set back since say nothing of how long to wait: rather once too
+    /// often than never.
     pub fn begin(&self, now: Timestamp) -> Result<Self, NotNow> {
         if self.state != DeliveryState::Pending {
             return Err(NotNow::Over);
         }
-        let from = self.next_at.max(self.leased_until).unwrap_or(now);
+        // Clocks of several machines differ a little.
+        let latest = now.plus(SEND_LEASE);
+        let written = self.attempts.last().map_or(self.created, |attempt| attempt.at);
+        let next_at = self.next_at.filter(|_| written <= latest);
+        let leased_until = self.leased_until.filter(|until| *until <= latest.plus(SEND_LEASE));
+        let from = next_at.max(leased_until).unwrap_or(now);
         if now < from {
             return Err(NotNow::Wait(from.since(now)));
         }
@@ -301,6 +307,27 @@ mod tests {
     use super::*;
     use crate::webhook::EndpointId;
 
+    fn delivery(now: Timestamp) -> Delivery {
+        Delivery {
+            schema: WEBHOOK_SCHEMA,
+            version: 1,
+            account: "acme".parse().unwrap(),
+            job: JobId::generate(),
+            id: DeliveryId { sequence: 1, target: Target::Address(0) },
+            kind: EventKind::ResultsReady,
+            url: Some("https://example.com/hook".into()),
+            method: Method::Post,
+            state: DeliveryState::Pending,
+            ending: None,
+            created: now,
+            attempts: Vec::new(),
+            tries: 0,
+            next_at: Some(now),
+            leased_until: None,
+            due_at: Some(now.plus(UNTOLD_DUE)),
+        }
+    }
+
     #[test]
     fn ids_read_back_in_one_spelling() {
         for target in [Target::Address(0), Target::Address(12), Target::Endpoint(EndpointId::generate())] {
@@ -323,6 +350,35 @@ mod tests {
             assert!(wait(0.0) >= wait(0.5) * 0.899 && wait(1.0) <= wait(0.5) * 1.101, "{tries}");
             assert!(wait(0.0) < wait(1.0));
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_no_delivery_up() {
+        let day = Duration::from_secs(86_400);
+        let now = Timestamp::from_millis(1_780_000_000_000);
+        let new = delivery(now);
+        assert!(new.begin(now.minus(day)).is_ok(), "before its first attempt");
+        let begun = new.begin(now).unwrap();
+        assert_eq!(begun.begin(now), Err(NotNow::Wait(SEND_LEASE)));
+        assert!(
+            matches!(begun.begin(now.minus(SEND_LEASE)), Err(NotNow::Wait(_))),
+            "clocks may differ so far"
+        );
+        assert!(begun.begin(now.minus(day)).is_ok(), "whoever had it is long gone, or sends it twice");
+
+        let attempt = Attempt { at: now, millis: 1, status: Some(500), error: None };
+        let failed = begun.end_attempt(Some(attempt), Outcome::Again(None), now, 0.5);
+        assert_eq!(failed.begin(now), Err(NotNow::Wait(Duration::from_secs(5))));
+        let back = now.minus(day);
+        let again = failed.begin(back).unwrap();
+        let attempt = Attempt { at: back, millis: 1, status: Some(500), error: None };
+        let failed = again.end_attempt(Some(attempt), Outcome::Again(None), back, 0.5);
+        assert_eq!(
+            failed.begin(back),
+            Err(NotNow::Wait(Duration::from_secs(300))),
+            "it waits by the new time"
+        );
+        assert!(failed.begin(back.plus(Duration::from_secs(300))).is_ok());
     }
 
     #[test]

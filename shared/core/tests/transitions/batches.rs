@@ -79,6 +79,15 @@ fn a_close_waits_for_the_batches_without_a_lease() {
 }
 
 #[test]
+fn a_file_that_arrives_keeps_an_open_container_from_being_forgotten() {
+    let told = container().apply(&Transition::Fed, at(5)).unwrap();
+    assert_eq!((told.fed, told.due_at), (Some(at(5)), Some(at(5).plus(BATCH_IDLE))));
+    assert_eq!((told.state, told.batches), (container().state, container().batches));
+    assert_eq!(closed(1).apply(&Transition::Fed, at(5)), Err(Refused::State(JobState::Processing)));
+    assert_eq!(batch().apply(&Transition::Fed, at(5)), Err(Refused::NoContainer));
+}
+
+#[test]
 fn the_sweepers_date_of_a_container_follows_its_batches() {
     let step = moved(WAITS, BatchPhase::Queued);
     let open = fed(1).apply(&step, at(5)).unwrap();

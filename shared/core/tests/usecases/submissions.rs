@@ -5,8 +5,8 @@ use willcall_core::{
     idempotency::KEY_KEPT,
     job::{DailyLimits, DryRun, TruncationReason},
     usecases::{
-        idempotency::Keyed,
-        submit::{Receipt, submit},
+        idempotency::{Keyed, is_known},
+        submit::{Receipt, repeated, submit},
     },
 };
 
@@ -15,7 +15,7 @@ use super::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn keyed(key: &str) -> Option<Keyed> {
-    Some(Keyed { key: key.parse().unwrap(), target: "/v1/jobs".into(), status: 202 })
+    Some(Keyed { key: key.parse().unwrap(), target: "/v1/jobs".into(), status: 202, by_path: false })
 }
 
 impl World {
@@ -97,6 +97,30 @@ async fn a_repeated_request_is_answered_even_where_it_would_be_refused_by_now() 
     let full = Plan { max_open_jobs: 1, ..plan() };
     let again = world.ask(full, draft(), keyed("k")).await.unwrap();
     assert_eq!((again.replayed, again.view.job.id), (true, first));
+}
+
+#[tokio::test]
+async fn what_the_path_alone_asks_for_is_repeated_though_what_it_came_from_is_gone() {
+    let world = World::delivering();
+    let by_path =
+        |key| keyed(key).map(|key| Keyed { by_path: true, target: "/v1/jobs/x/rerun".into(), ..key });
+    let caller = Caller { plan: plan(), ..world.caller() };
+    let known = async |key| repeated(&world.app, &caller, &by_path(key).unwrap()).await;
+    assert!(known("k").await.unwrap().is_none());
+    let first = world.ask(plan(), draft(), by_path("k")).await.unwrap().view.job.id;
+    let again = known("k").await.unwrap().unwrap();
+    assert_eq!((again.replayed, again.view.job.id), (true, first));
+    assert!(known("other").await.unwrap().is_none());
+    let elsewhere = by_path("k").map(|key| Keyed { target: "/v1/jobs/y/rerun".into(), ..key }).unwrap();
+    assert!(matches!(repeated(&world.app, &caller, &elsewhere).await, Err(Error::KeyMismatch)));
+    assert!(is_known(&world.app, &caller, &elsewhere).await.unwrap(), "whatever it asked for");
+    let reader = Caller { scope: Scope::Read, ..caller.clone() };
+    assert!(matches!(
+        repeated(&world.app, &reader, &by_path("k").unwrap()).await,
+        Err(Error::Forbidden(Scope::Submit))
+    ));
+    jobs::delete(&world.app, &caller, first).await.unwrap();
+    assert!(matches!(known("k").await, Err(Error::NotFound(_))), "it is not made again");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -51,6 +51,14 @@ impl Staged {
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
+    }
+
+    /// Appends the next bytes of another file, which the system copies by itself, without a copy where it can.
+    pub(super) fn copy(&mut self, source: &File, bytes: u64) -> io::Result<()> {
+        match io::copy(&mut source.take(bytes), &mut self.file)? {
+            copied if copied == bytes => Ok(()),
+            _ => Err(ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// Makes the bytes survive a crash of the machine.

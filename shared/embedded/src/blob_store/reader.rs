@@ -71,6 +71,10 @@ impl OpenBlob {
         Ok(stream::iter(pieces).buffered(AHEAD).boxed())
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     fn check(&self, range: &Range<u64>) -> Result<(), BlobError> {
         if range.start <= range.end && range.end <= self.head.size {
             return Ok(());

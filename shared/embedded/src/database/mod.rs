@@ -172,6 +172,12 @@ impl Database {
         receiver
     }
 
+    /// Answers once everything that a read has seen so far survives the death of the machine: reads also see what was
+    /// committed and waits for its sync.
+    pub(crate) async fn synced(&self) -> Result<(), Failed<Never>> {
+        self.write(Durability::Machine, |_| Ok(())).await
+    }
+
     /// Runs `work` on a reading connection. It sees every write that was answered before this call.
     pub(crate) async fn read<T, E>(
         &self,

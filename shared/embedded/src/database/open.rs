@@ -1,7 +1,7 @@
 //! Opens the database file and brings it to the form that this code reads.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -12,7 +12,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::{Database, READERS, is_damage, writer::Writer};
+use super::{
+    Database, READERS, is_damage,
+    writer::{SyncLog, Writer},
+};
 
 /// What brings the file from each version to the next; the version is the number of those that were run.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -20,6 +23,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/2-submits.sql"),
     include_str!("../../migrations/3-webhooks.sql"),
     include_str!("../../migrations/4-batches.sql"),
+    include_str!("../../migrations/5-identities.sql"),
 ];
 
 /// The database cannot be opened.
@@ -85,7 +89,11 @@ impl Database {
         migrate(&mut connection, found).map_err(failed)?;
         let readers =
             (0..READERS).map(|_| connect_reader(path)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let writer = Writer::start(connection).map_err(OpenDatabaseError::Thread)?;
+        // From here on the writer syncs the log itself, where a commit needs it.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        let sync =
+            sync_log(path).map_err(|source| OpenDatabaseError::File { path: path.to_owned(), source })?;
+        let writer = Writer::start(connection, sync).map_err(OpenDatabaseError::Thread)?;
         Ok(Self {
             writer,
             readers: Arc::new(Mutex::new(readers)),
@@ -93,6 +101,18 @@ impl Database {
             lock: None,
         })
     }
+}
+
+/// Syncs the log of the database, which the connections that are open keep in its place. SQLite holds no lock on it that
+/// opening it once more could drop. Its name is synced here: SQLite would do that with its own first sync.
+fn sync_log(path: &Path) -> std::io::Result<SyncLog> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = File::open(PathBuf::from(name))?;
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(Box::new(move || log.sync_data()))
 }
 
 /// Makes the file for its owner alone where there is none: SQLite would let others read it, as far as the umask does.

@@ -158,6 +158,10 @@ impl JobQueue for SqliteJobQueue {
         self.keep(job, visible);
         Ok(())
     }
+
+    fn is_awaited(&self) -> bool {
+        self.waiting().is_awaited(self.clock.now())
+    }
 }
 
 fn failed(failed: Failed<Never>) -> QueueError {

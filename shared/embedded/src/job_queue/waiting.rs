@@ -104,6 +104,12 @@ impl Waiting {
         Some(visible)
     }
 
+    /// Whether any message could be received that nobody receives.
+    pub(super) fn is_awaited(&mut self, now: Timestamp) -> bool {
+        self.wake(now);
+        !self.turns.is_empty()
+    }
+
     /// When a message can next be received with `most`, `now` or before for at once.
     pub(super) fn next(&self, most: usize) -> Option<Timestamp> {
         match self.turns.iter().any(|account| self.holds_less(account, most)) {

@@ -8,7 +8,7 @@ use willcall_core::{
 
 use super::{
     row::{read_job, update_job},
-    submit::{add_delivered, consumed},
+    submit::{add_delivered, consumed, forget_identity},
 };
 use crate::{
     database::{Durability, Failed},
@@ -47,6 +47,9 @@ pub(crate) fn change_job<E>(
         put_event(connection, &event)?;
     }
     update_job(connection, before, &change.job)?;
+    if !before.state.leaves_nothing() && change.job.state.leaves_nothing() {
+        forget_identity(connection, &change.job)?;
+    }
     if let (Some(before), Some(after)) = (&container, &change.container) {
         update_job(connection, before, after)?;
     }
@@ -71,6 +74,7 @@ pub(super) fn durability(transition: &Transition) -> Durability {
         | Transition::Retry { .. } => Durability::Machine,
         // The arrival of a file is found again by whoever looks for the file.
         Transition::Uploaded { .. }
+        | Transition::Fed
         | Transition::AddBatch(_)
         | Transition::MoveBatch { .. }
         | Transition::Sent
@@ -81,6 +85,12 @@ pub(super) fn durability(transition: &Transition) -> Durability {
         | Transition::HandBack { .. }
         | Transition::Orphan
         | Transition::Amend { .. }
+        // A zip that is forgotten is asked for again, or packed again.
+        | Transition::WantZip
+        | Transition::PackZip { .. }
+        | Transition::ZipMade
+        | Transition::ZipFailed { .. }
+        | Transition::ZipTold
         | Transition::Purged => Durability::Process,
     }
 }

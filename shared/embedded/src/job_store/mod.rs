@@ -65,7 +65,12 @@ impl JobStore for SqliteJobStore {
     ) -> Result<Option<KeyRecord>, StoreError> {
         let (account, key) = (account.clone(), key.clone());
         let found = self.database.read(move |connection| read_key(connection, &account, &key, now));
-        found.await.map_err(Failed::<Never>::store)
+        let found = found.await.map_err(Failed::<Never>::store)?;
+        // Whoever repeats a request is promised the job of the first, whose own answer may still wait for its sync.
+        if found.is_some() {
+            self.database.synced().await.map_err(Failed::store)?;
+        }
+        Ok(found)
     }
 
     async fn get(&self, job: &JobRef) -> Result<Option<Job>, StoreError> {

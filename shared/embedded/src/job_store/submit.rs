@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use willcall_core::{
     AccountId, JobRef, Timestamp,
     idempotency::{KeyHash, KeyRecord, Made},
-    job::{DayEntry, Identity, Job, Reuse},
+    job::{DayEntry, Identity, Job, MAX_EQUALS, Reuse},
     ports::{Consumed, InsertError, NewJob, Submitted},
 };
 
@@ -56,8 +56,7 @@ pub(super) fn submit(connection: &Connection, new: &NewJob) -> Result<Submitted,
     if let Some(identity) = &new.identity {
         connection
             .prepare_cached(
-                "INSERT INTO identities (account, identity, job) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (account, identity) DO UPDATE SET job = excluded.job",
+                "INSERT INTO identities (account, identity, job) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             )?
             .execute(params![job.account.as_str(), identity.as_str(), job.id.to_string()])?;
     }
@@ -107,7 +106,8 @@ pub(crate) fn write_key<E>(
     Ok(())
 }
 
-/// The latest job of the identity, if it serves in place of the new one. One that cannot be read does not, and stands in nobody's way.
+/// The latest job of the identity that serves in place of the new one. One that cannot be read does not, and stands in
+/// nobody's way.
 fn serving<E>(
     connection: &Connection,
     new: &Job,
@@ -115,19 +115,30 @@ fn serving<E>(
     reuse: Reuse,
 ) -> Result<Option<Job>, Failed<E>> {
     let account = &new.account;
-    let id: Option<String> = connection
-        .prepare_cached("SELECT job FROM identities WHERE account = ?1 AND identity = ?2")?
-        .query_row(params![account.as_str(), identity.as_str()], |row| row.get(0))
-        .optional()?;
-    let Some(id) = id.and_then(|id| id.parse().ok()) else { return Ok(None) };
-    match read_job::<E>(connection, &JobRef { account: account.clone(), job: id }) {
-        Ok(found) => Ok(found.filter(|job| reuse.serves(job, &new.notify, new.created))),
-        Err(Failed::Unreadable(error)) => {
-            tracing::warn!(job.id = %id, error = %error, "a job cannot be read and is not reused");
-            Ok(None)
+    let mut statement = connection.prepare_cached(
+        "SELECT job FROM identities WHERE account = ?1 AND identity = ?2 ORDER BY job DESC",
+    )?;
+    let found = statement.query_map([account.as_str(), identity.as_str()], |row| row.get(0))?;
+    for id in found.take(MAX_EQUALS).collect::<Result<Vec<String>, _>>()? {
+        let Ok(id) = id.parse() else { continue };
+        match read_job::<E>(connection, &JobRef { account: account.clone(), job: id }) {
+            Ok(Some(job)) if reuse.serves(&job, &new.notify, new.created) => return Ok(Some(job)),
+            Ok(_) => {}
+            Err(Failed::Unreadable(error)) => {
+                tracing::warn!(job.id = %id, error = %error, "a job cannot be read and is not reused");
+            }
+            Err(other) => return Err(other),
         }
-        Err(other) => Err(other),
     }
+    Ok(None)
+}
+
+/// Takes a job out of those that may serve in place of others.
+pub(super) fn forget_identity<E>(connection: &Connection, job: &Job) -> Result<(), Failed<E>> {
+    connection
+        .prepare_cached("DELETE FROM identities WHERE account = ?1 AND job = ?2")?
+        .execute(params![job.account.as_str(), job.id.to_string()])?;
+    Ok(())
 }
 
 /// Counts a submit in its minute; answers how many there are now.

@@ -79,7 +79,7 @@ fn plain<I: Iterator<Item = Outcome<Chunk>>>(
         if sink.is_full() {
             break;
         }
-        let (chunk, rows) = piece?;
+        let (chunk, mut rows) = piece?;
         // The file's first record has no separator before it.
         let begin = start_of(&chunk, rows.start) + if told.records == 0 { layout.separator } else { 0 };
         let offset = |at: usize| sink_offset(sink, at, begin);
@@ -92,6 +92,11 @@ fn plain<I: Iterator<Item = Outcome<Chunk>>>(
             }
             let first = page.as_ref().map_or_else(|| offset(start), |page| page.start);
             page = Some(first..offset(end));
+            if sink.is_full_at(offset(end)) {
+                // This record is the last, whatever piece it came in.
+                rows.end = row + 1;
+                break;
+            }
         }
         for page in ended {
             sink.page(page.start, page.end - page.start)?;

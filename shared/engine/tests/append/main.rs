@@ -5,6 +5,7 @@ mod faults;
 mod join;
 mod random;
 mod rows;
+mod sheet;
 #[path = "../support/mod.rs"]
 mod support;
 

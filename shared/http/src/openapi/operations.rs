@@ -202,19 +202,21 @@ fn results() -> Vec<Op> {
     };
     vec![
         Op::new(HttpMethod::Get, "/v1/jobs/{id}/download", "downloadResult", "results", "Leads to the result's file")
-            .about("The link is signed just now, works for 15 minutes and needs no token.")
+            .about("The link is signed just now, works for 15 minutes and needs no token. `Accept: application/zip` asks for a \
+                    zip of the result, or of those of all batches, and the manifest: a worker packs it when it is first \
+                    asked for, and it is kept as long as the result.")
             .params([job_id(), redirect()])
             .answers("307", "The file is there.", Vec::new(), &["Location", "Willcall-Job-Id"])
+            .json("202", "A zip was asked for, and is being packed: ask again.", content(named("ZipPacking")), &["Retry-After", "Willcall-Job-Id"])
             .json("200", "The link, with `redirect=false`.", content(named("DownloadLink")), &[])
             .problems(&COMMON)
-            .problems(&COLLECT)
-            .problems(&["406"]),
+            .problems(&COLLECT),
         Op::new(HttpMethod::Head, "/v1/jobs/{id}/download", "describeDownload", "results", "What the file is")
             .params([job_id(), redirect()])
             .answers("200", "Size, tag and type of the file.", Vec::new(), &FILE_HEADERS[..7])
+            .answers("202", "A zip was asked for, and is being packed.", Vec::new(), &["Retry-After", "Willcall-Job-Id"])
             .problems(&COMMON)
-            .problems(&COLLECT)
-            .problems(&["406"]),
+            .problems(&COLLECT),
         Op::new(HttpMethod::Get, "/v1/jobs/{id}/result", "getResult", "results", "The result itself")
             .about("The bytes of the file, in the format and compression of the job. `HEAD` answers the same headers.")
             .params([job_id(), if_none_match()])

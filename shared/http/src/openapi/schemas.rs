@@ -59,6 +59,7 @@ pub(super) fn components() -> Components {
         .schema("CsvOptions", csv())
         .schema("ParquetOptions", parquet())
         .schema("DownloadLink", download_link())
+        .schema("ZipPacking", zip_packing())
         .schema("Health", health())
         .security_scheme("bearer", bearer())
         .security_scheme("basic", basic())
@@ -229,6 +230,15 @@ fn download_link() -> ObjectBuilder {
         .property("expires", moment().description(Some("When it stops to work.")))
         .required("url")
         .required("expires")
+}
+
+fn zip_packing() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("job_id", text().description(Some("The job.")))
+        .property("zip", text().enum_values(Some(["packing"])))
+        .required("job_id")
+        .required("zip")
 }
 
 fn health() -> ObjectBuilder {

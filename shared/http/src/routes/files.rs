@@ -63,9 +63,6 @@ async fn receive(
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let key = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    if let Some((batch, _)) = BlobKey::upload(key) {
-        takes_upload(&api.app, &batch).await?;
-    }
     let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let upload = Received {
         key,
@@ -74,6 +71,11 @@ async fn receive(
         length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         now: api.app.clock.now(),
     };
+    // Whoever has no link learns nothing of batches.
+    api.files.admit(upload).map_err(refused)?;
+    if let Some((batch, _)) = BlobKey::upload(key) {
+        takes_upload(&api.app, &batch).await?;
+    }
     let bytes =
         body.into_data_stream().map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
     let (key, head) = api.files.receive(upload, bytes.boxed()).await.map_err(refused)?;

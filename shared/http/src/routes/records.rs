@@ -15,7 +15,11 @@ use willcall_core::{
     format::Format,
     job::{JobState, ProblemType, kinds::Work},
     usecases::{
-        JobView, datasets, idempotency::Keyed, limits::MAX_SYNC_DEPTH, records::records, results,
+        JobView, datasets,
+        idempotency::{Keyed, is_known},
+        limits::MAX_SYNC_DEPTH,
+        records::records,
+        results,
         submit::Submission,
     },
 };
@@ -103,7 +107,16 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let Came { method, headers, key } = came;
     // A data set that is not there is a path that is not there, whatever the query says.
-    datasets::get(&api.app, caller, dataset).await?;
+    if let Err(error) = datasets::get(&api.app, caller, dataset).await {
+        // But to a request that is repeated: its job outlives the data set.
+        let repeated = match &key {
+            Some(key) => is_known(&api.app, caller, key).await?,
+            None => false,
+        };
+        if !repeated {
+            return Err(error.into());
+        }
+    }
     caller.require(Scope::Submit)?;
 
     let given = params.left().to_vec();

@@ -1,5 +1,7 @@
 //! Collecting a result: the file, its bytes inline, its manifest.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::Body,
@@ -11,12 +13,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::json as object;
 use willcall_core::{
-    Error,
+    Error, JobId,
+    account::Caller,
     job::{ProblemType, ResultSummary},
     usecases::{
         JobView,
         results::{self, Download, ResultBody},
         view::file_name,
+        zips::{self, ZIP_MEDIA_TYPE, ZipAnswer},
     },
 };
 
@@ -48,7 +52,10 @@ async fn download(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let redirect = download_params(raw.as_deref(), &headers)?;
+    let redirect = download_params(raw.as_deref())?;
+    if accept::prefers(&headers, ZIP_MEDIA_TYPE) {
+        return zip(&api, &caller, path.job()?, redirect).await;
+    }
     let found = results::download(&api.app, &caller, path.job()?).await?;
     let mut response = if redirect {
         elsewhere(&found, StatusCode::TEMPORARY_REDIRECT)
@@ -68,7 +75,10 @@ async fn head_download(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    download_params(raw.as_deref(), &headers)?;
+    download_params(raw.as_deref())?;
+    if accept::prefers(&headers, ZIP_MEDIA_TYPE) {
+        return head_zip(&api, &caller, path.job()?).await;
+    }
     let found = results::download(&api.app, &caller, path.job()?).await?;
     let mut response = StatusCode::OK.into_response();
     describe(&mut response, &found.view, &found.result);
@@ -80,14 +90,58 @@ async fn head_download(
     Ok(response)
 }
 
-fn download_params(raw: Option<&str>, headers: &HeaderMap) -> Result<bool, Failure> {
+/// Leads to the zip of result and manifest, or says when to ask again for it.
+async fn zip(api: &Api, caller: &Caller, id: JobId, redirect: bool) -> Result<Response, Failure> {
+    let zip = match zips::zip(&api.app, caller, id).await? {
+        ZipAnswer::Made(zip) => zip,
+        ZipAnswer::Packing { retry_after } => return packing(id, retry_after),
+    };
+    let mut response = if redirect {
+        let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+        set(&mut response, header::LOCATION, &zip.link.url);
+        set(&mut response, WILLCALL_JOB_ID, zip.job.to_string());
+        response
+    } else {
+        json(StatusCode::OK, &object!({ "url": zip.link.url, "expires": zip.link.expires }))?
+    };
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::VARY, "Accept");
+    Ok(response)
+}
+
+async fn head_zip(api: &Api, caller: &Caller, id: JobId) -> Result<Response, Failure> {
+    let zip = match zips::zip(&api.app, caller, id).await? {
+        ZipAnswer::Made(zip) => zip,
+        ZipAnswer::Packing { retry_after } => return packing(id, retry_after),
+    };
+    let mut response = StatusCode::OK.into_response();
+    set(&mut response, header::CONTENT_TYPE, ZIP_MEDIA_TYPE);
+    // The name is of letters, digits, `.`, `-` and `_` alone.
+    set(&mut response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", zip.file_name));
+    set(&mut response, WILLCALL_JOB_ID, zip.job.to_string());
+    set(&mut response, header::ETAG, format!("\"{}\"", zip.head.etag));
+    set(&mut response, header::CONTENT_LENGTH, zip.head.size.to_string());
+    set(&mut response, header::LAST_MODIFIED, http_date(zip.head.modified));
+    set(&mut response, header::ACCEPT_RANGES, "bytes");
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, header::VARY, "Accept");
+    Ok(response)
+}
+
+/// 202: a worker packs the zip.
+fn packing(id: JobId, retry_after: Duration) -> Result<Response, Failure> {
+    let mut response = json(StatusCode::ACCEPTED, &object!({ "job_id": id.to_string(), "zip": "packing" }))?;
+    set(&mut response, header::RETRY_AFTER, retry_after.as_secs().max(1).to_string());
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, WILLCALL_JOB_ID, id.to_string());
+    set(&mut response, header::VARY, "Accept");
+    Ok(response)
+}
+
+fn download_params(raw: Option<&str>) -> Result<bool, Failure> {
     let mut params = Params::parse(raw)?;
     let redirect = params.flag("redirect").unwrap_or(true);
     params.finish(&["redirect"])?;
-    if accept::only(headers, "application/zip") {
-        let detail = "a zip of the result is not served by this version: accept the file itself";
-        return Err(Failure::new(ProblemType::UnsupportedFormat, detail).status(StatusCode::NOT_ACCEPTABLE));
-    }
     Ok(redirect)
 }
 

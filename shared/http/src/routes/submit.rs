@@ -11,8 +11,9 @@ use willcall_core::{
     job::JobState,
     usecases::{
         JobView, dry_run,
+        idempotency::Keyed,
         jobs::{self, Amendment},
-        submit::{Receipt, Submission, submit},
+        submit::{Receipt, Submission, repeated, submit},
     },
 };
 
@@ -117,7 +118,18 @@ async fn rerun_job(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
     Params::parse(raw.as_deref())?.finish(&[])?;
-    let words = jobs::original(&api.app, &caller, path.job()?).await?;
+    let key = key.map(|key| Keyed { by_path: true, ..key });
+    let words = match jobs::original(&api.app, &caller, path.job()?).await {
+        Ok(words) => words,
+        Err(error) => {
+            // What was made from the job outlives it.
+            let repeated = match &key {
+                Some(key) => repeated(&api.app, &caller, key).await?,
+                None => None,
+            };
+            return made(&repeated.ok_or(error)?);
+        }
+    };
     let query = query::again(words)?;
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     made(&submit(&api.app, &caller, submission).await?)

@@ -200,6 +200,27 @@ async fn a_job_without_batches_completes_empty_and_a_cancelled_one_takes_its_bat
 }
 
 #[tokio::test]
+async fn a_container_whose_files_arrive_one_by_one_is_not_given_up() {
+    let world = World::new().await;
+    let job = open(&world).await;
+    let names = ["a", "b", "c"].map(|name| json!({"name": format!("{name}.csv"), "bytes": 5}));
+    let batch = add(&world, &job, &json!({ "files": names }).to_string()).await;
+    let own = format!("/v1/jobs/{job}/batches/{}", batch["batch_id"].as_str().unwrap());
+    for (place, state) in [(0, "waiting_for_upload"), (1, "waiting_for_upload"), (2, "queued")] {
+        for _ in 0..13 {
+            world.clock.advance(Duration::from_secs(3600));
+            sweep(&world.app).await.unwrap();
+        }
+        let fresh = world.get(&own).await.expect(200).json();
+        let url = fresh["files"][place]["upload"]["url"].as_str().unwrap();
+        assert!(world.blobs.upload(url, "12345", world.now()), "{url}");
+        batches::arrived(&world.app, &world.reference(&batch), place).await.unwrap();
+        assert_eq!(world.get(&own).await.json()["state"], state);
+    }
+    assert_eq!(world.get(&format!("/v1/jobs/{job}")).await.json()["state"], "open");
+}
+
+#[tokio::test]
 async fn the_sweeper_finds_uploads_that_nobody_told_and_gives_up_what_nobody_feeds() {
     let world = World::new().await;
     let job = open(&world).await;

@@ -26,8 +26,43 @@ async fn download_leads_to_a_fresh_link() {
     assert_eq!(head.header("content-type"), "application/x-ndjson");
     assert!(head.header("etag").starts_with('"') && head.bytes.is_empty());
     assert_eq!(world.get(&format!("{path}?redirect=maybe")).await.pointers(), ["?redirect"]);
-    let zip = [("accept", "application/zip")];
-    world.ask("GET", &path, &zip, "").await.problem(406, "unsupported-format");
+}
+
+#[tokio::test]
+async fn a_zip_is_packed_when_it_is_first_asked_for() {
+    let world = World::new().await;
+    let id = world.submit().await;
+    let (path, zip) = (format!("/v1/jobs/{id}/download"), [("accept", "application/zip")]);
+    world.ask("GET", &path, &zip, "").await.problem(409, "result-not-ready");
+    world.work().await;
+    for method in ["HEAD", "GET", "GET"] {
+        let answer = world.ask(method, &path, &zip, "").await.expect(202);
+        assert_eq!((answer.header("retry-after"), answer.header("willcall-job-id")), ("1", &*id));
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+    world.work().await;
+    let answer = world.ask("GET", &path, &zip, "").await.expect(307);
+    assert_eq!((answer.header("cache-control"), answer.header("vary")), ("no-store", "Accept"));
+    let bytes = world.blobs.follow(answer.header("location"), world.now()).unwrap();
+    assert!(
+        bytes.starts_with(b"PK\x03\x04") && bytes.windows(LINES.len()).any(|part| part == LINES.as_bytes())
+    );
+    let told = world.ask("GET", &format!("{path}?redirect=false"), &zip, "").await.expect(200).json();
+    assert_eq!(world.blobs.follow(told["url"].as_str().unwrap(), world.now()).unwrap(), bytes);
+    let head = world.ask("HEAD", &path, &zip, "").await.expect(200);
+    assert_eq!(head.header("content-length"), bytes.len().to_string());
+    assert_eq!(head.header("content-type"), "application/zip");
+    assert!(head.header("etag").starts_with('"') && head.header("content-disposition").ends_with(".zip\""));
+    // Nobody else gets it.
+    for accept in ["*/*", "application/zip;q=0, */*", "text/html, */*;q=0.8"] {
+        let answer = world.ask("GET", &path, &[("accept", accept)], "").await.expect(307);
+        assert_eq!(world.blobs.follow(answer.header("location"), world.now()).unwrap(), LINES, "{accept}");
+    }
+    let unknown = path.replace(&id, "0192f6a0-0000-7000-8000-000000000000");
+    world.ask("GET", &unknown, &zip, "").await.problem(404, "not-found");
+    world.ask("DELETE", &format!("/v1/jobs/{id}"), &[], "").await.expect(204);
+    world.ask("GET", &path, &zip, "").await.problem(404, "not-found");
+    assert!(!world.blobs.keys().iter().any(|key| key.ends_with(".zip")));
 }
 
 #[tokio::test]

@@ -50,6 +50,13 @@ impl SignedFiles for OneFile {
         })
     }
 
+    fn admit(&self, upload: Received<'_>) -> Result<(), SignedFileError> {
+        match upload.query {
+            "sig=forged" => Err(SignedFileError::Invalid),
+            _ => Ok(()),
+        }
+    }
+
     async fn receive(
         &self,
         upload: Received<'_>,
@@ -96,10 +103,25 @@ async fn an_upload_is_taken_by_its_link_alone() {
     assert!(detail.contains("the link is for 5 bytes"), "{detail}");
     // Once the batch has ended, and for one that never was, the same link takes nothing.
     world.ask("DELETE", &format!("{batches}/{id}"), &[], "").await.expect(200);
+    put("sig=forged").await.problem(403, "forbidden");
     let detail = put("sig=put").await.problem(409, "conflict");
     assert!(detail.contains("cancelled"), "{detail}");
     world.ask("DELETE", &format!("/v1/jobs/{}", job["job_id"].as_str().unwrap()), &[], "").await.expect(204);
+    put("sig=forged").await.problem(403, "forbidden");
     put("sig=put").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_page_of_any_site_may_upload_by_a_link() {
+    let world = world().await;
+    let request = Request::options("/v1/files/uploads/acme/b/0?sig=put")
+        .header("origin", "https://site.example")
+        .header("access-control-request-method", "PUT")
+        .header("access-control-request-headers", "content-type");
+    let answer = world.send(request.body(axum::body::Body::empty()).unwrap()).await.expect(200);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert!(answer.header("access-control-allow-methods").contains("PUT"));
+    assert!(answer.header("access-control-allow-headers").contains("content-type"));
 }
 
 async fn world() -> World {

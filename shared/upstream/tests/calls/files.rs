@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use willcall_core::{
     job::ProblemType,
-    ports::{BlobKey, BlobStore, ExecuteError},
+    ports::{BlobKey, BlobStore, ExecuteError, Executor as _},
 };
 
 use crate::{
@@ -137,4 +137,24 @@ async fn many_rows_are_sent_and_told_in_order() {
     assert_eq!(tally(&outcomes, &delivered), [3000, 0, 0, 0]);
     assert!(outcomes.iter().enumerate().all(|(n, outcome)| outcome.id == json!(format!("r{n}"))));
     assert_eq!(scripted.count(), 3000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_takes_long_to_count_holds_up_nobody_who_stops_the_job() {
+    let scripted = Scripted::start(|_| Script::json("{}")).await;
+    let mut large = b"id\n".to_vec();
+    for number in 0..3_000_000 {
+        large.extend_from_slice(format!("{number}\n").as_bytes());
+    }
+    let files: [(&str, &str, &[u8]); 1] = [("a.csv", "text/csv", &large)];
+    let world = World::uploaded(upstream(&scripted, "/", json!({})), &files).await;
+    let control: std::sync::Arc<willcall_core::ports::Control> = Default::default();
+    let (executor, task) = (std::sync::Arc::clone(&world.executor), world.task(1, &control));
+    let running = tokio::spawn(async move { executor.execute(task).await });
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    control.cancel();
+    let soon = std::time::Duration::from_secs(1);
+    let ended = tokio::time::timeout(soon, running).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(ExecuteError::Cancelled)), "{ended:?}");
+    assert_eq!(scripted.count(), 0);
 }

@@ -7,4 +7,5 @@ mod files;
 mod limits;
 mod resume;
 mod scripted;
+mod secrets;
 mod world;

@@ -119,6 +119,40 @@ async fn handed_back_in_good_order_nothing_is_in_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn asked_to_make_way_it_ends_what_is_under_way_however_slow_that_is() {
+    for idempotent in [true, false] {
+        let scripted = Scripted::start(|_| Script::Late(Duration::from_millis(150), "{}".into())).await;
+        let more = json!({ "idempotent": idempotent, "concurrency": 3 });
+        let mut world = World::new(upstream(&scripted, "/", more), items(30));
+        // Told to stop, it would leave these in doubt.
+        world.executor = Arc::new(crate::world::executor().with_grace(Duration::ZERO));
+        let mut attempt = 0;
+        let delivered = loop {
+            attempt += 1;
+            let control: Arc<Control> = Arc::default();
+            let task = world.task(attempt, &control);
+            let before = scripted.count();
+            let executor = Arc::clone(&world.executor);
+            let running = tokio::spawn(async move { executor.execute(task).await });
+            while !running.is_finished() && scripted.count() < before + 8 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            control.ask_to_yield();
+            match running.await.unwrap() {
+                Ok(delivered) => break delivered,
+                Err(error) => assert!(matches!(error, ExecuteError::Cancelled) && control.has_gained()),
+            }
+            let begun = scripted.count() - before;
+            assert!(begun <= 11, "no more were begun: {begun}");
+        };
+        let outcomes = world.outcomes(attempt, &delivered).await;
+        assert_eq!(tally(&outcomes, &delivered), [30, 0, 0, 0]);
+        assert!(attempt >= 3, "{attempt}");
+        assert!(scripted.hits().values().all(|hits| *hits == 1), "none twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_waits_to_be_sent_again_is_not_in_doubt() {
     let scripted = Scripted::start(|seen| match seen.times {
         1 => Script::With(503, "retry-after: 30\r\n", String::new()),

@@ -192,13 +192,26 @@ impl HeaderEntry {
                 let filled = |name: String| if name.is_empty() { None } else { Some(name) };
                 let secret = match (env.and_then(filled), secret.and_then(filled)) {
                     (Some(name), None) => SecretRef::Env(name),
-                    (None, Some(name)) => SecretRef::Stored(name),
+                    (None, Some(name)) => SecretRef::Stored(stored(name)?),
                     _ => return Err("must say either env or secret".into()),
                 };
                 Ok(HeaderSource::Secret { prefix, secret })
             }
         }
     }
+}
+
+/// What can be the name or the ARN of a stored secret, and `#` with a key behind it.
+fn stored(name: String) -> Result<String, String> {
+    let (id, key) = name.split_once('#').unwrap_or((&name, "_"));
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte);
+    if id.is_empty() || !id.bytes().all(known) {
+        return Err(format!("{name:?} is neither the name of a stored secret nor its ARN"));
+    }
+    if key.is_empty() {
+        return Err(format!("{name:?} has no key behind its #"));
+    }
+    Ok(name)
 }
 
 fn method(text: &str) -> Result<UpstreamMethod, String> {

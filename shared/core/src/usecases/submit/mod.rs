@@ -119,6 +119,16 @@ pub async fn submit(app: &App, caller: &Caller, submission: Submission) -> Resul
     }
 }
 
+/// The answer to a request that is repeated and whose path alone says what it asks for, should what it was made from be
+/// gone meanwhile; `None` where nothing is known of its key.
+pub async fn repeated(app: &App, caller: &Caller, key: &Keyed) -> Result<Option<Receipt>, Error> {
+    caller.require(Scope::Submit)?;
+    let key = key.asking(&())?;
+    let Some(known) = idempotency::known(app, caller, &key).await? else { return Ok(None) };
+    let view = idempotency::replay(app, caller, &key, &known).await?;
+    Ok(Some(Receipt { view, replayed: true, rate: None }))
+}
+
 /// Everything that the store takes, checked, with a large request where it is kept.
 async fn prepare(
     app: &App,
@@ -278,6 +288,7 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         batches: fed.then(BatchCounts::default),
         upload: None,
         fed: None,
+        zip: None,
     }
 }
 

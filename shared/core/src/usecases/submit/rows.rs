@@ -1,5 +1,7 @@
 //! Checks work that takes rows: appends and calls.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -10,11 +12,11 @@ use crate::{
     Error, FieldError,
     account::Plan,
     catalog::{Catalog, ColumnType, Dataset},
-    format::Format,
+    format::{Format, OutputFormat},
     job::kinds::{AppendWork, CallWork, Compare, MatchKey, OnMultiple},
     usecases::{
         AppendDraft, CallDraft,
-        limits::{MAX_ITEMS, MAX_MATCH_KEYS},
+        limits::{MAX_ITEMS, MAX_MATCH_KEYS, MAX_SHEET_COLUMNS},
     },
 };
 
@@ -44,6 +46,7 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
     if let Some(items) = &items {
         check_columns(items, &on, &mut errors);
     }
+    check_sheet(&output, &fields, &on, items.as_deref(), &mut errors);
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
@@ -193,6 +196,32 @@ fn items(items: Option<&[Value]>, errors: &mut Vec<FieldError>) -> Option<Vec<Ma
         }
     }
     Some(objects)
+}
+
+/// Whether the result fits the columns of a sheet, as far as its columns are known: those that uploads bring, are not.
+fn check_sheet(
+    output: &OutputFormat,
+    fields: &[String],
+    on: &[MatchKey],
+    items: Option<&[Map<String, Value>]>,
+    errors: &mut Vec<FieldError>,
+) {
+    if output.format != Format::Xlsx {
+        return;
+    }
+    let own = match items {
+        Some(items) => items.iter().flat_map(Map::keys).collect::<HashSet<_>>().len(),
+        None => on.len(),
+    };
+    let columns = own + fields.len() + [MATCH_COLUMN, ERROR_COLUMN].len();
+    if columns > MAX_SHEET_COLUMNS {
+        let detail = format!(
+            "are {} columns, {columns} with those of the rows and those that are added, and a sheet of xlsx has at most \
+             {MAX_SHEET_COLUMNS}",
+            fields.len()
+        );
+        errors.push(FieldError::at("fields", detail));
+    }
 }
 
 /// Whether the rows have the columns that are matched, and none that the result adds.

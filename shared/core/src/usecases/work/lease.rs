@@ -123,6 +123,7 @@ impl Keeping {
         let mut next = self.settings.renew_every;
         let over = over(self.settings.time_limit);
         tokio::pin!(over);
+        let began = Instant::now();
         loop {
             tokio::select! {
                 () = self.done.cancelled() => return,
@@ -144,6 +145,9 @@ impl Keeping {
                 Ok(()) => {
                     renewed = Instant::now();
                     next = self.settings.renew_every;
+                    if self.settings.slice.is_some_and(|slice| began.elapsed() >= slice) {
+                        self.make_way();
+                    }
                 }
                 Err(TransitionError::Store(error)) if waited < self.settings.give_up_after => {
                     let error = chain(&error);
@@ -164,6 +168,15 @@ impl Keeping {
         let _ = self.reason.set(reason);
         self.control.cancel();
         self.done.cancelled().await;
+    }
+
+    /// Asks the work to make way, where others wait and the next attempt has less to do.
+    fn make_way(&self) {
+        if self.control.has_gained() && self.app.queue.is_awaited() && self.reason.set(Stop::Shutdown).is_ok()
+        {
+            tracing::info!(job.id = %self.job.job, job.attempt = self.attempt, "makes way for jobs that wait");
+            self.control.ask_to_yield();
+        }
     }
 
     /// Whether a change that woke this thread left the job to this attempt. Not knowing is no reason to stop: the

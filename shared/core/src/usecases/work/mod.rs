@@ -2,6 +2,7 @@
 
 mod container;
 mod lease;
+mod zip;
 
 use std::{
     sync::Arc,
@@ -53,6 +54,9 @@ pub struct LeaseSettings {
     pub max_lost: u32,
     /// When an attempt must have stopped by itself; `None` for as long as it needs.
     pub time_limit: Option<TimeLimit>,
+    /// After how long an attempt that has gained something makes way, where other jobs wait for a worker; `None` where each
+    /// has workers of its own.
+    pub slice: Option<Duration>,
 }
 
 /// The time that a host gives an attempt. One that runs into it has failed for good, as another would as well, unless it
@@ -88,6 +92,7 @@ impl Default for LeaseSettings {
             give_up_after: Duration::from_secs(20),
             max_lost: 2,
             time_limit: None,
+            slice: None,
         }
     }
 }
@@ -118,6 +123,9 @@ pub async fn work(worker: &Worker, job: &JobRef, shutdown: &CancellationToken) -
             attempt(worker, claimed, shutdown).await
         }
         Err(TransitionError::Refused(Refused::Exhausted)) => give_up(app, job).await,
+        Err(TransitionError::Refused(Refused::State(JobState::Completed))) => {
+            zip::pack(worker, job, shutdown).instrument(step!("zip", job.job)).await
+        }
         // Ended, removed, or leased by another: not this message's to do.
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => Disposition::Done,
         Err(TransitionError::Store(error)) => {
@@ -157,7 +165,7 @@ async fn give_up(app: &App, job: &JobRef) -> Disposition {
 enum Outcome {
     Finished(Finished),
     Stopped(Stop),
-    Retry(Problem),
+    Retry { gained: bool, problem: Problem },
     Fail(Problem),
 }
 
@@ -186,7 +194,7 @@ async fn attempt(worker: &Worker, job: Job, shutdown: &CancellationToken) -> Dis
         Err(ExecuteError::Transient { problem, source }) => {
             let error = chain(&*source);
             tracing::warn!(job.id = %job.id, job.attempt = job.attempt, error, "attempt failed");
-            Outcome::Retry(problem)
+            Outcome::Retry { gained: control.has_gained(), problem }
         }
         Err(ExecuteError::Fatal { problem, source }) => {
             let error = source.map(|source| chain(&*source));
@@ -387,7 +395,7 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             tracing::warn!(job.id = %job.id, job.attempt = attempt, "job ran out of time");
             Transition::Fail { attempt: Some(attempt), problem: limit.problem() }
         }
-        Outcome::Retry(problem) => Transition::Retry { attempt, problem },
+        Outcome::Retry { gained, problem } => Transition::Retry { attempt, gained, problem },
         Outcome::Fail(problem) => Transition::Fail { attempt: Some(attempt), problem },
     };
     let delivered = matches!(transition, Transition::Complete { .. });

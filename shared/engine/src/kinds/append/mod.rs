@@ -25,11 +25,13 @@ use arrow_schema::{Field, FieldRef};
 use tokio::runtime::Handle;
 use willcall_core::{
     catalog::Dataset,
+    format::Format,
     job::{
         Stage, Truncation, TruncationReason,
         kinds::{AppendWork, SortKey},
     },
     ports::{BlobStore, DataFiles, Input},
+    usecases::limits::MAX_SHEET_COLUMNS,
 };
 
 use self::{
@@ -47,7 +49,7 @@ use super::{
 use crate::{
     EngineConfig,
     attempt::Attempt,
-    failure::Outcome,
+    failure::{Outcome, invalid},
     formats::TextEncoder,
     scan::{Reading, Scan},
     schema::column,
@@ -109,6 +111,15 @@ impl Append<'_> {
         let own: Vec<FieldRef> = own.iter().map(own::Own::field).collect::<Outcome<_>>()?;
         let added = renamed(&own, &fields);
         let all: Vec<FieldRef> = own.iter().chain(&added).cloned().chain(told()).collect();
+        // Which columns the rows have is known only now.
+        if work.output.format == Format::Xlsx && all.len() > MAX_SHEET_COLUMNS {
+            let detail = format!(
+                "the result has {} columns, those of the rows and those that are added, and a sheet of xlsx has at most \
+                 {MAX_SHEET_COLUMNS}",
+                all.len()
+            );
+            return Err(invalid(detail));
+        }
         let encoder = TextEncoder::new(&work.output, &all)?;
 
         attempt.control.enter(Stage::Sorting);
