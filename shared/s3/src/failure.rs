@@ -4,7 +4,7 @@ use std::error::Error;
 
 use willcall_core::ports::DataFilesError;
 
-use crate::{refusal::Refused, stores::NoCredentials};
+use crate::{refusal::Refused, settings::NO_CREDENTIALS, stores::NoCredentials};
 
 /// Why a bucket cannot be read; words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +20,7 @@ pub(crate) fn failed(bucket: &str, source: object_store::Error) -> DataFilesErro
     let unavailable = |what, source| DataFilesError::Unavailable(Box::new(CallFailed { what, source }));
     let unreadable = |what, source| DataFilesError::Unreadable(Box::new(CallFailed { what, source }));
     if find::<NoCredentials>(&source).is_some() {
-        return unavailable(
-            "there are no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or say \
-             `anonymous = true` under [s3]"
-                .to_owned(),
-            source,
-        );
+        return unavailable(NO_CREDENTIALS.to_owned(), source);
     }
     let Some(refused) = find::<Refused>(&source) else {
         return unavailable(format!("S3 does not answer for the bucket {bucket}"), source);
@@ -40,6 +35,12 @@ pub(crate) fn failed(bucket: &str, source: object_store::Error) -> DataFilesErro
         (_, "RequestTimeTooSkewed" | "ExpiredToken" | "RequestTimeout") => {
             unavailable(format!("S3 does not take this host's requests for the bucket {bucket} now"), source)
         }
+        (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken") => unreadable(
+            format!(
+                "S3 does not know the credentials for the bucket {bucket}: see to AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ),
+            source,
+        ),
         (401 | 403, _) => unreadable(
             format!("access to the bucket {bucket} is denied: it takes s3:ListBucket and s3:GetObject"),
             source,

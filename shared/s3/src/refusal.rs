@@ -1,5 +1,7 @@
 //! What S3 refuses, kept as it said it: the client below tells of most refusals by their words alone.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use http::StatusCode;
 use object_store::{
@@ -9,6 +11,10 @@ use object_store::{
         ReqwestConnector,
     },
 };
+use tokio::time::timeout;
+
+/// The longest until an answer begins. What takes longer has been forgotten somewhere, and is better asked again.
+pub(crate) const BEGINNING: Duration = Duration::from_secs(10);
 
 /// The most that is kept of what S3 says.
 const WORDS: usize = 400;
@@ -25,11 +31,16 @@ pub(crate) struct Refused {
     pub(crate) region: Option<String>,
 }
 
+/// Nothing came.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer began within {} seconds", BEGINNING.as_secs())]
+struct Silent;
+
 fn words(code: Option<&str>, message: Option<&str>) -> String {
     [code, message].into_iter().flatten().map(|words| format!(", {words}")).collect()
 }
 
-/// Connects as usual, and makes an error of each refusal.
+/// Connects as usual, makes an error of each refusal, and does not wait for long.
 #[derive(Debug, Default)]
 pub(crate) struct Connector(ReqwestConnector);
 
@@ -45,7 +56,8 @@ struct Service(HttpClient);
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.0.execute(request).await?;
+        let began = timeout(BEGINNING, self.0.execute(request)).await;
+        let answer = began.map_err(|_| HttpError::new(HttpErrorKind::Timeout, Silent))??;
         let status = answer.status();
         let again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         if again || !(status.is_redirection() || status.is_client_error()) {

@@ -17,6 +17,10 @@ const CREDENTIALS: [&str; 9] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
+/// Nobody asks; words for the operator.
+pub(crate) const NO_CREDENTIALS: &str = "there are no credentials for S3: set AWS_ACCESS_KEY_ID and \
+    AWS_SECRET_ACCESS_KEY, or say `anonymous = true` under [s3]";
+
 /// Where S3 is and who asks.
 #[derive(Clone)]
 pub struct S3Settings {
@@ -26,6 +30,8 @@ pub struct S3Settings {
     pub(crate) anonymous: bool,
     /// Variables with their values.
     pub(crate) credentials: Vec<(&'static str, String)>,
+    /// Where an EC2 instance is told its role, if not where it usually is.
+    pub(crate) instance: Option<String>,
     /// Why nothing can be read.
     pub(crate) problem: Option<String>,
 }
@@ -47,6 +53,10 @@ impl S3Settings {
                  AWS_SECRET_ACCESS_KEY, as `aws configure export-credentials --format env` writes them"
                     .to_owned(),
             )
+        } else if credentials.is_empty()
+            && var("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        {
+            Some(NO_CREDENTIALS.to_owned())
         } else {
             None
         };
@@ -60,6 +70,7 @@ impl S3Settings {
             path_style: entry.path_style,
             anonymous: entry.anonymous,
             credentials,
+            instance: var("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
             problem,
         }
     }
@@ -113,6 +124,8 @@ mod tests {
         let found = settings(&none, &whole);
         assert_eq!(found.problem, None);
         assert!(!format!("{found:?}").contains("very"));
+        let nowhere = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_REGION", "eu-west-1")];
+        assert_eq!(settings(&none, &nowhere).problem.unwrap(), NO_CREDENTIALS);
         let anonymous = S3Entry { anonymous: true, ..none };
         assert_eq!(settings(&anonymous, &[("AWS_PROFILE", "me")]).problem, None);
     }

@@ -14,7 +14,10 @@ use object_store::{
 use url::Url;
 use willcall_core::{error::Source, ports::DataFilesError};
 
-use crate::{S3Settings, refusal::Connector};
+use crate::{
+    S3Settings,
+    refusal::{BEGINNING, Connector},
+};
 
 /// A connection that takes longer will not be.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -22,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(60);
 /// What does not pass in so many tries is for the job's own tries, which are further apart.
 const RETRIES: usize = 4;
+/// After which time nothing is tried again: a host that starts, and one who asks for the catalog, wait for it.
+const TRYING: Duration = Duration::from_secs(20);
 
 /// The credentials cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,7 @@ impl Stores {
             return Err(problem.clone().into());
         }
         let mut builder =
-            base(&self.settings).with_bucket_name(bucket).with_http_connector(Connector::default());
+            base(&self.settings, ANSWER).with_bucket_name(bucket).with_http_connector(Connector::default());
         // Certificates for names with dots in them are for no bucket.
         let by_path =
             self.settings.path_style.unwrap_or(self.settings.endpoint.is_some() || bucket.contains('.'));
@@ -100,7 +105,10 @@ impl Stores {
         if let Some(known) = self.credentials.get() {
             return Ok(Arc::clone(known));
         }
-        let mut builder = base(&self.settings).with_bucket_name("credentials");
+        let mut builder = base(&self.settings, BEGINNING).with_bucket_name("credentials");
+        if let Some(endpoint) = &self.settings.instance {
+            builder = builder.with_metadata_endpoint(endpoint);
+        }
         for (name, value) in &self.settings.credentials {
             let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse()?;
             builder = builder.with_config(key, value);
@@ -110,11 +118,11 @@ impl Stores {
     }
 }
 
-fn base(settings: &S3Settings) -> AmazonS3Builder {
-    let options = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(ANSWER);
+fn base(settings: &S3Settings, answer: Duration) -> AmazonS3Builder {
+    let options = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(answer);
     let retry = RetryConfig {
         max_retries: RETRIES,
-        retry_timeout: ANSWER,
+        retry_timeout: TRYING,
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(2),

@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -87,6 +88,7 @@ fn cause(error: &DataFilesError) -> String {
 }
 
 const DENIED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\nConnection: close\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
+const UNKNOWN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 46\r\nConnection: close\r\n\r\n<Error><Code>InvalidAccessKeyId</Code></Error>";
 const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 40\r\nConnection: close\r\n\r\n<Error><Code>ExpiredToken</Code></Error>";
 const ELSEWHERE: &str = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-north-1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -125,6 +127,35 @@ async fn nobody_there_is_unavailable() {
     let error = listed(&format!("http://{free}")).await.unwrap_err();
     assert!(matches!(error, DataFilesError::Unavailable(_)), "{error:?}");
     assert!(cause(&error).contains("does not answer"), "{error:?}");
+}
+
+#[tokio::test]
+async fn whoever_does_not_answer_is_not_waited_for_long() {
+    // The system takes the connections; nobody reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let began = Instant::now();
+    let error = listed(&format!("http://{}", silent.local_addr().unwrap())).await.unwrap_err();
+    assert!(matches!(error, DataFilesError::Unavailable(_)), "{error:?}");
+    assert!(cause(&error).contains("does not answer"), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn keys_that_nobody_knows_are_told_from_rights_that_they_lack() {
+    let error = listed(&scripted(&[UNKNOWN])).await.unwrap_err();
+    assert!(matches!(error, DataFilesError::Unreadable(_)), "{error:?}");
+    assert!(cause(&error).contains("AWS_ACCESS_KEY_ID"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_instance_without_a_role_has_no_credentials() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = S3Settings::new(&S3Entry::default(), |name| {
+        (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| format!("http://{free}"))
+    });
+    let error = S3DataFiles::new(settings).list(&DatasetSource::at("s3://bucket/d/")).await.unwrap_err();
+    assert!(matches!(error, DataFilesError::Unavailable(_)), "{error:?}");
+    assert!(cause(&error).contains("there are no credentials for S3"), "{error:?}");
 }
 
 #[tokio::test]
