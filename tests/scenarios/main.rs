@@ -13,7 +13,9 @@ mod jobs;
 mod one_box;
 mod requests;
 mod results;
+mod s3;
 mod submissions;
+mod texts;
 mod upstreams;
 mod webhooks;
 mod zips;
@@ -31,6 +33,8 @@ fn main() -> std::process::ExitCode {
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),
+            texts::scenarios(),
+            s3::scenarios(),
             webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),
