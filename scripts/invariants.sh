@@ -25,6 +25,7 @@ links willcall-embedded "$engine|aws-.*|$lambda|axum.*|willcall-http"
 links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 # By default. With its feature `aws` it has the commands for the AWS host.
 links willcall "aws-.*|$lambda|willcall-aws"
+links willcall-s3 "$engine|aws-.*|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$planner|$hosts|axum.*|reqwest|willcall-http"
