@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use willcall_tests::{Directory, On, OneBox, Operator};
 
 /// So many that they are still being read when the list of files has long been made.
-const ROWS: u64 = 300_000;
+const ROWS: u64 = 60_000;
 
 /// The most between two looks at what a job has stored.
 const LOOK: Duration = Duration::from_millis(2);
@@ -30,7 +30,7 @@ fn rows(format: &str, from: u64) -> String {
 async fn over(format: &str) -> Result<(OneBox, PathBuf)> {
     let name = format!("rows.{format}");
     let directory =
-        Directory::new(&[("rows", &name)], |folder| Ok(fs::write(folder.join(&name), rows(format, 0))?))?;
+        Directory::new(&[("numbers", &name)], |folder| Ok(fs::write(folder.join(&name), rows(format, 0))?))?;
     let path = directory.catalog().join(name);
     Ok((OneBox::start(directory).await?, path))
 }
@@ -38,7 +38,7 @@ async fn over(format: &str) -> Result<(OneBox, PathBuf)> {
 /// Submits a job, changes the file as soon as the job has noted which files it reads, and answers it as it has ended.
 async fn changed_under(host: &OneBox, change: impl FnOnce() -> Result<()>) -> Result<Value> {
     let client = host.client();
-    let job = client.submit(json!({"dataset": "rows", "format": "jsonl", "fields": ["n"]})).await?;
+    let job = client.submit(json!({"dataset": "numbers", "format": "jsonl", "fields": ["n"]})).await?;
     let begun = Instant::now();
     while !host.stored(&job).await?.iter().any(|name| name.ends_with("/snapshot.json")) {
         ensure!(begun.elapsed() < Duration::from_secs(60), "{}", host.log());
@@ -69,7 +69,7 @@ async fn a_text_that_grows_under_a_job_is_a_conflict(_: On) -> Result<()> {
         assert_conflict(&job, &format!("rows.{format}"));
         // The next one reads what is there then.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
-        let job = host.client().run(json!({"dataset": "rows", "filter": "word = 'more'"})).await?;
+        let job = host.client().run(json!({"dataset": "numbers", "filter": "word = 'more'"})).await?;
         assert_eq!(job["result"]["records"], 1, "{job}");
     }
     Ok(())

@@ -27,7 +27,10 @@ pub(crate) fn failed(bucket: &str, source: object_store::Error) -> DataFilesErro
     };
     let code = refused.code.as_deref().unwrap_or_default();
     match (refused.status, code) {
-        (404, "NoSuchBucket") => unreadable(format!("there is no bucket {bucket}"), source),
+        (404, "NoSuchBucket") => unreadable(
+            format!("there is no bucket {bucket}: see to the path, and to the endpoint of S3"),
+            source,
+        ),
         (404, _) => DataFilesError::Missing,
         // What lies past the end cannot be asked for of the object that was listed.
         (412 | 416, _) => DataFilesError::Changed,
@@ -39,6 +42,10 @@ pub(crate) fn failed(bucket: &str, source: object_store::Error) -> DataFilesErro
             format!(
                 "S3 does not know the credentials for the bucket {bucket}: see to AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ),
+            source,
+        ),
+        (_, "InvalidObjectState") => unreadable(
+            format!("an object of the bucket {bucket} is archived: restore it, or put it elsewhere"),
             source,
         ),
         (401 | 403, _) => unreadable(
