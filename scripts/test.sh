@@ -12,7 +12,7 @@ export WILLCALL_TEST_PYTHON=$venv/bin/python
 # the tests, so that the cores have always something to do.
 cargo build --workspace --all-features --locked --bins --tests --examples
 # Many tests wait more than they compute.
-export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((3 * $(getconf _NPROCESSORS_ONLN)))}
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((5 * $(getconf _NPROCESSORS_ONLN) / 2))}
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --workspace --all-features --locked
 else
