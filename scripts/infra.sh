@@ -17,9 +17,9 @@ if [[ -L infra/cdk/node_modules || ! -e infra/cdk/node_modules ]]; then
     ln -sfn "$modules" infra/cdk/node_modules
 fi
 
+# With --lint, it is cfn-lint that says whether the template is valid.
 sam() {
     "$tools/sam" validate --lint --template infra/sam/template.yaml
-    "$tools/cfn-lint" infra/sam/template.yaml
 }
 
 policies() {
@@ -39,6 +39,9 @@ cdk() {
         node_modules/.bin/cdk synth --quiet --app "node build/bin/app.js" --output "$out/cdk.out" \
             -c "artifacts=$out/lambda"
     )
+}
+
+lint() {
     "$tools/cfn-lint" "$out/cdk.out/willcall.template.json"
 }
 
@@ -76,6 +79,7 @@ deployed() {
     "$tools/python" infra/check/deploy.py "$out/sam.json" "$out/cdk.out/willcall.template.json"
 }
 begin same
+begin lint
 begin deployed
 end
 ((failed)) && exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what the architecture promises and the compiler does not: which crate may link what, and that files stay
-# small enough to be read.
+# Checks what the architecture promises and the compiler does not: which crate may link what, that tests have no
+# dependency compiled twice, and that files stay small enough to be read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -25,6 +25,7 @@ links willcall-embedded "$engine|aws-.*|$lambda|axum.*|willcall-http"
 links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 # By default. With its feature `aws` it has the commands for the AWS host.
 links willcall "aws-.*|$lambda|willcall-aws"
+links willcall-s3 "$engine|aws-.*|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$planner|$hosts|axum.*|reqwest|willcall-http"
@@ -39,6 +40,18 @@ for function in submit status download notify sweeper; do
     links "willcall-$function" "$engine|willcall-upstream|rusqlite|willcall-embedded|reqwest"
 done
 links willcall-worker "rusqlite|willcall-embedded|willcall-http|reqwest"
+
+# A dependency that has other features with tests than without is compiled twice, with all that links it.
+features() {
+    cargo tree --locked --workspace --all-features -e "$1" --prefix none -f '{p} {f}' | sed 's/ (\*)$//' | sort -u
+}
+without=$(features normal,build) with=$(features normal,build,dev)
+twice=$(comm -23 <(echo "$without") <(echo "$with"))
+if [[ -n $twice ]]; then
+    echo "with tests these have more features: have tests/Cargo.toml choose them always, too" >&2
+    cut -d ' ' -f 1,2 <<<"$twice" >&2
+    failed=1
+fi
 
 # Tests stand beside the code, so they count too; 600 is where a file is surely two.
 while IFS= read -r file; do

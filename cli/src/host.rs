@@ -13,8 +13,8 @@ use willcall_core::{
     JobRef,
     catalog::CatalogFile,
     ports::{
-        Accounts, CatalogSource, Clock, DatasetInspector, EnvironmentSecrets, ExecutorByKind, Notice,
-        SignedFiles, SystemClock,
+        Accounts, CatalogSource, Clock, DataFiles, DatasetInspector, EnvironmentSecrets, ExecutorByKind,
+        Notice, SignedFiles, SystemClock,
     },
     usecases::{
         App, Notifier, Settings,
@@ -29,13 +29,14 @@ use willcall_embedded::{
     Database, Embedded, EmbeddedConfig, FileCatalog, Handled, InProcessNotices, OpenError, SqliteAccounts,
     SqliteJobQueue, run_notifier, run_sweeper, run_workers,
 };
-use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
+use willcall_engine::{Engine, EngineConfig, ParquetInspector};
 use willcall_sql::{SqlConfig, SqlExecutor};
 use willcall_upstream::UpstreamExecutor;
 use willcall_webhook::{HttpSender, SealingVault};
 
 use crate::{
     args::Global,
+    data_files::data_files,
     failure::{Exit, Failure, chain},
 };
 
@@ -62,6 +63,7 @@ const LAST_DELIVERIES: Duration = Duration::from_secs(3);
 pub(crate) struct Host {
     pub(crate) app: App,
     files: Arc<dyn SignedFiles>,
+    data: Arc<dyn DataFiles>,
     queue: SqliteJobQueue,
     notices: InProcessNotices,
     data_dir: PathBuf,
@@ -70,7 +72,8 @@ pub(crate) struct Host {
 impl Host {
     /// Opens the data directory, which is this process's alone from now on, and the catalog.
     pub(crate) async fn open(global: &Global, public_url: &str) -> Result<Self, Failure> {
-        let catalog = open_catalog(global).await?;
+        let data = data_files(&catalog_path(global)?)?;
+        let catalog = open_catalog(global, Arc::clone(&data)).await?;
         let allow = webhooks_allowed(global)?;
         let data_dir = std::path::absolute(&global.data_dir).unwrap_or_else(|_| global.data_dir.clone());
         let embedded = Embedded::open(&data_dir, EmbeddedConfig::default())
@@ -104,7 +107,14 @@ impl Host {
                 inline_limit: None,
             },
         };
-        Ok(Self { app, files: parts.files, queue: embedded.queue(), notices: embedded.notices(), data_dir })
+        Ok(Self {
+            app,
+            files: parts.files,
+            data,
+            queue: embedded.queue(),
+            notices: embedded.notices(),
+            data_dir,
+        })
     }
 
     /// The whole API.
@@ -126,13 +136,13 @@ impl Host {
         run_workers(self.queue.clone(), workers, handler, shutdown, HAND_BACK).await;
     }
 
-    /// What carries work out: the engine over this disk, and calls of upstreams with secrets from the environment.
+    /// What carries work out: the engine over this disk and S3, and calls of upstreams with secrets from the environment.
     fn executor(&self) -> ExecutorByKind {
         let config = EngineConfig::new(self.data_dir.join(SPILL_DIR));
         let caller = UpstreamExecutor::new(Arc::new(EnvironmentSecrets), Arc::clone(&self.app.clock));
-        let sql = SqlExecutor::new(config.clone(), SqlConfig::new(), Arc::new(LocalDataFiles));
+        let sql = SqlExecutor::new(config.clone(), SqlConfig::new(), Arc::clone(&self.data));
         ExecutorByKind {
-            engine: Arc::new(Engine::new(config, Arc::new(LocalDataFiles))),
+            engine: Arc::new(Engine::new(config, Arc::clone(&self.data))),
             caller: Arc::new(caller),
             sql: Arc::new(sql),
         }
@@ -206,7 +216,8 @@ fn webhooks_allowed(global: &Global) -> Result<AllowList, Failure> {
 /// What accounts and tokens are kept with. It works beside a running server: the database takes a second process,
 /// and jobs and results are left alone.
 pub(crate) async fn open_registry(global: &Global) -> Result<Registry, Failure> {
-    let catalog = open_catalog(global).await?;
+    let data = data_files(&catalog_path(global)?)?;
+    let catalog = open_catalog(global, data).await?;
     let data_dir = &global.data_dir;
     make_private(data_dir).map_err(|error| {
         Failure::caused(Exit::Failed, format!("cannot use {}", data_dir.display()), &error)
@@ -249,9 +260,9 @@ pub(crate) fn catalog_path(global: &Global) -> Result<PathBuf, Failure> {
     })
 }
 
-async fn open_catalog(global: &Global) -> Result<Arc<dyn CatalogSource>, Failure> {
+async fn open_catalog(global: &Global, data: Arc<dyn DataFiles>) -> Result<Arc<dyn CatalogSource>, Failure> {
     let path = catalog_path(global)?;
-    let inspector: Arc<dyn DatasetInspector> = Arc::new(ParquetInspector::new(Arc::new(LocalDataFiles)));
+    let inspector: Arc<dyn DatasetInspector> = Arc::new(ParquetInspector::new(data));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match FileCatalog::open(&path, inspector, clock).await {
         Ok(catalog) => Ok(Arc::new(catalog)),

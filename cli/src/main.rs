@@ -4,6 +4,7 @@ mod args;
 mod aws;
 mod client;
 mod commands;
+mod data_files;
 mod failure;
 mod host;
 mod log;

@@ -263,7 +263,7 @@ fn the_check_of_a_catalog_names_every_problem() {
         place.path("c.toml"),
         format!(
             "[datasets.gone]\npath = \"gone.parquet\"\n[datasets.broken]\npath = \"broken.parquet\"\n\
-             [datasets.far]\npath = \"s3://bucket/far/\"\n[datasets.flights]\npath = {flights:?}\n[datasets.flights.views.v]\nfields = [\"orgin\"]\n"
+             [s3]\nendpoint = \"http://127.0.0.1:1\"\nanonymous = true\n[datasets.far]\npath = \"s3://bucket/far/\"\n[datasets.flights]\npath = {flights:?}\n[datasets.flights.views.v]\nfields = [\"orgin\"]\n"
         ),
     )
     .unwrap();
@@ -274,7 +274,7 @@ fn the_check_of_a_catalog_names_every_problem() {
         "datasets.gone:",
         "datasets.broken:",
         "datasets.far:",
-        "not from S3",
+        "S3 does not answer for the bucket bucket",
         "datasets.flights.views.v:",
         "orgin",
     ] {

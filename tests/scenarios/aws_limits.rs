@@ -107,6 +107,9 @@ async fn whoever_waits_is_answered_within_thirty_seconds(_: On) -> Result<()> {
         Rule::new(Service::DynamoDb, Fault::THROTTLED).operation("PutItem").function("WorkerFunction");
     let refused = host.faults().add(claims);
     let job = client.submit(json!({"dataset": "numbers"})).await?;
+    // Both functions run already: how long they take to start is not looked at here.
+    assert_eq!(client.get(&format!("/v1/jobs/{}", id(&job))).await?.status, 200);
+    assert_eq!(client.get("/v1/datasets/numbers/records?limit=x").await?.status, 400);
     let path = format!("/v1/jobs/{}?wait=60", id(&job));
     let records =
         client.request(Method::GET, "/v1/datasets/numbers/records?limit=1").header("prefer", "wait=60");

@@ -44,6 +44,12 @@ async fn a_worker_that_dies_between_the_end_of_its_job_and_the_notice_loses_no_e
     Ok(())
 }
 
+/// Kills whoever sends, and whoever made the delivery and may not have ended yet.
+fn kill_senders(host: &Aws) -> Result<()> {
+    ensure!(host.local.kill("NotifyFunction", Victim::All)? >= 1, "nobody sends: {}", host.log());
+    Ok(())
+}
+
 async fn a_sender_that_dies_once_the_receiver_has_it_is_followed_by_one_with_the_same_id(
     _: On,
 ) -> Result<()> {
@@ -52,7 +58,7 @@ async fn a_sender_that_dies_once_the_receiver_has_it_is_followed_by_one_with_the
     receiver.behave("hook", [Manner::Silent, Manner::Status(200, "")]);
     let job = submit(&client, &receiver.url("hook")).await?;
     receiver.until("hook", 1, PATIENCE).await?;
-    assert_eq!(host.local.kill("NotifyFunction", Victim::All)?, 1);
+    kill_senders(&host)?;
     let [begun] = notifications(&client, &job).await?.try_into().ok().context("not one")?;
     assert_eq!((&begun["state"], attempts(&begun)), (&json!("pending"), 0), "{begun}");
     host.notification_due_now(&job, &begun).await?;
@@ -70,7 +76,7 @@ async fn a_notice_that_kills_its_senders_is_counted_and_told_in_its_time(_: On) 
     receiver.behave("hook", [Manner::Silent, Manner::Status(200, "")]);
     let job = submit(&client, &receiver.url("hook")).await?;
     receiver.until("hook", 1, PATIENCE).await?;
-    assert_eq!(host.local.kill("NotifyFunction", Victim::All)?, 1);
+    kill_senders(&host)?;
     let [begun] = notifications(&client, &job).await?.try_into().ok().context("not one")?;
     host.notification_due_now(&job, &begun).await?;
     // As the queue does after ten such senders; and what is no notice of ours stays there.
@@ -122,7 +128,7 @@ async fn kills_at_any_moment_lose_no_event(_: On) -> Result<()> {
         let overrides = &mut options.overrides;
         overrides.visibility.insert("JobsQueue".into(), Duration::from_secs(45));
         overrides.visibility.insert("NotifyQueue".into(), Duration::from_secs(35));
-        overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(2));
+        overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(4));
     })
     .await?;
     let (client, receiver) = (host.client(), Receiver::start().await?);

@@ -24,7 +24,7 @@ fn impatient(options: &mut Options) {
 
 /// The message of a dead worker comes again after moments instead of hours.
 fn soon_again(options: &mut Options) {
-    options.overrides.visibility.insert("JobsQueue".into(), Duration::from_secs(45));
+    options.overrides.visibility.insert("JobsQueue".into(), Duration::from_secs(30));
 }
 
 async fn a_message_that_comes_many_times_runs_its_job_once(_: On) -> Result<()> {
@@ -80,7 +80,7 @@ async fn a_worker_killed_in_the_middle_of_an_upload_is_replaced(_: On) -> Result
 async fn jobs_survive_kills_at_any_moment(_: On) -> Result<()> {
     let host = Aws::numbers(100_000, |options| {
         soon_again(options);
-        options.overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(2));
+        options.overrides.schedules.insert("SweeperFunction".into(), Duration::from_secs(4));
     })
     .await?;
     let client = host.client();
@@ -109,7 +109,7 @@ async fn jobs_survive_kills_at_any_moment(_: On) -> Result<()> {
 async fn a_worker_that_hangs_is_killed_by_lambda_and_replaced(_: On) -> Result<()> {
     let host = Aws::numbers(10_000, |options| {
         soon_again(options);
-        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(40));
+        options.overrides.timeouts.insert("WorkerFunction".into(), Duration::from_secs(25));
     })
     .await?;
     let client = host.client();
@@ -125,7 +125,7 @@ async fn a_worker_that_hangs_is_killed_by_lambda_and_replaced(_: On) -> Result<(
     while lives(&host.local.environments("WorkerFunction")?) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(host.log().contains("timed out after 40"), "{}", host.log());
+    assert!(host.log().contains("timed out after 25"), "{}", host.log());
     host.lease_over(&job).await?;
     host.sweep().await?;
     let done = client.ended(&job).await?;

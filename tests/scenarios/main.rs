@@ -13,8 +13,10 @@ mod jobs;
 mod one_box;
 mod requests;
 mod results;
+mod s3;
 mod statements;
 mod submissions;
+mod texts;
 mod upstreams;
 mod webhooks;
 mod zips;
@@ -33,6 +35,8 @@ fn main() -> std::process::ExitCode {
             accounts::scenarios(),
             damage::scenarios(),
             one_box::scenarios(),
+            texts::scenarios(),
+            s3::scenarios(),
             webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),

@@ -23,13 +23,18 @@ pub fn numbers(start: i64, rows: i64) -> Result<RecordBatch> {
 
 /// Writes [`numbers`] from 0 as a Parquet file.
 pub fn write_numbers(path: &Path, rows: i64) -> Result<()> {
-    write(File::create(path)?, rows)
+    write(File::create(path)?, 0, rows)
 }
 
 /// The bytes of such a file.
 pub fn numbers_file(rows: i64) -> Result<Vec<u8>> {
+    numbers_from(0, rows)
+}
+
+/// The bytes of such a file of numbers that count from `start`.
+pub fn numbers_from(start: i64, rows: i64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    write(&mut bytes, rows)?;
+    write(&mut bytes, start, rows)?;
     Ok(bytes)
 }
 
@@ -46,16 +51,15 @@ pub fn write_texts(path: &Path, rows: i64, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn write(to: impl Write + Send, rows: i64) -> Result<()> {
+fn write(to: impl Write + Send, start: i64, rows: i64) -> Result<()> {
     const BATCH: i64 = 50_000;
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(BATCH as usize)).build();
-    // Of records that have each word: a column without a null would be one that takes none.
-    let mut writer = ArrowWriter::try_new(to, numbers(0, 4)?.schema(), Some(properties))?;
-    let mut start = 0;
-    while start < rows {
-        let count = BATCH.min(rows - start);
-        writer.write(&numbers(start, count)?)?;
-        start += count;
+    let mut writer = ArrowWriter::try_new(to, numbers(0, 0)?.schema(), Some(properties))?;
+    let mut written = 0;
+    while written < rows {
+        let count = BATCH.min(rows - written);
+        writer.write(&numbers(start + written, count)?)?;
+        written += count;
     }
     writer.close()?;
     Ok(())

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::watch;
+
 /// A service of the back end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -170,6 +172,7 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     state: Arc<Mutex<State>>,
+    sent: watch::Sender<()>,
 }
 
 /// A rule in force.
@@ -225,6 +228,16 @@ impl Faults {
             state.calls.push(call);
             fault
         })
+    }
+
+    /// Tells those who listen that a function has sent a message, to whatever queue.
+    pub(crate) fn sent(&self) {
+        self.sent.send_replace(());
+    }
+
+    /// Who is told from now on when a function has sent a message.
+    pub(crate) fn listen(&self) -> watch::Receiver<()> {
+        self.sent.subscribe()
     }
 
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {

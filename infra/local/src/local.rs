@@ -189,6 +189,8 @@ impl Local {
                 region: region.to_owned(),
                 visibility,
                 faults: self.faults.clone(),
+                // By the proxies, which are all the servers so far.
+                told: !self.servers.is_empty(),
                 spec: spec.clone(),
             }));
         }

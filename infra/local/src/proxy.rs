@@ -60,10 +60,19 @@ impl Proxy {
             let (kind, body) = error(self.service, refused.code(), &[]);
             return plain(403, kind, body);
         }
+        let sends = self.service == Service::Sqs && operation.starts_with("SendMessage");
         let call =
             Call { function: self.function.clone(), service: self.service, operation, path: path.clone() };
+        let answer = self.meet(call, request, &path).await;
+        if sends {
+            self.faults.sent();
+        }
+        answer
+    }
+
+    async fn meet(&self, call: Call, request: Request<Incoming>, path: &str) -> Result<Response<Body>, Cut> {
         match self.faults.meet(call) {
-            None => self.pass_on(request, &path).await,
+            None => self.pass_on(request, path).await,
             Some(Fault::Error(status, code)) => {
                 let body = request.into_body().collect().await.map_err(|_| Cut)?.to_bytes();
                 let (kind, body) = error(self.service, code, &body);
@@ -76,15 +85,15 @@ impl Proxy {
             }
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;
-                self.pass_on(request, &path).await
+                self.pass_on(request, path).await
             }
             Some(Fault::CutBefore) => Err(Cut),
             Some(Fault::CutAfter) => {
-                let served = self.pass_on(request, &path).await?;
+                let served = self.pass_on(request, path).await?;
                 let _ = served.into_body().collect().await;
                 Err(Cut)
             }
-            Some(Fault::Drip(bytes, pause)) => drip(self.pass_on(request, &path).await?, bytes, pause).await,
+            Some(Fault::Drip(bytes, pause)) => drip(self.pass_on(request, path).await?, bytes, pause).await,
         }
     }
 

@@ -21,6 +21,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How often at last, where it stays empty.
 const IDLE: Duration = Duration::from_millis(400);
+/// The same where each message of a function is known of as it is sent: others come in their time.
+const TOLD_IDLE: Duration = Duration::from_secs(1);
 /// The most that SQS hands out, or takes back, at once.
 const MOST: usize = 10;
 
@@ -36,6 +38,8 @@ pub(crate) struct Mapping {
     /// How long a message that was received stays hidden.
     pub(crate) visibility: Duration,
     pub(crate) faults: Faults,
+    /// Whether the faults tell of every message that a function sends.
+    pub(crate) told: bool,
 }
 
 impl Mapping {
@@ -43,13 +47,17 @@ impl Mapping {
     pub(crate) async fn run(self: Arc<Self>) {
         let most = self.spec.maximum_concurrency.unwrap_or(self.function.limit).max(1);
         let places = Arc::new(Semaphore::new(most));
-        let mut pause = LOOK;
+        let idle = if self.told { TOLD_IDLE } else { IDLE };
+        let (mut sent, mut pause) = (self.faults.listen(), LOOK);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.receive().await {
                 Ok(batch) if batch.is_empty() => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 3 / 2).min(IDLE);
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(idle),
+                        // Its sender is one of the faults, and lives as long as they are here.
+                        _ = sent.changed() => pause = LOOK,
+                    }
                 }
                 Ok(batch) => {
                     pause = LOOK;

@@ -94,9 +94,7 @@ fn embedded(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
 
 fn wrapped(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
     let (segments, bytes) = (address.segments(), address.octets());
-    let at = |place: usize| {
-        Some(Ipv4Addr::from_bits(u32::from(segments[place]) << 16 | u32::from(segments[place + 1])))
-    };
+    let at = |place: usize| Some(joined(segments[place], segments[place + 1]));
     // The bits 64 to 71 are left out where an address comes in their way (RFC 6052).
     let around = |places: [usize; 4]| Some(Ipv4Addr::from(places.map(|place| bytes[place])));
     match segments {
@@ -121,11 +119,13 @@ fn wrapped(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
 fn isatap(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         // The bits "universal" and "group" may be set or not.
-        [_, _, _, _, marks, 0x5efe, high, low] if marks & !0x0300 == 0 => {
-            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
-        }
+        [_, _, _, _, marks, 0x5efe, high, low] if marks & !0x0300 == 0 => Some(joined(high, low)),
         _ => None,
     }
+}
+
+fn joined(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
 #[cfg(test)]

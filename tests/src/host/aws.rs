@@ -122,7 +122,7 @@ impl Aws {
 }
 
 /// The emulator of this run. Its queues' clock runs, as the functions' own does.
-fn emulator() -> Result<Emulator> {
+pub(crate) fn emulator() -> Result<Emulator> {
     let run = env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
     let program = env::current_exe()?;
     let folder = program.parent().context("no folder")?.join("aws-emulators").join(format!("{run}-live"));

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub(crate) use self::aws::emulator;
 pub use self::{aws::Aws, aws_state::chance, deployed::Deployed, directory::Directory, one_box::OneBox};
 use crate::{Client, id};
 

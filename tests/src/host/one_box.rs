@@ -1,7 +1,7 @@
 //! A Willcall of one box: the real binary, on a port of its own, over a directory of its own.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running host. Dropped, it is killed and its files go.
 pub struct OneBox {
     directory: Directory,
+    environment: Vec<(&'static str, String)>,
+    arguments: Vec<&'static str>,
     child: Option<Child>,
     client: Client,
 }
@@ -28,7 +30,17 @@ pub struct OneBox {
 impl OneBox {
     /// Starts a host over the catalog of the directory.
     pub async fn start(directory: Directory) -> Result<Self> {
-        let mut host = Self { directory, child: None, client: Client::new("", None)? };
+        Self::start_with(directory, Vec::new(), &[]).await
+    }
+
+    /// The same with these variables, and with these arguments of `serve`.
+    pub async fn start_with(
+        directory: Directory,
+        environment: Vec<(&'static str, String)>,
+        arguments: &[&'static str],
+    ) -> Result<Self> {
+        let (arguments, client) = (arguments.to_vec(), Client::new("", None)?);
+        let mut host = Self { directory, environment, arguments, child: None, client };
         host.launch().await?;
         let token = host.token("tests", "everything", "admin")?;
         host.client = host.client.with_token(Some(&token));
@@ -91,7 +103,7 @@ impl OneBox {
         let _ = fs::remove_file(&address);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.directory.join("log"))?;
         let mut command = self.command(&["serve", "--bind", "127.0.0.1:0"])?;
-        command.arg("--address-file").arg(&address);
+        command.arg("--address-file").arg(&address).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn()?);
         let deadline = Instant::now() + PATIENCE;
@@ -129,6 +141,13 @@ impl Operator for OneBox {
         for name in ["SERVER", "TOKEN", "TABLE", "BUCKET"] {
             command.env_remove(format!("WILLCALL_{name}"));
         }
+        // Whoever runs the scenarios may have an account of AWS; this host has not.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 

@@ -12,10 +12,11 @@ use willcall_core::{
     ports::{CatalogSource, DatasetInspector, SystemClock},
 };
 use willcall_embedded::FileCatalog;
-use willcall_engine::{LocalDataFiles, ParquetInspector};
+use willcall_engine::ParquetInspector;
 
 use crate::{
     args::{CATALOG_KEY, Global},
+    data_files::data_files,
     failure::{Exit, Failure, chain},
     host::catalog_path,
     output::{print, print_json},
@@ -77,7 +78,7 @@ pub(crate) async fn inspected(
 
 async fn check(global: &Global) -> Result<(), Failure> {
     let path = catalog_path(global)?;
-    let inspector = ParquetInspector::new(Arc::new(LocalDataFiles));
+    let inspector = ParquetInspector::new(data_files(&path)?);
     let catalog = inspected(&path, Arc::new(inspector)).await?;
     if global.json {
         let names = |keys: Vec<&String>| json!(keys);

@@ -2,21 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Column, DatasetSource, FileFormat, Upstream, UpstreamEntry, View, location::absolute};
-use crate::{
-    account::Plan,
-    format::Format,
-    id::is_name,
-    prices::{Micros, Prices, is_currency},
-    webhook::AllowList,
+use super::{
+    CatalogFileError, DatasetSource, PricesEntry, S3Entry, Upstream, UpstreamEntry, View,
+    column_entry::{ColumnEntry, declared},
+    location::absolute,
 };
+use crate::{account::Plan, format::Format, id::is_name, webhook::AllowList};
 
 /// The catalog as it is written, checked for everything that can be seen without the data.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +31,8 @@ pub struct CatalogFile {
     pub default_plan: String,
     /// What webhooks may reach beside the public internet. A host reads it once, when it starts.
     pub webhooks: AllowList,
+    /// Where data sets in S3 lie. A host reads it once, when it starts.
+    pub s3: S3Entry,
 }
 
 /// A data set as it is written.
@@ -46,39 +46,6 @@ pub struct DatasetEntry {
     pub views: BTreeMap<String, View>,
 }
 
-/// What is wrong with a catalog file.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogFileError {
-    /// It cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is not TOML, or has members that no catalog has; the message names line and column.
-    #[error("{}: {source}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// A value cannot be used.
-    #[error("{}: {place}: {detail}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The member, as a path of keys.
-        place: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -90,6 +57,8 @@ struct Raw {
     plans: BTreeMap<String, PlanEntry>,
     #[serde(default)]
     webhooks: RawWebhooks,
+    #[serde(default)]
+    s3: S3Entry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -108,19 +77,6 @@ struct RawDataset {
     columns: Option<Vec<ColumnEntry>>,
     #[serde(default)]
     views: BTreeMap<String, ViewEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ColumnEntry {
-    name: String,
-    r#type: String,
-    #[serde(default = "yes")]
-    nullable: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A view as it is written.
@@ -163,44 +119,6 @@ pub struct PlanEntry {
     pub formats: Option<BTreeSet<String>>,
     /// What its jobs cost.
     pub prices: Option<PricesEntry>,
-}
-
-/// Prices as they are written, in units of the currency; those that are left out are 0.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PricesEntry {
-    /// The currency, as ISO 4217 has it.
-    pub currency: String,
-    /// Of a job.
-    #[serde(default)]
-    pub per_job: f64,
-    /// Of a million records delivered.
-    #[serde(default)]
-    pub per_million_records: f64,
-    /// Of a GiB of the data set's files.
-    #[serde(default)]
-    pub per_gib_read: f64,
-    /// Of a GiB of the result.
-    #[serde(default)]
-    pub per_gib_written: f64,
-}
-
-impl PricesEntry {
-    fn into_prices(self) -> Result<Prices, String> {
-        if !is_currency(&self.currency) {
-            return Err(format!("prices.currency: {:?} is no currency: write it like EUR", self.currency));
-        }
-        let price = |member: &str, units: f64| {
-            Micros::from_units(units).map_err(|detail| format!("prices.{member} {detail}"))
-        };
-        Ok(Prices {
-            per_job: price("per_job", self.per_job)?,
-            per_million_records: price("per_million_records", self.per_million_records)?,
-            per_gib_read: price("per_gib_read", self.per_gib_read)?,
-            per_gib_written: price("per_gib_written", self.per_gib_written)?,
-            currency: self.currency,
-        })
-    }
 }
 
 impl CatalogFile {
@@ -283,8 +201,9 @@ impl CatalogFile {
 
         let webhooks = AllowList::parse(&raw.webhooks.allow)
             .map_err(|error| wrong("webhooks.allow".into(), error.to_string()))?;
+        raw.s3.check().map_err(|(member, detail)| wrong(format!("s3.{member}"), detail))?;
         let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        Ok(Self { hash, datasets, upstreams, plans, default_plan, webhooks })
+        Ok(Self { hash, datasets, upstreams, plans, default_plan, webhooks, s3: raw.s3 })
     }
 }
 
@@ -324,31 +243,6 @@ impl PlanEntry {
             name: default.name,
         })
     }
-}
-
-/// The columns that are declared for the files at a location; else which is wrong, and why.
-fn declared(columns: Vec<ColumnEntry>, location: &str) -> Result<Vec<Column>, (String, String)> {
-    if columns.is_empty() {
-        return Err((String::new(), "is empty: leave it out, and the columns are inferred".into()));
-    }
-    if FileFormat::of_name(location) == Some(FileFormat::Parquet) {
-        return Err((String::new(), "are for files of text: Parquet has columns of its own".into()));
-    }
-    let mut declared: Vec<Column> = Vec::new();
-    for (place, ColumnEntry { name, r#type, nullable }) in columns.into_iter().enumerate() {
-        let wrong = |detail: String| Err((format!("[{place}]"), detail));
-        if name.trim().is_empty() {
-            return wrong("has no name".into());
-        }
-        if declared.iter().any(|column| column.name == name) {
-            return wrong(format!("names the column {name:?} twice"));
-        }
-        match r#type.parse() {
-            Ok(data_type) => declared.push(Column { name, data_type, nullable }),
-            Err(detail) => return wrong(format!("of {name:?}: {detail}")),
-        }
-    }
-    Ok(declared)
 }
 
 fn check_name(name: &str) -> Result<(), String> {

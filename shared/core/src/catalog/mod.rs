@@ -2,11 +2,15 @@
 
 mod built;
 mod column;
+mod column_entry;
 mod column_text;
 mod file;
+mod file_error;
 mod file_format;
 mod location;
 mod partition;
+mod prices_entry;
+mod s3;
 mod statistics;
 mod upstream;
 
@@ -20,10 +24,13 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     built::{BuiltCatalog, BuiltCatalogError, CATALOG_SCHEMA},
     column::{Column, ColumnType, TimeUnit},
-    file::{CatalogFile, CatalogFileError, DatasetEntry, PlanEntry, PricesEntry, ViewEntry},
+    file::{CatalogFile, DatasetEntry, PlanEntry, ViewEntry},
+    file_error::CatalogFileError,
     file_format::FileFormat,
     location::Place,
     partition::Partition,
+    prices_entry::PricesEntry,
+    s3::S3Entry,
     statistics::{ColumnStatistics, LISTED_VALUES, Statistics, TOLD_TEXT},
     upstream::{
         HeaderEntry, HeaderSource, JsonSchema, Misfit, Rate, Retries, RetriesEntry, SecretEntry, SecretRef,

@@ -308,24 +308,21 @@ mod tests {
     use crate::webhook::EndpointId;
 
     fn delivery(now: Timestamp) -> Delivery {
-        Delivery {
+        let event = Event {
             schema: WEBHOOK_SCHEMA,
             version: 1,
             account: "acme".parse().unwrap(),
             job: JobId::generate(),
-            id: DeliveryId { sequence: 1, target: Target::Address(0) },
+            sequence: 1,
             kind: EventKind::ResultsReady,
-            url: Some("https://example.com/hook".into()),
-            method: Method::Post,
-            state: DeliveryState::Pending,
-            ending: None,
-            created: now,
-            attempts: Vec::new(),
-            tries: 0,
-            next_at: Some(now),
-            leased_until: None,
-            due_at: Some(now.plus(UNTOLD_DUE)),
-        }
+            occurred: now,
+            data: serde_json::Map::new(),
+            addresses: Vec::new(),
+            joined: false,
+            told: false,
+            due_at: None,
+        };
+        Delivery::new(&event, Target::Address(0), Some("https://example.com/hook".into()), Method::Post, now)
     }
 
     #[test]

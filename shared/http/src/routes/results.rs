@@ -16,9 +16,10 @@ use willcall_core::{
     Error, JobId,
     account::Caller,
     job::{ProblemType, ResultSummary},
+    ports::{BlobHead, SignedLink},
     usecases::{
         JobView,
-        results::{self, Download, ResultBody},
+        results::{self, ResultBody},
         view::file_name,
         zips::{self, ZIP_MEDIA_TYPE, ZipAnswer},
     },
@@ -57,14 +58,7 @@ async fn download(
         return zip(&api, &caller, path.job()?, redirect).await;
     }
     let found = results::download(&api.app, &caller, path.job()?).await?;
-    let mut response = if redirect {
-        elsewhere(&found, StatusCode::TEMPORARY_REDIRECT)
-    } else {
-        let body = object!({ "url": found.link.url, "expires": found.link.expires });
-        json(StatusCode::OK, &body)?
-    };
-    set(&mut response, header::CACHE_CONTROL, "no-store");
-    Ok(response)
+    led_to(&found.link, found.view.job.id, redirect)
 }
 
 /// Answers what the file is without a redirect: a signed link may be for `GET` alone.
@@ -82,11 +76,7 @@ async fn head_download(
     let found = results::download(&api.app, &caller, path.job()?).await?;
     let mut response = StatusCode::OK.into_response();
     describe(&mut response, &found.view, &found.result);
-    set(&mut response, header::ETAG, format!("\"{}\"", found.head.etag));
-    set(&mut response, header::CONTENT_LENGTH, found.head.size.to_string());
-    set(&mut response, header::LAST_MODIFIED, http_date(found.head.modified));
-    set(&mut response, header::ACCEPT_RANGES, "bytes");
-    set(&mut response, header::CACHE_CONTROL, "no-store");
+    describe_stored(&mut response, &found.head);
     Ok(response)
 }
 
@@ -96,15 +86,7 @@ async fn zip(api: &Api, caller: &Caller, id: JobId, redirect: bool) -> Result<Re
         ZipAnswer::Made(zip) => zip,
         ZipAnswer::Packing { retry_after } => return packing(id, retry_after),
     };
-    let mut response = if redirect {
-        let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
-        set(&mut response, header::LOCATION, &zip.link.url);
-        set(&mut response, WILLCALL_JOB_ID, zip.job.to_string());
-        response
-    } else {
-        json(StatusCode::OK, &object!({ "url": zip.link.url, "expires": zip.link.expires }))?
-    };
-    set(&mut response, header::CACHE_CONTROL, "no-store");
+    let mut response = led_to(&zip.link, zip.job, redirect)?;
     set(&mut response, header::VARY, "Accept");
     Ok(response)
 }
@@ -115,15 +97,8 @@ async fn head_zip(api: &Api, caller: &Caller, id: JobId) -> Result<Response, Fai
         ZipAnswer::Packing { retry_after } => return packing(id, retry_after),
     };
     let mut response = StatusCode::OK.into_response();
-    set(&mut response, header::CONTENT_TYPE, ZIP_MEDIA_TYPE);
-    // The name is of letters, digits, `.`, `-` and `_` alone.
-    set(&mut response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", zip.file_name));
-    set(&mut response, WILLCALL_JOB_ID, zip.job.to_string());
-    set(&mut response, header::ETAG, format!("\"{}\"", zip.head.etag));
-    set(&mut response, header::CONTENT_LENGTH, zip.head.size.to_string());
-    set(&mut response, header::LAST_MODIFIED, http_date(zip.head.modified));
-    set(&mut response, header::ACCEPT_RANGES, "bytes");
-    set(&mut response, header::CACHE_CONTROL, "no-store");
+    describe_file(&mut response, zip.job, ZIP_MEDIA_TYPE, &zip.file_name);
+    describe_stored(&mut response, &zip.head);
     set(&mut response, header::VARY, "Accept");
     Ok(response)
 }
@@ -145,12 +120,22 @@ fn download_params(raw: Option<&str>) -> Result<bool, Failure> {
     Ok(redirect)
 }
 
-/// A redirect to a link signed just now, which must not be kept.
-fn elsewhere(found: &Download, status: StatusCode) -> Response {
-    let mut response = status.into_response();
-    set(&mut response, header::LOCATION, &found.link.url);
+/// Leads to a link, or tells of it.
+fn led_to(link: &SignedLink, job: JobId, redirect: bool) -> Result<Response, Failure> {
+    if redirect {
+        return Ok(elsewhere(link, job, StatusCode::TEMPORARY_REDIRECT));
+    }
+    let mut response = json(StatusCode::OK, &object!({ "url": link.url, "expires": link.expires }))?;
     set(&mut response, header::CACHE_CONTROL, "no-store");
-    set(&mut response, WILLCALL_JOB_ID, found.view.job.id.to_string());
+    Ok(response)
+}
+
+/// A redirect to a link signed just now, which must not be kept.
+fn elsewhere(link: &SignedLink, job: JobId, status: StatusCode) -> Response {
+    let mut response = status.into_response();
+    set(&mut response, header::LOCATION, &link.url);
+    set(&mut response, header::CACHE_CONTROL, "no-store");
+    set(&mut response, WILLCALL_JOB_ID, job.to_string());
     response
 }
 
@@ -169,7 +154,7 @@ async fn result(
 /// The stored bytes, or where they are. The same answer serves a synchronous request.
 pub(super) fn result_response(body: ResultBody, headers: &HeaderMap, redirect: StatusCode) -> Response {
     match body {
-        ResultBody::Elsewhere(found) => elsewhere(&found, redirect),
+        ResultBody::Elsewhere(found) => elsewhere(&found.link, found.view.job.id, redirect),
         ResultBody::Inline { view, result, stream } => {
             let etag = format!("\"{}\"", result.sha256);
             let mut response = match judge(headers, &etag, view.job.finished) {
@@ -197,11 +182,7 @@ pub(super) fn precondition_failed() -> Failure {
 /// What the headers tell of a result, however it is collected.
 fn describe(response: &mut Response, view: &JobView, result: &ResultSummary) {
     let output = view.output();
-    set(response, header::CONTENT_TYPE, output.media_type());
-    // The name is of letters, digits, `.`, `-` and `_` alone.
-    let name = file_name(&view.job, output);
-    set(response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
-    set(response, WILLCALL_JOB_ID, view.job.id.to_string());
+    describe_file(response, view.job.id, output.media_type(), &file_name(&view.job, output));
     if let Some(found) = view.job.progress.records_found {
         set(response, TOTAL_COUNT, found.to_string());
     }
@@ -212,6 +193,22 @@ fn describe(response: &mut Response, view: &JobView, result: &ResultSummary) {
     if let Some(bytes) = unhex(&result.sha256) {
         set(response, REPR_DIGEST, format!("sha-256=:{}:", BASE64_STANDARD.encode(bytes)));
     }
+}
+
+/// What they tell of any file of a job. The name is of letters, digits, `.`, `-` and `_` alone.
+fn describe_file(response: &mut Response, job: JobId, media_type: &str, name: &str) {
+    set(response, header::CONTENT_TYPE, media_type);
+    set(response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
+    set(response, WILLCALL_JOB_ID, job.to_string());
+}
+
+/// What a link to a file will lead to, for those who ask without following it.
+fn describe_stored(response: &mut Response, head: &BlobHead) {
+    set(response, header::ETAG, format!("\"{}\"", head.etag));
+    set(response, header::CONTENT_LENGTH, head.size.to_string());
+    set(response, header::LAST_MODIFIED, http_date(head.modified));
+    set(response, header::ACCEPT_RANGES, "bytes");
+    set(response, header::CACHE_CONTROL, "no-store");
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
