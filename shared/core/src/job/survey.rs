@@ -76,7 +76,7 @@ impl Survey {
     }
 }
 
-/// What a result has of the bytes of its values, in hundredths: measured on tables of numbers, dates and short texts.
+/// What a result has of the bytes of its values, in hundredths: about what tables of numbers, dates and short texts come to.
 pub(crate) fn percent(format: Format, compression: Compression) -> u64 {
     let plain = match format {
         Format::Csv => 100,

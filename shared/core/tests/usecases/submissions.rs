@@ -433,7 +433,7 @@ async fn what_the_files_told_goes_before_the_size_of_all_of_them() {
     assert!(!part.survey.unwrap().is_exact());
     // The time was over before the sample had a record.
     let unseen = done(survey(FoundBy::Part, 510), None, 0);
-    assert_eq!(unseen.bytes_written, Some(2_000), "four bytes of values a record, as CSV");
+    assert_eq!(unseen.bytes_written, Some(5_200), "four bytes of values a record, as JSON");
     let sizeless = done(Survey { values: None, ..survey(FoundBy::Part, 510) }, None, 0);
     assert_eq!((sizeless.records, sizeless.bytes_written, sizeless.duration), (Some(500), None, None));
 }
