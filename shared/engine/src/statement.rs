@@ -28,7 +28,7 @@ use crate::{
     formats::{TextEncoder, parquet::Columns},
     kinds::write::{self, Target},
     ordered::{Emit, ordered},
-    scan::{Reading, Scan, Unit, filter_columns},
+    scan::{Asked, Reading, Scan, Unit, filter_columns},
     schema::{arrow_type, column, plain_schema},
     snapshot::Snapshot,
 };
@@ -115,8 +115,9 @@ impl Table {
         used.sort_unstable();
         used.dedup();
         let source = (Arc::clone(&self.files), self.snapshot.clone());
-        let scan = Scan::plan(&attempt, source, &self.dataset, &used, filter.as_ref(), self.read_memory)?;
-        let scan = Arc::new(scan);
+        let (filtered, memory) = (filter.as_ref(), self.read_memory);
+        let asked = Asked { used: &used, read: &used, filter: filtered, memory };
+        let scan = Arc::new(Scan::plan(&attempt, source, &self.dataset, asked)?);
         let readers = if scan.is_far() { 2 * self.threads } else { self.threads };
         let reading = Reading::new(Arc::clone(&scan), attempt, filter);
         let schema = Arc::new(Schema::new(fields.clone()));
