@@ -26,6 +26,7 @@ links willcall-aws "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axu
 # By default. With its feature `aws` it has the commands for the AWS host.
 links willcall "aws-.*|$lambda|willcall-aws"
 links willcall-s3 "$engine|aws-.*|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*"
+links willcall-objects "$engine|$hosts|axum.*|hyper.*|reqwest|object_store|willcall-http"
 links willcall-aws-test "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-aws-local "$engine|rusqlite|$lambda|willcall-embedded|willcall-http|axum.*|reqwest"
 links willcall-engine "$planner|$hosts|axum.*|reqwest|willcall-http"

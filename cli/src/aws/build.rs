@@ -32,7 +32,7 @@ const STDOUT: &str = "-";
 pub(crate) async fn build(global: &Global, args: BuildArgs) -> Result<(), Failure> {
     let path = catalog_path(global)?;
     let clients = clients().await?;
-    let files = by_place(&clients)?;
+    let files = by_place(&clients);
     let inspector = Arc::new(ParquetInspector::new(Arc::new(files.clone())));
     let publisher = S3Publisher::new(&clients, &args.bucket);
 

@@ -24,8 +24,6 @@ pub(super) async fn clients() -> Result<Clients, Failure> {
 }
 
 /// The files of data sets on this machine's disk and in S3.
-pub(super) fn by_place(clients: &Clients) -> Result<DataFilesByPlace, Failure> {
-    let s3 = S3DataFiles::new(clients)
-        .map_err(|error| Failure::caused(Exit::Failed, "cannot start reading from S3", &error))?;
-    Ok(DataFilesByPlace { disk: Arc::new(LocalDataFiles), s3: Arc::new(s3) })
+pub(super) fn by_place(clients: &Clients) -> DataFilesByPlace {
+    DataFilesByPlace { disk: Arc::new(LocalDataFiles), s3: Arc::new(S3DataFiles::new(clients)) }
 }

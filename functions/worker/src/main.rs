@@ -28,7 +28,7 @@ async fn serve() -> ExitCode {
         let app = host.app(&[Part::Catalog, Part::Queue, Part::Notices])?;
         let (tmp, size) = (env::temp_dir(), host.size());
         let config = EngineConfig::for_size(tmp, size.memory, size.disk);
-        let files = host.data_files(Arc::new(LocalDataFiles))?;
+        let files = host.data_files(Arc::new(LocalDataFiles));
         let sql = SqlExecutor::new(config.clone(), SqlConfig::for_size(size.memory), Arc::clone(&files));
         let engine = Engine::new(config, files);
         let caller = UpstreamExecutor::new(host.secrets(), Arc::clone(&app.clock));

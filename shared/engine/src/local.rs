@@ -102,9 +102,7 @@ fn list(location: &Path) -> Result<Vec<DataFileEntry>, DataFilesError> {
     }
     let mut files = Vec::new();
     gather(location, "", 0, &mut files)?;
-    FileFormat::of_directory(&mut files, |file| &file.name);
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+    DataFileEntry::of_directory(files)
 }
 
 /// Adds the files of a directory, and of those below it that tell a value. `above` is what stands before their names.

@@ -1,6 +1,6 @@
 //! The host: AWS clients made once, and the world of the use cases built from them.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use willcall_aws::{
     Clients, ConfigError, DynamoAccounts, DynamoJobStore, DynamoWebhookStore, PollingSignals, S3BlobStore,
@@ -47,9 +47,9 @@ impl Host {
     }
 
     /// The files of data sets in S3, and with `disk` those that the function brought along.
-    pub fn data_files(&self, disk: Arc<dyn DataFiles>) -> io::Result<Arc<dyn DataFiles>> {
-        let s3 = Arc::new(S3DataFiles::new(&self.clients)?);
-        Ok(Arc::new(DataFilesByPlace { disk, s3 }))
+    pub fn data_files(&self, disk: Arc<dyn DataFiles>) -> Arc<dyn DataFiles> {
+        let s3 = Arc::new(S3DataFiles::new(&self.clients));
+        Arc::new(DataFilesByPlace { disk, s3 })
     }
 
     /// The secrets of upstreams: in the environment and in Secrets Manager.

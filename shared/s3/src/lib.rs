@@ -4,7 +4,6 @@ mod failure;
 mod listing;
 mod object;
 mod refusal;
-mod runtime;
 mod settings;
 mod stores;
 
@@ -15,9 +14,10 @@ use willcall_core::{
     catalog::{DatasetSource, Place},
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
+use willcall_objects::{ObjectFile, OwnRuntime};
 
 pub use self::settings::S3Settings;
-use self::{listing::Listing, object::S3Object, runtime::OwnRuntime, stores::Stores};
+use self::{listing::Listing, object::S3Object, stores::Stores};
 
 /// The files of data sets at `s3://bucket/key`. The mark of a file is its ETag, on the condition of which each part
 /// of it is read.
@@ -51,7 +51,8 @@ impl DataFiles for S3DataFiles {
     fn open(&self, entry: &DataFileEntry) -> Result<Arc<dyn DataFile>, DataFilesError> {
         let (bucket, key) = place(&entry.location)?;
         let store = self.stores.of(bucket)?;
-        Ok(Arc::new(S3Object::new(store, &self.runtime, bucket, key, entry)?))
+        let object = S3Object::new(store, bucket, key, entry)?;
+        Ok(Arc::new(ObjectFile::new(object, entry, &self.runtime)))
     }
 }
 

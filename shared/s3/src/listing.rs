@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, aws::AmazonS3, path::Path};
 use willcall_core::{
     Timestamp,
-    catalog::{FileFormat, Partition},
+    catalog::Partition,
     ports::{DataFileEntry, DataFilesError},
 };
 
@@ -57,15 +57,11 @@ impl Listing {
         for object in &objects {
             let below = object.location.as_ref().strip_prefix(prefix.as_ref());
             let Some(name) = below.and_then(|below| below.strip_prefix('/')) else { continue };
-            let file = name.rsplit('/').next().unwrap_or_default();
-            let is_one = !file.starts_with(['.', '_']) && FileFormat::of_name(file).is_some();
-            if is_one && Partition::of_file(name).is_some() {
+            if DataFileEntry::is_candidate(name) {
                 files.push(self.entry(name, object)?);
             }
         }
-        FileFormat::of_directory(&mut files, |file| &file.name);
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+        DataFileEntry::of_directory(files)
     }
 
     fn entry(&self, name: &str, object: &ObjectMeta) -> Result<DataFileEntry, DataFilesError> {

@@ -1,9 +1,8 @@
 //! Data files in S3: any bucket that the credentials reach.
 
 mod read;
-mod runtime;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -14,12 +13,13 @@ use aws_sdk_s3::{
 };
 use willcall_core::{
     Timestamp,
-    catalog::{DatasetSource, FileFormat, Partition, Place},
+    catalog::{DatasetSource, Partition, Place},
     error::Source,
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
+use willcall_objects::{ObjectFile, OwnRuntime};
 
-use self::{read::S3DataFile, runtime::OwnRuntime};
+use self::read::S3Object;
 use crate::{Clients, failure::CallFailed};
 
 /// The files of data sets at `s3://bucket/key`. The mark of a file is its ETag, on the condition of which each part
@@ -33,10 +33,10 @@ pub struct S3DataFiles {
 }
 
 impl S3DataFiles {
-    /// Files that are read by these clients. Starts a runtime of its own, so that threads can wait for what they read
-    /// whatever runtime the host has, or is busy with.
-    pub fn new(clients: &Clients) -> io::Result<Self> {
-        Ok(Self { client: clients.s3.clone(), runtime: Arc::new(OwnRuntime::start()?) })
+    /// Files that are read by these clients, on a runtime of their own: threads can wait for what they read whatever
+    /// runtime the host has, or is busy with.
+    pub fn new(clients: &Clients) -> Self {
+        Self { client: clients.s3.clone(), runtime: Arc::default() }
     }
 }
 
@@ -50,7 +50,8 @@ impl DataFiles for S3DataFiles {
 
     fn open(&self, entry: &DataFileEntry) -> Result<Arc<dyn DataFile>, DataFilesError> {
         let (bucket, key) = place(&entry.location)?;
-        Ok(Arc::new(S3DataFile::new(&self.client, &self.runtime, bucket, key, entry)))
+        let object = S3Object::new(&self.client, bucket, key, entry);
+        Ok(Arc::new(ObjectFile::new(object, entry, &self.runtime)))
     }
 }
 
@@ -100,9 +101,7 @@ impl Listing {
             // All at once: each part of its own would take a request of its own.
             (files, _) = self.listed(prefix, None).await?;
         }
-        FileFormat::of_directory(&mut files, |file| &file.name);
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        if files.is_empty() { Err(DataFilesError::Missing) } else { Ok(files) }
+        DataFileEntry::of_directory(files)
     }
 
     /// The files below a prefix, and whether some below the delimiter may be the data set's too.
@@ -122,9 +121,7 @@ impl Listing {
             for object in page.contents() {
                 let Some(key) = object.key() else { continue };
                 let name = key.strip_prefix(prefix).unwrap_or_default();
-                let file = name.rsplit('/').next().unwrap_or_default();
-                let is_one = !file.starts_with(['.', '_']) && FileFormat::of_name(file).is_some();
-                if is_one && Partition::of_file(name).is_some() {
+                if DataFileEntry::is_candidate(name) {
                     files.push(self.entry(
                         key,
                         name,

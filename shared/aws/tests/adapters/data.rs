@@ -38,7 +38,7 @@ impl DataFilesHarness for Place {
     }
 
     fn files(&self) -> Arc<dyn DataFiles> {
-        Arc::new(S3DataFiles::new(&self.clients).unwrap())
+        Arc::new(S3DataFiles::new(&self.clients))
     }
 
     fn location(&self, path: &str) -> String {

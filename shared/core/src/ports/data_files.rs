@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Timestamp,
-    catalog::{DatasetSource, Place},
+    catalog::{DatasetSource, FileFormat, Partition, Place},
     error::Source,
 };
 
@@ -16,9 +16,9 @@ use crate::{
 #[async_trait]
 pub trait DataFiles: Send + Sync {
     /// The files at a location as they are now, sorted by name: the file that it names; or those files of the directory
-    /// that it names which are a data set's ([`FileFormat::of_directory`](crate::catalog::FileFormat::of_directory)),
+    /// that it names which are a data set's ([`FileFormat::of_directory`]),
     /// its own and those of directories below it that tell a value
-    /// ([`Partition`](crate::catalog::Partition)), whose names are paths then. Names that begin with `.` or `_` are
+    /// ([`Partition`]), whose names are paths then. Names that begin with `.` or `_` are
     /// some writer's own and passed over in a directory. [`DataFilesError::Missing`] where that leaves nothing.
     async fn list(&self, source: &DatasetSource) -> Result<Vec<DataFileEntry>, DataFilesError>;
 
@@ -40,6 +40,23 @@ pub struct DataFileEntry {
     pub modified: Timestamp,
     /// Changes when the file is written or replaced.
     pub mark: String,
+}
+
+impl DataFileEntry {
+    /// Whether the name of something below a directory, a path where it lies deeper, may be that of a data set's file.
+    pub fn is_candidate(name: &str) -> bool {
+        let file = name.rsplit('/').next().unwrap_or_default();
+        !file.starts_with(['.', '_'])
+            && FileFormat::of_name(file).is_some()
+            && Partition::of_file(name).is_some()
+    }
+
+    /// Of such files, those that are the data set's, as [`DataFiles::list`] tells them.
+    pub fn of_directory(mut candidates: Vec<Self>) -> Result<Vec<Self>, DataFilesError> {
+        FileFormat::of_directory(&mut candidates, |file| &file.name);
+        candidates.sort_by(|a, b| a.name.cmp(&b.name));
+        if candidates.is_empty() { Err(DataFilesError::Missing) } else { Ok(candidates) }
+    }
 }
 
 /// An open file, read by position by many threads at once. Every call blocks its thread until it is done: it belongs

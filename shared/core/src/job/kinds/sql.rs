@@ -1,6 +1,6 @@
 //! A whole read-only SELECT over data sets.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,34 +61,4 @@ pub enum SqlValue {
     /// A moment as RFC 3339 writes it, in UTC with a `Z`, or without a zone: `2024-01-31T10:30:00.000001`. At most nine
     /// digits of a second.
     Timestamp(String),
-}
-
-impl SqlValue {
-    /// The type as it is written in a request.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Boolean(_) => "boolean",
-            Self::Int64(_) => "int64",
-            Self::Float64(_) => "float64",
-            Self::Decimal(_) => "decimal",
-            Self::Text(_) => "text",
-            Self::Date(_) => "date",
-            Self::Timestamp(_) => "timestamp",
-        }
-    }
-}
-
-impl fmt::Display for SqlValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => f.write_str("null"),
-            Self::Boolean(value) => value.fmt(f),
-            Self::Int64(value) => value.fmt(f),
-            Self::Float64(value) => value.fmt(f),
-            Self::Decimal(text) | Self::Text(text) | Self::Date(text) | Self::Timestamp(text) => {
-                f.write_str(text)
-            }
-        }
-    }
 }

@@ -10,7 +10,7 @@ const THREADS: usize = 2;
 
 /// The runtime. It starts when somebody first reads, and ends when the last who reads by it goes.
 #[derive(Default)]
-pub(crate) struct OwnRuntime(Mutex<Option<Runtime>>);
+pub struct OwnRuntime(Mutex<Option<Runtime>>);
 
 /// The host ends, and what was read for it did first.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl OwnRuntime {
     }
 
     /// Runs what is asked for by async code.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, DataFilesError>> + Send + 'static,
     ) -> Result<T, DataFilesError> {
@@ -43,7 +43,7 @@ impl OwnRuntime {
     }
 
     /// Runs what is asked for by a thread, and blocks it meanwhile.
-    pub(crate) fn wait<T: Send + 'static>(
+    pub fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, DataFilesError>> + Send + 'static,
     ) -> Result<T, DataFilesError> {
