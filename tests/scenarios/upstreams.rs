@@ -125,6 +125,64 @@ async fn items_that_fail_say_so_and_errors_can_end_the_job_early(on: On) -> Resu
     Ok(())
 }
 
+async fn numbers_come_as_they_were_written(on: On) -> Result<()> {
+    const NUMBERS: &str = r#"[12345678901234567890123,0.1000000000000000055,1e400,-1E+400,-0.0,-0,1.50]"#;
+    let receiver = Receiver::start().await?;
+    receiver.behave("exact", [OK]);
+    let host = on.directory(catalog(&receiver, &["exact"], "method = \"PUT\"\nconcurrency = 1")?).await?;
+    let client = host.client();
+    let ids = ["98765432109876543210", "1e400", "0.1000000000000000055"];
+    let items: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":{id},"n":{NUMBERS}}}"#)).collect();
+    let body = format!(r#"{{"kind":"call","upstream":"exact","items":[{}]}}"#, items.join(", "));
+    let post = |path: &str, body: &str| {
+        let request = client.request(Method::POST, path).header("content-type", "application/json");
+        client.send(request.body(body.to_owned()))
+    };
+    let first = post("/v1/jobs", &body).await?;
+    ensure!(first.status == 202, "{}", first.text());
+    let again = post(&format!("/v1/jobs/{}/rerun", id(&first.json()?)), "").await?;
+    ensure!(again.status == 202, "{}", again.text());
+    for answer in [first, again] {
+        assert!(
+            answer.text().contains(&items.join(",")),
+            "the request is shown as it was: {}",
+            answer.text()
+        );
+        let done = client.ended(&answer.json()?).await?;
+        let told = String::from_utf8(client.fetch(&done).await?)?;
+        for (line, id) in told.lines().zip(ids) {
+            assert!(line.starts_with(&format!(r#"{{"id":{id},"state":"succeeded","#)), "{line}");
+        }
+    }
+    let at_once = post("/v1/upstreams/exact", &items[1]).await?;
+    assert_eq!((at_once.status, at_once.text().as_str()), (200, r#"{"known":true}"#));
+    let received = receiver.received("exact");
+    let expected: Vec<&String> = items.iter().chain(&items).chain([&items[1]]).collect();
+    assert_eq!(received.len(), expected.len());
+    for (one, item) in received.iter().zip(expected) {
+        assert_eq!(&one.body, item);
+    }
+    assert!(received[1].head.starts_with("PUT /exact?item=1e400 "), "{}", received[1].head);
+
+    let append = r#"{"kind": "append", "dataset": "numbers", "on": {"k": "n"}, "fields": ["word"], "format": "jsonl",
+        "items": [{"k": 3, "n": 1e400}, {"k": 3.0, "n": 12345678901234567890123},
+            {"k": 12345678901234567890123, "n": -0.0}, {"k": 3, "n": 0.1000000000000000055}]}"#;
+    let answer = post("/v1/jobs", append).await?;
+    ensure!(answer.status == 202, "{}", answer.text());
+    let done = client.ended(&answer.json()?).await?;
+    let told = String::from_utf8(client.fetch(&done).await?)?;
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, expected) in lines.iter().zip([
+        r#""n":"1e400","word":"#,
+        r#""n":"12345678901234567890123","word":"#,
+        r#""n":"-0.0","word":null"#,
+        r#""n":"0.1000000000000000055","word":"#,
+    ]) {
+        assert!(line.contains(expected), "{line}");
+    }
+    Ok(())
+}
+
 async fn nothing_inside_is_reached(on: On) -> Result<()> {
     let receiver = Receiver::start().await?;
     receiver.behave("moved", [Manner::Status(302, "location: /inside\r\n")]);
@@ -182,6 +240,7 @@ willcall_tests::scenarios! {
         one_call_is_answered_as_the_upstream_answers,
         many_items_are_sent_once_each_whatever_the_upstream_does,
         items_that_fail_say_so_and_errors_can_end_the_job_early,
+        numbers_come_as_they_were_written,
         nothing_inside_is_reached,
     ],
     one_box: [a_killed_host_sends_no_item_twice_and_loses_none],

@@ -37,7 +37,7 @@ pub fn job(name: &str) -> Job {
 /// A new job of that account, accepted at `created`.
 pub fn job_at(name: &str, created: Timestamp) -> Job {
     let request = JobRequest {
-        original: serde_json::json!({ "kind": "query", "dataset": "flights" }),
+        original: serde_json::json!({ "kind": "query", "dataset": "flights" }).into(),
         work: Work::Query(Box::new(work())),
     };
     Job {

@@ -36,6 +36,7 @@ pub use self::{
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format},
+    json::Json,
     webhook::NotifyAddress,
 };
 
@@ -258,7 +259,7 @@ pub enum StoredRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRequest {
     /// The client's own words, to be shown back.
-    pub original: serde_json::Value,
+    pub original: Json,
     /// The validated work.
     pub work: kinds::Work,
 }

@@ -5,7 +5,6 @@ mod call;
 mod query;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 pub use self::{
     append::{AppendWork, Compare, MatchKey, OnMultiple},
@@ -13,7 +12,7 @@ pub use self::{
     query::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, QueryWork, SortKey},
 };
 use super::JobKind;
-use crate::format::OutputFormat;
+use crate::{format::OutputFormat, json::Object};
 
 /// The validated request of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +64,7 @@ impl Work {
     }
 
     /// The rows that came with the request.
-    pub fn items(&self) -> Option<&[Map<String, Value>]> {
+    pub fn items(&self) -> Option<&[Object]> {
         match self {
             Self::Query(_) => None,
             Self::Append(work) => work.items.as_deref(),

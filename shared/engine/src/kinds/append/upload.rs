@@ -12,12 +12,12 @@ use std::{
 use arrow_schema::FieldRef;
 use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream::Fuse};
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use willcall_core::{
     Timestamp,
     input::MediaType,
     job::ProblemType,
+    json::Object,
     ports::{
         BlobError, BlobKey, BlobStore, BlobStream, DataFile, DataFileEntry, DataFilesError, ExecuteError,
         InputFile,
@@ -193,10 +193,10 @@ fn check_columns(file: &str, fields: &[FieldRef]) -> Outcome<()> {
 }
 
 /// Reads rows that came with the request.
-pub(super) fn items(items: &[Map<String, Value>], gather: &mut Gather) -> Outcome<()> {
+pub(super) fn items(items: &[Object], gather: &mut Gather) -> Outcome<()> {
     let mut lines = Vec::new();
     for item in items {
-        serde_json::to_writer(&mut lines, item).map_err(failure::defect)?;
+        lines.extend_from_slice(item.text().as_bytes());
         lines.push(b'\n');
     }
     let recognised = Recognised { encoding: Encoding::None, format: TextFormat::Jsonl };
