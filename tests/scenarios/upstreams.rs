@@ -235,6 +235,38 @@ async fn a_killed_host_sends_no_item_twice_and_loses_none(_: On) -> Result<()> {
     Ok(())
 }
 
+async fn upstreams_that_hang_delay_no_query(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("hangs", [Manner::Silent]);
+    let host = on.directory(catalog(&receiver, &["hangs"], "timeout = \"10m\"\nconcurrency = 100")?).await?;
+    let mut calls = Vec::new();
+    for account in ["one", "other", "third"] {
+        let client = host.client_of(account, "everything", "submit")?;
+        for _ in 0..4 {
+            let body = json!({"kind": "call", "upstream": "hangs", "items": [{"id": 1}]});
+            let job = submit(&client, &body).await?;
+            calls.push((client.clone(), job));
+        }
+    }
+    // Each worker that calls has a call that hangs.
+    receiver.until("hangs", 1, Duration::from_secs(30)).await?;
+    for account in ["one", "fourth", "one"] {
+        let client = host.client_of(account, "everything", "submit")?;
+        let began = std::time::Instant::now();
+        let done = client.run(json!({"dataset": "numbers", "format": "csv"})).await?;
+        assert_eq!(done["state"], "completed", "{done}");
+        // A call makes way for other calls after a minute, and nothing is to wait for that.
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+    for (client, job) in calls {
+        let found = client.get(&format!("/v1/jobs/{}", id(&job))).await?.json()?;
+        ensure!(["accepted", "processing"].contains(&found["state"].as_str().unwrap_or_default()), "{found}");
+        client.post(&format!("/v1/jobs/{}/cancel", id(&job)), &json!({})).await?;
+        assert_eq!(client.ended(&job).await?["state"], "cancelled");
+    }
+    Ok(())
+}
+
 willcall_tests::scenarios! {
     operator: [
         one_call_is_answered_as_the_upstream_answers,
@@ -243,5 +275,5 @@ willcall_tests::scenarios! {
         numbers_come_as_they_were_written,
         nothing_inside_is_reached,
     ],
-    one_box: [a_killed_host_sends_no_item_twice_and_loses_none],
+    one_box: [a_killed_host_sends_no_item_twice_and_loses_none, upstreams_that_hang_delay_no_query],
 }
