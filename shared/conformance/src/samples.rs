@@ -107,7 +107,7 @@ pub fn batch_at(container: &Job, created: Timestamp) -> Job {
         due_at: Some(created.plus(UPLOAD_DUE)),
         container: Some(container.id),
         batches: None,
-        upload: Some(Upload { files: vec![file] }),
+        upload: Some(Upload { files: vec![file], first_item: None }),
         ..container.clone()
     }
 }

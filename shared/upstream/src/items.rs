@@ -41,6 +41,8 @@ pub(crate) struct Items {
     id: String,
     rows: Rows,
     read: u64,
+    /// The number of the first one, as far as items are named by theirs.
+    first: u64,
     most: u64,
     /// How many there are, those beyond the plan's limit among them.
     pub(crate) total: u64,
@@ -71,6 +73,7 @@ impl Items {
             id: work.id.clone(),
             rows,
             read: 0,
+            first: work.first_item.unwrap_or(1),
             most: work.max_records,
             total,
         })
@@ -105,7 +108,7 @@ impl Items {
             Some(Value::String(_) | Value::Number(_)) => object.written(&self.id),
             _ => None,
         };
-        let id = id.unwrap_or_else(|| Json::from(Value::from(number)));
+        let id = id.unwrap_or_else(|| Json::from(Value::from(self.first + number - 1)));
         Ok(Some(Given { item: Item { number, id, object }, wrong }))
     }
 }

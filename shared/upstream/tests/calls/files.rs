@@ -31,6 +31,21 @@ fn got(scripted: &Scripted) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn items_without_an_id_are_named_by_their_numbers_from_where_the_batch_says() {
+    let scripted = scripted().await;
+    let lines = b"{\"n\": 1}\n{\"n\": 2, \"id\": 7}\n[]\n";
+    let mut world =
+        World::uploaded(upstream(&scripted, "/", json!({})), &[("a.jsonl", "application/x-ndjson", lines)])
+            .await;
+    world.work.first_item = Some(1_001);
+    let (outcomes, _) = world.run().await;
+    let ids: Vec<&str> = outcomes.iter().map(|outcome| outcome.id.text()).collect();
+    assert_eq!(ids, ["1001", "7", "1003"]);
+    let keys: Vec<u64> = scripted.seen().iter().map(|seen| seen.number()).collect();
+    assert!(keys.iter().all(|key| *key <= 3), "what is sent upstream is keyed within the batch: {keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn numbers_of_files_are_sent_as_they_were_written() {
     let scripted = scripted().await;
     let lines = b"{\"id\": 1e400, \"n\": [ -0.0, 12345678901234567890123 ]}\n";

@@ -84,6 +84,7 @@ impl World {
             output: OutputFormat::plain(Format::Jsonl),
             page_size: 1000,
             items: Some(items),
+            first_item: None,
         };
         let job = JobRef { account: "acme".parse().unwrap(), job: willcall_core::JobId::generate() };
         Self {

@@ -28,6 +28,9 @@ pub struct CallWork {
     /// The items themselves, where they came with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<Object>>,
+    /// The number of the first item; `None` for 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_item: Option<u64>,
 }
 
 /// What became of one item: a row of the result, its members in this order.

@@ -83,6 +83,14 @@ impl Work {
         self
     }
 
+    /// The work with the first of its items having that number; `None` for 1.
+    pub fn numbered_from(mut self, first: Option<u64>) -> Self {
+        if let Self::Call(work) = &mut self {
+            work.first_item = first;
+        }
+        self
+    }
+
     /// The most records that the plan delivers.
     pub fn max_records(&self) -> u64 {
         match self {

@@ -86,7 +86,7 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
     }
     let (upstream, max_records, max_errors) = (upstream.name.clone(), plan.max_records, draft.max_errors);
     let items = draft.items.clone();
-    Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items })
+    Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items, first_item: None })
 }
 
 fn check_about(

@@ -223,6 +223,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         return container::finish(app, job, control).await;
     }
     let JobRequest { work, .. } = request_of(app, job).await.map_err(transient)?;
+    let work = work.numbered_from(job.upload.as_ref().and_then(|upload| upload.first_item));
     let allowance =
         Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     let task = Task {
