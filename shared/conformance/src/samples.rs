@@ -78,6 +78,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         container: None,
         batches: None,
         upload: None,
+        max_records: None,
         fed: None,
         zip: None,
     }

@@ -157,6 +157,10 @@ pub struct Job {
     /// The files that feed it, where it is a batch that is fed by files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
+    /// The most records that all batches of a container deliver together; `None` where each may deliver what the plan lets a
+    /// job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_records: Option<u64>,
     /// When a container or batch that is open was last fed; `None` since its insert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fed: Option<Timestamp>,

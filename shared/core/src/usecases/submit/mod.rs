@@ -287,6 +287,8 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         container: None,
         batches: fed.then(BatchCounts::default),
         upload: None,
+        // Items that were sent are told of, so batches of calls know what they may deliver before they begin, and each by itself.
+        max_records: (fed && work.kind() == JobKind::Append).then(|| work.max_records()),
         fed: None,
         zip: None,
     }

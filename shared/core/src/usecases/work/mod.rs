@@ -423,8 +423,8 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             }
             Disposition::Done
         }
-        Err(TransitionError::Refused(Refused::DayUsedUp)) => {
-            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the day, trying with what is left");
+        Err(TransitionError::Refused(Refused::DayUsedUp | Refused::RecordsUsedUp)) => {
+            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the limit, trying with what is left");
             Box::pin(settle(app, job, Outcome::Stopped(Stop::Shutdown))).await
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => {
