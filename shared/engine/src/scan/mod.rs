@@ -2,6 +2,8 @@
 
 mod far;
 mod file;
+mod header;
+mod pages;
 mod partition;
 mod plan;
 mod prune;
