@@ -67,7 +67,7 @@ def assert_counted_once(server, job, made, rows=ROWS):
 def assert_nothing_arrived(server, job, made):
     found = seen(server, job, made)
     assert found["state"] == "waiting_for_upload", found
-    assert all(file.get("arrived") in (None, False) for file in found["files"]), found
+    assert all(file["state"] == "waiting" for file in found["files"]), found
 
 
 def connect(url):
