@@ -258,7 +258,40 @@ async fn a_file_that_nobody_told_of_is_found_by_the_sweeper(_: On) -> Result<()>
     Ok(())
 }
 
+async fn batches_deliver_together_what_the_plan_lets_a_job_deliver(on: On) -> Result<()> {
+    let host = on.numbers(100).await?;
+    let client = host.client_of("limited", "small", "submit")?;
+    let job = submit(&client, &append(json!({}))).await?;
+    let rows: String = (0..6).map(|n| format!("{n}\n")).collect();
+    let file = format!("number\n{rows}");
+    let mut batches = Vec::new();
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        batches.push(feed(&client, &job, name, "text/csv", file.as_bytes()).await?);
+    }
+    close(&client, &job).await?;
+    let done = client.ended(&job).await?;
+    let cut = json!({"reason": "plan_limit", "limit": 10});
+    assert_eq!((&done["state"], &done["result"]["records"]), (&json!("completed"), &json!(10)), "{done}");
+    assert_eq!(done["result"]["truncated"], cut, "{done}");
+    assert_eq!(done["progress"]["counts"]["rows"], 18, "all rows are counted");
+    let mut delivered = Vec::new();
+    for batch in &batches {
+        let ended = batch_ended(&client, &job, batch).await?;
+        assert_eq!(ended["state"], "completed", "{ended}");
+        let (result, records) = (&ended["result"], ended["result"]["records"].as_u64().context("records")?);
+        let link = ended["download_link"].as_str().context("link")?;
+        let lines = client.with_token(None).get(link).await?.text().lines().count() as u64;
+        assert_eq!(lines, 1 + records, "its header and its rows");
+        assert_eq!(result["truncated"].is_null(), records == 6, "{ended}");
+        delivered.push(records);
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, [0, 4, 6], "the one that ended first is whole");
+    Ok(())
+}
+
 willcall_tests::scenarios! {
+    operator: [batches_deliver_together_what_the_plan_lets_a_job_deliver],
     client: [
         rows_of_the_request_come_back_with_what_is_known_of_them,
         batches_of_many_kinds_are_one_job,

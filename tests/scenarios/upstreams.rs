@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use willcall_tests::{Answer, Client, Directory, Manner, On, OneBox, Receiver, id};
@@ -125,6 +125,76 @@ async fn items_that_fail_say_so_and_errors_can_end_the_job_early(on: On) -> Resu
     Ok(())
 }
 
+/// The text of the result of a job that was just accepted. Not every reader of JSON takes the job's own request.
+async fn result_text(client: &Client, accepted: &Answer) -> Result<String> {
+    let job = accepted.header("location").context("no location")?;
+    for _ in 0..60 {
+        let found = client.get(&format!("{job}?wait=1")).await?;
+        if found.text().contains(r#""state":"completed""#) {
+            return Ok(client.get(&format!("{job}/result")).await?.text());
+        }
+    }
+    bail!("the job did not complete: {}", client.get(job).await?.text())
+}
+
+async fn numbers_come_as_they_were_written(on: On) -> Result<()> {
+    const NUMBERS: &str = r#"[12345678901234567890123,0.1000000000000000055,1e400,-1E+400,-0.0,-0,1.50]"#;
+    let receiver = Receiver::start().await?;
+    receiver.behave("exact", [OK]);
+    let host = on.directory(catalog(&receiver, &["exact"], "method = \"PUT\"\nconcurrency = 1")?).await?;
+    let client = host.client();
+    let ids = ["98765432109876543210", "1e400", "0.1000000000000000055"];
+    let items: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":{id},"n":{NUMBERS}}}"#)).collect();
+    let body = format!(r#"{{"kind":"call","upstream":"exact","items":[{}]}}"#, items.join(", "));
+    let post = |path: &str, body: &str| {
+        let request = client.request(Method::POST, path).header("content-type", "application/json");
+        client.send(request.body(body.to_owned()))
+    };
+    let first = post("/v1/jobs", &body).await?;
+    ensure!(first.status == 202, "{}", first.text());
+    result_text(&client, &first).await?;
+    let again = post(&format!("{}/rerun", first.header("location").context("no location")?), "").await?;
+    ensure!(again.status == 202, "{}", again.text());
+    for answer in [first, again] {
+        assert!(
+            answer.text().contains(&items.join(",")),
+            "the request is shown as it was: {}",
+            answer.text()
+        );
+        let told = result_text(&client, &answer).await?;
+        assert_eq!(told.lines().count(), ids.len());
+        for (line, id) in told.lines().zip(ids) {
+            assert!(line.starts_with(&format!(r#"{{"id":{id},"state":"succeeded","#)), "{line}");
+        }
+    }
+    let at_once = post("/v1/upstreams/exact", &items[1]).await?;
+    assert_eq!((at_once.status, at_once.text().as_str()), (200, r#"{"known":true}"#));
+    let received = receiver.received("exact");
+    let expected: Vec<&String> = items.iter().chain(&items).chain([&items[1]]).collect();
+    assert_eq!(received.len(), expected.len());
+    for (one, item) in received.iter().zip(expected) {
+        assert_eq!(&one.body, item);
+    }
+    assert!(received[1].head.starts_with("PUT /exact?item=1e400 "), "{}", received[1].head);
+
+    let append = r#"{"kind": "append", "dataset": "numbers", "on": {"k": "n"}, "fields": ["word"], "format": "jsonl",
+        "items": [{"k": 3, "n": 1e400}, {"k": 3.0, "n": 12345678901234567890123},
+            {"k": 12345678901234567890123, "n": -0.0}, {"k": 3, "n": 0.1000000000000000055}]}"#;
+    let answer = post("/v1/jobs", append).await?;
+    ensure!(answer.status == 202, "{}", answer.text());
+    let told = result_text(&client, &answer).await?;
+    assert_eq!(told.lines().count(), 4);
+    for (line, expected) in told.lines().zip([
+        r#""n":"1e400","word":"#,
+        r#""n":"12345678901234567890123","word":"#,
+        r#""n":"-0.0","word":null"#,
+        r#""n":"0.1000000000000000055","word":"#,
+    ]) {
+        assert!(line.contains(expected), "{line}");
+    }
+    Ok(())
+}
+
 async fn nothing_inside_is_reached(on: On) -> Result<()> {
     let receiver = Receiver::start().await?;
     receiver.behave("moved", [Manner::Status(302, "location: /inside\r\n")]);
@@ -177,12 +247,45 @@ async fn a_killed_host_sends_no_item_twice_and_loses_none(_: On) -> Result<()> {
     Ok(())
 }
 
+async fn upstreams_that_hang_delay_no_query(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("hangs", [Manner::Silent]);
+    let host = on.directory(catalog(&receiver, &["hangs"], "timeout = \"10m\"\nconcurrency = 100")?).await?;
+    let mut calls = Vec::new();
+    for account in ["one", "other", "third"] {
+        let client = host.client_of(account, "everything", "submit")?;
+        for _ in 0..4 {
+            let body = json!({"kind": "call", "upstream": "hangs", "items": [{"id": 1}]});
+            let job = submit(&client, &body).await?;
+            calls.push((client.clone(), job));
+        }
+    }
+    // Each worker that calls has a call that hangs.
+    receiver.until("hangs", 1, Duration::from_secs(30)).await?;
+    for account in ["one", "fourth", "one"] {
+        let client = host.client_of(account, "everything", "submit")?;
+        let began = std::time::Instant::now();
+        let done = client.run(json!({"dataset": "numbers", "format": "csv"})).await?;
+        assert_eq!(done["state"], "completed", "{done}");
+        // A call makes way for other calls after a minute, and nothing is to wait for that.
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+    for (client, job) in calls {
+        let found = client.get(&format!("/v1/jobs/{}", id(&job))).await?.json()?;
+        ensure!(["accepted", "processing"].contains(&found["state"].as_str().unwrap_or_default()), "{found}");
+        client.post(&format!("/v1/jobs/{}/cancel", id(&job)), &json!({})).await?;
+        assert_eq!(client.ended(&job).await?["state"], "cancelled");
+    }
+    Ok(())
+}
+
 willcall_tests::scenarios! {
     operator: [
         one_call_is_answered_as_the_upstream_answers,
         many_items_are_sent_once_each_whatever_the_upstream_does,
         items_that_fail_say_so_and_errors_can_end_the_job_early,
+        numbers_come_as_they_were_written,
         nothing_inside_is_reached,
     ],
-    one_box: [a_killed_host_sends_no_item_twice_and_loses_none],
+    one_box: [a_killed_host_sends_no_item_twice_and_loses_none, upstreams_that_hang_delay_no_query],
 }

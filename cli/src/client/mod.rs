@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
+use willcall_core::json::bounded;
 
 use self::transport::{Transport, TransportError};
 pub(crate) use self::{
@@ -169,7 +170,7 @@ impl Client {
         key: Option<&str>,
     ) -> Result<Answer<T>, Failure> {
         let bytes = self.call_with(method, path, body, repeat, key).await?;
-        serde_json::from_slice(&bytes).and_then(Answer::of).map_err(|error| {
+        read(&bytes).and_then(Answer::of).map_err(|error| {
             Failure::caused(Exit::Failed, format!("{} did not answer as Willcall does", self.place), &error)
                 .advice("check the address that --server gives")
         })
@@ -311,6 +312,14 @@ impl Client {
 async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, TransportError> {
     // A status call itself waits, for less than this on top.
     timeout(ANSWER_TIMEOUT * 2, work).await.map_err(|late| TransportError::Broken(Box::new(late)))
+}
+
+/// The JSON of an answer. A request that is shown back may have numbers that no float reaches.
+fn read(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).or_else(|error| match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(&bounded(text)),
+        Err(_) => Err(error),
+    })
 }
 
 /// What a problem means for the command.

@@ -258,6 +258,17 @@ async fn a_submit_that_may_have_been_served_is_not_repeated() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
+#[tokio::test]
+async fn a_request_with_numbers_that_no_float_reaches_hides_no_job() {
+    let mut shown = job("completed");
+    shown["request"] = json!({ "items": [{ "n": "HERE" }] });
+    let text = shown.to_string().replace("\"HERE\"", "1e400");
+    assert!(serde_json::from_str::<Value>(&text).is_err());
+    let path = format!("/v1/jobs/{JOB}");
+    let client = client(&serve(Router::new().route(&path, get(async move || text))).await);
+    assert_eq!(client.status(JOB, Duration::ZERO).await.unwrap().read.state, "completed");
+}
+
 fn job(state: &str) -> Value {
     json!({
         "job_id": JOB, "link": "l", "name": null, "dataset": "d", "state": state, "format": "csv",

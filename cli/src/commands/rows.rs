@@ -110,6 +110,7 @@ pub(crate) async fn run_rows(
         input = Input::open(&work.input, most, false)?;
         input.columns = columns;
     }
+    input.numbered = told_of(&members) == Told::Call;
     check(&input)?;
     check_failed(&args, &input, shape)?;
     let mut target = Target::named(&args.output)?;

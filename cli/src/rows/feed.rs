@@ -50,7 +50,11 @@ pub(crate) async fn feed(
             Some(batch) => batch,
             None => {
                 let file = json!({ "name": part.file_name, "bytes": part.bytes() });
-                client.add_batch(job, &json!({ "name": part.name, "files": [file] }), &key).await?
+                let mut draft = json!({ "name": part.name, "files": [file] });
+                if input.numbered && part.first_row > 1 {
+                    draft["first_item"] = part.first_row.into();
+                }
+                client.add_batch(job, &draft, &key).await?
             }
         };
         if batch.state == "waiting_for_upload" {

@@ -36,6 +36,8 @@ pub(crate) struct Input {
     pub(crate) parts: Vec<Part>,
     /// The columns of CSV, as far as they could be read.
     pub(crate) columns: Option<Vec<String>>,
+    /// Whether parts say which rows they have.
+    pub(crate) numbered: bool,
 }
 
 /// A part of a file, uploaded as a batch of its own.
@@ -45,6 +47,8 @@ pub(crate) struct Part {
     pub(crate) name: String,
     /// What the file of the batch is called.
     pub(crate) file_name: String,
+    /// The number of its first row in the file, from 1.
+    pub(crate) first_row: u64,
     /// The header, before the rows of every part but the first.
     header: Bytes,
     range: Range<u64>,
@@ -68,7 +72,14 @@ impl Input {
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (rows, compression) = by_name(&name);
-        let mut input = Self { path: path.to_owned(), rows, compression, parts: Vec::new(), columns: None };
+        let mut input = Self {
+            path: path.to_owned(),
+            rows,
+            compression,
+            parts: Vec::new(),
+            columns: None,
+            numbered: false,
+        };
         if compression == Compression::None && !is_single_bytes(&file).map_err(|error| unreadable(&error))? {
             input.rows = None;
         }
@@ -111,7 +122,7 @@ impl Input {
                 bytes += length as u64;
                 file.consume(length);
             }
-            return Ok(vec![Part::new(1, name, Bytes::new(), 0..bytes, hash)]);
+            return Ok(vec![Part::new(1, name, 1, Bytes::new(), 0..bytes, hash)]);
         };
         let mut records = Records::new(file, rows);
         let mut header = Vec::new();
@@ -129,6 +140,7 @@ impl Input {
         }
         let header = Bytes::from(header);
         let mut parts = Vec::new();
+        let (mut first_row, mut rows) = (1, 0);
         let mut range = 0..header.len() as u64;
         let mut hash = Sha256::new_with_prefix(&header);
         loop {
@@ -137,12 +149,14 @@ impl Input {
                 Ok(())
             })?;
             range.end += record.map_or(0, |record| record.bytes);
+            rows += u64::from(record.is_some_and(|record| !record.blank));
             let full = range.end - range.start >= most;
             if record.is_none() || full {
                 let begins = if parts.is_empty() { Bytes::new() } else { header.clone() };
                 if range.end > range.start {
-                    parts.push(Part::new(parts.len() + 1, name, begins, range.clone(), hash));
+                    parts.push(Part::new(parts.len() + 1, name, first_row, begins, range.clone(), hash));
                 }
+                first_row = rows + 1;
                 range.start = range.end;
                 hash = Sha256::new_with_prefix(&header);
             }
@@ -210,12 +224,19 @@ fn columns(header: &[u8], delimiter: u8) -> Option<Vec<String>> {
 }
 
 impl Part {
-    fn new(number: usize, name: &str, header: Bytes, range: Range<u64>, hash: Sha256) -> Self {
+    fn new(
+        number: usize,
+        name: &str,
+        first_row: u64,
+        header: Bytes,
+        range: Range<u64>,
+        hash: Sha256,
+    ) -> Self {
         let sha256 = hex::encode(hash.finalize());
         let stem: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
         // The number comes first, so that the ending still tells what it is.
         let file_name = if number == 1 { stem } else { format!("{number}-{stem}") };
-        Self { name: format!("{number} {}", &sha256[..32]), file_name, header, range }
+        Self { name: format!("{number} {}", &sha256[..32]), file_name, first_row, header, range }
     }
 
     /// The bytes that are uploaded.
@@ -305,6 +326,16 @@ mod tests {
         }
         // UTF-16.
         assert!(parts("x.csv", "a\0,\0b\0\n\0", 1).0.rows.is_none());
+    }
+
+    #[test]
+    fn a_part_says_which_rows_of_the_file_it_has() {
+        let first = |name, text, most| {
+            parts(name, text, most).0.parts.iter().map(|part| part.first_row).collect::<Vec<_>>()
+        };
+        assert_eq!(first("x.csv", "\nid,note\n1,\"a\nb\"\n\n2,c\n3,d\n4,e", 8), [1, 2, 4]);
+        assert_eq!(first("x.jsonl", "{\"a\":1}\n \n{\"a\":2}\n{\"a\":3}\n", 9), [1, 2]);
+        assert_eq!(first("x.json", "[{}, {}]", 1), [1]);
     }
 
     #[test]

@@ -73,7 +73,7 @@ async fn add(State(fake): State<Fake>, headers: HeaderMap, draft: Bytes) -> impl
     let mut inner = fake.0.lock().unwrap();
     let number = inner.batches.len();
     let batch = json!({ "batch_id": number.to_string(), "name": draft["name"], "state": "waiting_for_upload",
-                        "files": draft["files"], "counts": null, "download_link": null, "error": null });
+                        "first_item": draft["first_item"], "files": draft["files"], "counts": null, "download_link": null, "error": null });
     inner.batches.push((batch, None));
     (StatusCode::CREATED, inner.shown(number).to_string())
 }
@@ -189,6 +189,17 @@ async fn an_upload_that_broke_off_is_sent_again_by_a_link_of_its_own() {
     // A later command finds all there.
     assert_eq!(world.feed(&input).await.unwrap(), 2);
     assert_eq!(world.fake.0.lock().unwrap().puts, sent);
+}
+
+#[tokio::test]
+async fn batches_of_items_are_told_which_rows_they_begin_with() {
+    let world = World::new(&[]).await;
+    let mut input = world.input(LINES);
+    input.numbered = true;
+    world.feed(&input).await.unwrap();
+    let inner = world.fake.0.lock().unwrap();
+    let firsts: Vec<&Value> = inner.batches.iter().map(|(batch, _)| &batch["first_item"]).collect();
+    assert_eq!(firsts, [&Value::Null, &json!(3)]);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub fn job(name: &str) -> Job {
 /// A new job of that account, accepted at `created`.
 pub fn job_at(name: &str, created: Timestamp) -> Job {
     let request = JobRequest {
-        original: serde_json::json!({ "kind": "query", "dataset": "flights" }),
+        original: serde_json::json!({ "kind": "query", "dataset": "flights" }).into(),
         work: Work::Query(Box::new(work())),
     };
     Job {
@@ -78,6 +78,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         container: None,
         batches: None,
         upload: None,
+        max_records: None,
         fed: None,
         zip: None,
     }
@@ -107,7 +108,7 @@ pub fn batch_at(container: &Job, created: Timestamp) -> Job {
         due_at: Some(created.plus(UPLOAD_DUE)),
         container: Some(container.id),
         batches: None,
-        upload: Some(Upload { files: vec![file] }),
+        upload: Some(Upload { files: vec![file], first_item: None }),
         ..container.clone()
     }
 }

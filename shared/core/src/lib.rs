@@ -11,6 +11,7 @@ pub mod id;
 pub mod idempotency;
 pub mod input;
 pub mod job;
+pub mod json;
 pub mod ports;
 pub mod prices;
 pub mod query;

@@ -240,7 +240,7 @@ impl JobQueue for Awaited {
         Ok(())
     }
 
-    fn is_awaited(&self) -> bool {
+    fn is_awaited(&self, _by: &JobRef) -> bool {
         self.0
     }
 }

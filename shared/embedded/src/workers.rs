@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use willcall_core::JobRef;
 
-use crate::SqliteJobQueue;
+use crate::{SqliteJobQueue, job_queue::Lane};
 
 /// How long a message is held for its worker. The loop settles every message itself, whatever becomes of the handler,
 /// so this only bounds the harm of a defect.
@@ -29,7 +29,8 @@ pub enum Handled {
 /// handlers' tokens are cancelled, and the call ends when all handlers have or `grace` has passed. Answers how many
 /// handlers had not ended by then and were abandoned.
 ///
-/// Of several workers no account has all, however many jobs it has: the last is left to the others.
+/// Calls of upstreams have as many workers of their own, so that no upstream that keeps them waiting keeps other jobs
+/// waiting. Of several workers no account has all, however many jobs it has: the last is left to the others.
 /// A handler that panics loses its message to a later try; the loop goes on.
 pub async fn run_workers<H, F>(
     queue: SqliteJobQueue,
@@ -45,8 +46,10 @@ where
     let most = workers.saturating_sub(1).max(1);
     let handler = Arc::new(handler);
     let mut loops = JoinSet::new();
-    for _ in 0..workers {
-        loops.spawn(work(queue.clone(), most, Arc::clone(&handler), shutdown.clone()));
+    for lane in Lane::ALL {
+        for _ in 0..workers {
+            loops.spawn(work(queue.clone(), lane, most, Arc::clone(&handler), shutdown.clone()));
+        }
     }
     shutdown.cancelled().await;
     let all = async { while loops.join_next().await.is_some() {} };
@@ -58,8 +61,13 @@ where
     abandoned
 }
 
-async fn work<H, F>(queue: SqliteJobQueue, most: usize, handler: Arc<H>, shutdown: CancellationToken)
-where
+async fn work<H, F>(
+    queue: SqliteJobQueue,
+    lane: Lane,
+    most: usize,
+    handler: Arc<H>,
+    shutdown: CancellationToken,
+) where
     H: Fn(JobRef, CancellationToken) -> F + Send + Sync + 'static,
     F: Future<Output = Handled> + Send + 'static,
 {
@@ -67,7 +75,7 @@ where
         let message = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            message = queue.received_below(most, VISIBILITY) => message,
+            message = queue.received_below(lane, most, VISIBILITY) => message,
         };
         // A task of its own: a panic ends that task and not the loop, and dropping the set aborts it.
         let (job, token, handler) = (message.job.clone(), shutdown.child_token(), Arc::clone(&handler));

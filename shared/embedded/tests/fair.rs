@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use willcall_conformance::samples::{START, batch_at, claim, container_at, job, uploaded};
 use willcall_core::{
     JobRef,
+    job::{Job, JobKind},
     ports::{JobQueue, ManualClock, NewBatch},
 };
 use willcall_embedded::{Embedded, EmbeddedConfig, Handled, run_workers};
@@ -17,8 +18,12 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Inserts and sends jobs of the account, in the order of the answer.
 async fn submit(embedded: &Embedded, account: &str, count: usize) -> Vec<JobRef> {
+    submit_as(embedded, account, JobKind::Query, count).await
+}
+
+async fn submit_as(embedded: &Embedded, account: &str, kind: JobKind, count: usize) -> Vec<JobRef> {
     let (jobs, queue) = (embedded.app_parts().jobs, embedded.queue());
-    let all: Vec<_> = (0..count).map(|_| job(account)).collect();
+    let all: Vec<_> = (0..count).map(|_| Job { kind, ..job(account) }).collect();
     let inserts = all.iter().map(|job| jobs.insert(job, u32::MAX));
     let inserted: Vec<_> = stream::iter(inserts).buffer_unordered(1_000).collect().await;
     assert!(inserted.iter().all(Result::is_ok));
@@ -130,4 +135,61 @@ async fn an_accounts_long_jobs_leave_a_worker_for_anothers_one() {
     }
     shutdown.cancel();
     assert_eq!(workers.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_many_accounts_that_hang_keep_no_other_job_waiting() {
+    let (_dir, embedded) = open().await;
+    for account in ["a", "b", "c", "d"] {
+        submit_as(&embedded, account, JobKind::Call, 4).await;
+    }
+    let (started, mut running) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |job: JobRef, token: CancellationToken| {
+        let started = started.clone();
+        async move {
+            let hangs = job.account.as_str() != "one";
+            started.send(job).unwrap();
+            if hangs {
+                token.cancelled().await;
+            }
+            Handled::Done
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let workers = tokio::spawn(run_workers(embedded.queue(), 2, handler, shutdown.clone(), HOUR));
+    let mut hanging = Vec::new();
+    for _ in 0..2 {
+        hanging.push(running.recv().await.unwrap());
+    }
+    assert_ne!(hanging[0].account, hanging[1].account, "no account has all");
+    let third = tokio::time::timeout(Duration::from_millis(200), running.recv()).await;
+    assert!(third.is_err(), "calls are no more than they have workers");
+    let (queue, jobs) = (embedded.queue(), embedded.app_parts().jobs);
+    assert!(queue.is_awaited(&hanging[0]), "other calls wait for its worker");
+    for before in 0..2 {
+        let one = submit(&embedded, "one", 1).await.remove(0);
+        let next = tokio::time::timeout(Duration::from_secs(30), running.recv()).await;
+        assert_eq!(next.unwrap(), Some(one.clone()));
+        assert_eq!(jobs.queue_position(&one).await.unwrap(), Some(before), "calls are not before it");
+    }
+    shutdown.cancel();
+    assert_eq!(workers.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_other_workers_makes_no_job_make_way() {
+    let (_dir, embedded) = open().await;
+    let queue = embedded.queue();
+    let call = submit_as(&embedded, "a", JobKind::Call, 1).await.remove(0);
+    let held = queue.receive(START, HOUR).unwrap();
+    assert_eq!(held.job, call);
+    submit(&embedded, "b", 3).await;
+    assert!(!queue.is_awaited(&call), "they have workers of their own");
+    let query = queue.receive(START, HOUR).unwrap();
+    assert!(queue.is_awaited(&query.job));
+    let more = submit_as(&embedded, "b", JobKind::Call, 1).await.remove(0);
+    assert!(queue.is_awaited(&call));
+    assert!(!queue.is_awaited(&more), "nobody does it yet");
+    queue.acknowledge(&held);
+    assert!(!queue.is_awaited(&call));
 }

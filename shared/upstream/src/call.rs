@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
     JobId,
     catalog::Upstream,
     job::kinds::{ItemOutcome, ItemState},
+    json::{Json, Object},
     ports::{Clock, SendError},
 };
 use willcall_outbound::{Client, retry_after};
@@ -39,8 +40,8 @@ pub(crate) struct Item {
     /// Its number among the items, from 1.
     pub(crate) number: u64,
     /// How the result names it.
-    pub(crate) id: Value,
-    pub(crate) object: Map<String, Value>,
+    pub(crate) id: Json,
+    pub(crate) object: Object,
 }
 
 /// How sending an item ended.
@@ -184,7 +185,7 @@ impl Calls {
         let mut body = Bytes::new();
         if upstream.method.has_body() {
             request = request.header(header::CONTENT_TYPE, "application/json");
-            body = serde_json::to_vec(&item.object).map_err(|error| SendError::Broken(error.into()))?.into();
+            body = Bytes::copy_from_slice(item.object.text().as_bytes());
         }
         let mut request = request.body(Full::from(body)).map_err(|error| SendError::Broken(error.into()))?;
         // The operator's own come last, in place of what stands there by default.

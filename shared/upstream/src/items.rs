@@ -1,6 +1,7 @@
 //! The items of a job, one after the other: those that came with the request, or the rows of uploaded files.
 
 use std::{
+    borrow::Cow,
     io::{self, Read},
     sync::Arc,
 };
@@ -12,6 +13,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use willcall_core::{
     catalog::{JsonSchema, Upstream},
     job::{ProblemType, kinds::CallWork},
+    json::{Json, Object, bounded},
     ports::{BlobStore, Control, ExecuteError, Input, InputFile, Task},
 };
 use willcall_engine::read::{Columns, Declared, Field, FileError, ReadOptions, Row, RowReader};
@@ -39,14 +41,16 @@ pub(crate) struct Items {
     id: String,
     rows: Rows,
     read: u64,
+    /// The number of the first one, as far as items are named by theirs.
+    first: u64,
     most: u64,
     /// How many there are, those beyond the plan's limit among them.
     pub(crate) total: u64,
 }
 
 enum Rows {
-    Inline(std::vec::IntoIter<Map<String, Value>>),
-    Uploaded(mpsc::Receiver<Outcome<Result<Map<String, Value>, String>>>),
+    Inline(std::vec::IntoIter<Object>),
+    Uploaded(mpsc::Receiver<Outcome<Result<Object, String>>>),
 }
 
 impl Items {
@@ -69,6 +73,7 @@ impl Items {
             id: work.id.clone(),
             rows,
             read: 0,
+            first: work.first_item.unwrap_or(1),
             most: work.max_records,
             total,
         })
@@ -96,13 +101,14 @@ impl Items {
                 let words = misfits.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 (object, Some(words).filter(|words| !words.is_empty()))
             }
-            Err(words) => (Map::new(), Some(words)),
+            Err(words) => (Object::from(Map::new()), Some(words)),
         };
         let number = self.read;
-        let id = match object.get(&self.id) {
-            Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
-            _ => Value::from(number),
+        let id = match object.members().get(&self.id) {
+            Some(Value::String(_) | Value::Number(_)) => object.written(&self.id),
+            _ => None,
         };
+        let id = id.unwrap_or_else(|| Json::from(Value::from(self.first + number - 1)));
         Ok(Some(Given { item: Item { number, id, object }, wrong }))
     }
 }
@@ -146,7 +152,7 @@ fn rows(
     blobs: &Arc<dyn BlobStore>,
     files: &[InputFile],
     schema: Option<JsonSchema>,
-) -> mpsc::Receiver<Outcome<Result<Map<String, Value>, String>>> {
+) -> mpsc::Receiver<Outcome<Result<Object, String>>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let (blobs, files) = (Arc::clone(blobs), files.to_vec());
     tokio::spawn(async move {
@@ -165,7 +171,7 @@ async fn send_rows(
     blobs: &Arc<dyn BlobStore>,
     file: InputFile,
     schema: Option<JsonSchema>,
-    sender: mpsc::Sender<Outcome<Result<Map<String, Value>, String>>>,
+    sender: mpsc::Sender<Outcome<Result<Object, String>>>,
 ) -> Outcome<()> {
     let input = open(blobs, &file).await?;
     let name = file.clone();
@@ -212,38 +218,37 @@ async fn pinned(blobs: &Arc<dyn BlobStore>, file: &InputFile) -> Outcome<()> {
 
 /// A row as an object. CSV has nothing but text: where the upstream says that a member is a number or a truth value, text
 /// that is one becomes one; and where nothing stands, there is no member.
-fn object(
-    row: &Row,
-    columns: &Columns,
-    schema: Option<&JsonSchema>,
-    is_csv: bool,
-) -> Result<Map<String, Value>, String> {
-    let mut object = Map::new();
+fn object(row: &Row, columns: &Columns, schema: Option<&JsonSchema>, is_csv: bool) -> Result<Object, String> {
+    let mut object = String::from("{");
     for (place, name) in columns.names().iter().enumerate() {
         let value = match row.field(place) {
             Field::Missing => continue,
             Field::Null if is_csv => continue,
-            Field::Null => Value::Null,
+            Field::Null => "null".into(),
             Field::Text(text) => typed(text, schema.and_then(|schema| schema.scalar_type(name))),
-            Field::Boolean(truth) => Value::Bool(truth),
-            Field::Number(text) | Field::Json(text) => {
-                serde_json::from_str(text).map_err(|error| format!("{name:?} cannot be read: {error}"))?
-            }
+            Field::Boolean(truth) => truth.to_string().into(),
+            Field::Number(text) | Field::Json(text) => Cow::Borrowed(text),
         };
-        object.insert(name.clone(), value);
+        let separator = if object.len() > 1 { "," } else { "" };
+        object.push_str(&format!("{separator}{}:{value}", quoted(name)));
     }
-    Ok(object)
+    object.push('}');
+    Object::parse(&object).map_err(|error| format!("cannot be read: {error}"))
 }
 
-fn typed(text: &str, wanted: Option<&str>) -> Value {
-    let value = wanted.and_then(|wanted| {
-        let value: Value = serde_json::from_str(text.trim()).ok()?;
-        match wanted {
-            "boolean" => value.is_boolean().then_some(value),
-            _ => value.is_number().then_some(value),
-        }
-    });
-    value.unwrap_or_else(|| Value::String(text.to_owned()))
+/// Text of CSV as JSON: what the upstream says is to be a number or a truth value, where it is one, and else a string.
+fn typed<'a>(text: &'a str, wanted: Option<&str>) -> Cow<'a, str> {
+    let is_wanted =
+        wanted.is_some_and(|wanted| match (wanted, serde_json::from_str::<Value>(&bounded(text.trim()))) {
+            ("boolean", Ok(value)) => value.is_boolean(),
+            (_, Ok(value)) => value.is_number(),
+            (_, Err(_)) => false,
+        });
+    if is_wanted { text.trim().into() } else { quoted(text).into() }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// The bytes of a blob for a thread that reads them.

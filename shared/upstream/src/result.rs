@@ -224,10 +224,9 @@ fn schema() -> Vec<Column> {
 
 /// An outcome as a line of CSV. Its body is JSON text, quotes of a text among it.
 fn csv(options: &CsvOptions, outcome: &ItemOutcome) -> Vec<u8> {
-    let id = match &outcome.id {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let text = outcome.id.as_text();
+    let is_text = text.is_some();
+    let id = text.unwrap_or_else(|| outcome.id.to_string());
     let fields = [
         Some(id),
         Some(outcome.state.to_string()),
@@ -239,7 +238,7 @@ fn csv(options: &CsvOptions, outcome: &ItemOutcome) -> Vec<u8> {
     let mut line = String::new();
     for (index, field) in fields.into_iter().enumerate() {
         // A number is none, though it may begin with a minus.
-        let may_be_formula = index > 0 || outcome.id.is_string();
+        let may_be_formula = index > 0 || is_text;
         if index > 0 {
             line.push(options.delimiter);
         }
@@ -292,7 +291,7 @@ mod tests {
 
     fn line(options: &CsvOptions, id: serde_json::Value, body: &str, error: Option<&str>) -> String {
         let outcome = ItemOutcome {
-            id,
+            id: id.into(),
             state: ItemState::Failed,
             status: None,
             attempts: 2,

@@ -48,7 +48,7 @@ pub(super) async fn large_unicode_jobs_come_back_as_they_were(harness: &impl Job
     job.labels = (0..20).map(|n| (format!("{n:02}-{}", "ключ".repeat(15)), text.clone())).collect();
     if let StoredRequest::Inline(request) = &mut job.request {
         request.original =
-            serde_json::json!({ "filter": "é".repeat(3_000), "number": 12_345_678_901_234_567_u64 });
+            serde_json::json!({ "filter": "é".repeat(3_000), "number": 12_345_678_901_234_567_u64 }).into();
     }
     store.insert(&job, MANY).await.unwrap();
     assert_eq!(store.get(&job.reference()).await.unwrap().as_ref(), Some(&job));

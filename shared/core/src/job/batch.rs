@@ -138,6 +138,9 @@ impl BatchCounts {
 pub struct Upload {
     /// The files, in the order in which their rows are taken.
     pub files: Vec<UploadFile>,
+    /// The number of the first of their items; `None` for 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_item: Option<u64>,
 }
 
 /// One file of a batch.

@@ -48,6 +48,9 @@ impl Job {
         if let Some(result) = job.newly_delivered(self) {
             let progress = &mut container.progress;
             progress.records_written += result.records;
+            if container.max_records.is_some_and(|most| progress.records_written > most) {
+                return Err(Refused::RecordsUsedUp);
+            }
             progress.bytes_written += result.bytes;
             progress.counts = match (progress.counts, job.progress.counts) {
                 (Some(before), Some(own)) => Some(before.plus(own)),

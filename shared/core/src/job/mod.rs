@@ -38,6 +38,7 @@ pub use self::{
 use crate::{
     AccountId, JobId, JobRef, Timestamp,
     format::{Compression, Format},
+    json::Json,
     webhook::NotifyAddress,
 };
 
@@ -158,6 +159,10 @@ pub struct Job {
     /// The files that feed it, where it is a batch that is fed by files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
+    /// The most records that all batches of a container deliver together; `None` where each may deliver what the plan lets a
+    /// job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_records: Option<u64>,
     /// When a container or batch that is open was last fed; `None` since its insert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fed: Option<Timestamp>,
@@ -260,7 +265,7 @@ pub enum StoredRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRequest {
     /// The client's own words, to be shown back.
-    pub original: serde_json::Value,
+    pub original: Json,
     /// The validated work.
     pub work: kinds::Work,
 }

@@ -168,6 +168,10 @@ pub enum Refused {
     /// The day has not enough left for the result, as others completed meanwhile: it must be made anew, of what is left.
     #[error("others have used up what was left of the day")]
     DayUsedUp,
+    /// The batches of the job that completed meanwhile leave not enough of its records for the result: it must be made anew, of
+    /// what is left.
+    #[error("other batches have used up what was left of the job's records")]
+    RecordsUsedUp,
     /// No attempts are left: the job must be failed.
     #[error("no attempts are left")]
     Exhausted,

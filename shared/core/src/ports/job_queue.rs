@@ -13,9 +13,9 @@ pub trait JobQueue: Send + Sync {
     /// Sends the job's message, to be received once `delay` (at most 15 minutes) has passed.
     async fn send(&self, job: &JobRef, delay: Duration) -> Result<(), QueueError>;
 
-    /// Whether jobs wait for a worker of this host right now, all of its workers being busy. A host that starts a worker for
-    /// each need not know.
-    fn is_awaited(&self) -> bool {
+    /// Whether jobs wait right now for a worker of this host like the one that does this job, all such workers being busy. A
+    /// host that starts a worker for each need not know.
+    fn is_awaited(&self, _by: &JobRef) -> bool {
         false
     }
 }

@@ -79,6 +79,9 @@ pub enum SignedFileError {
     /// The file is not what the link is for. The words are for the client.
     #[error("{0}")]
     Unfit(String),
+    /// The request does not say how many bytes it brings, and must say that it is this many.
+    #[error("the link is for a file with the header Content-Length: {0}")]
+    Unannounced(u64),
     /// It is right, but the file is gone.
     #[error("the file is gone")]
     Missing,

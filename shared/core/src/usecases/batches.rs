@@ -33,6 +33,9 @@ pub const UPLOAD_LIFETIME: Duration = Duration::from_secs(3600);
 /// How seldom a container is told that files arrive for it.
 const FED_EVERY: Duration = Duration::from_secs(600);
 
+/// The largest number that the first item of a batch may have: what follows it is still told apart by every reader of JSON.
+const MAX_FIRST_ITEM: u64 = 1 << 52;
+
 /// A batch as a client describes it.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct BatchDraft {
@@ -40,6 +43,8 @@ pub struct BatchDraft {
     pub name: Option<String>,
     /// Its files.
     pub files: Vec<FileDraft>,
+    /// The number of the first of its items, which those are named by that have no id.
+    pub first_item: Option<u64>,
 }
 
 /// A file that a client means to upload.
@@ -104,7 +109,8 @@ pub async fn add(
     let container = container_of(app, caller, id).await?;
     let now = app.clock.now();
     let files = check(container.kind, draft)?;
-    let new = NewBatch { batch: new_batch(&container, files, draft.name.clone(), now), key };
+    let upload = Upload { files, first_item: draft.first_item };
+    let new = NewBatch { batch: new_batch(&container, upload, draft.name.clone(), now), key };
     match app.jobs.add_batch(&new).await {
         Ok(BatchAdded::Added(container)) => {
             tracing::info!(job.id = %id, batch.id = %new.batch.id, "added batch");
@@ -143,6 +149,15 @@ fn check(kind: JobKind, draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
     if let Some(name) = &draft.name {
         check_name(name, &mut errors);
     }
+    match draft.first_item {
+        Some(_) if kind != JobKind::Call => {
+            errors.push(FieldError::at("first_item", "is for jobs of kind call: leave it out"));
+        }
+        Some(first) if !(1..=MAX_FIRST_ITEM).contains(&first) => {
+            errors.push(FieldError::at("first_item", format!("must be 1 to {MAX_FIRST_ITEM}, not {first}")));
+        }
+        _ => {}
+    }
     if draft.files.is_empty() || draft.files.len() > MAX_FILES {
         let detail = format!("must name 1 to {MAX_FILES} files, not {}", draft.files.len());
         errors.push(FieldError::at("files", detail));
@@ -180,7 +195,7 @@ fn check(kind: JobKind, draft: &BatchDraft) -> Result<Vec<UploadFile>, Error> {
     if errors.is_empty() { Ok(files) } else { Err(Error::Invalid(errors)) }
 }
 
-fn new_batch(container: &Job, files: Vec<UploadFile>, name: Option<String>, now: Timestamp) -> Job {
+fn new_batch(container: &Job, upload: Upload, name: Option<String>, now: Timestamp) -> Job {
     Job {
         version: 1,
         id: JobId::generate(),
@@ -196,7 +211,7 @@ fn new_batch(container: &Job, files: Vec<UploadFile>, name: Option<String>, now:
         events: 0,
         container: Some(container.id),
         batches: None,
-        upload: Some(Upload { files }),
+        upload: Some(upload),
         fed: None,
         ..container.clone()
     }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::job::JobKind;
+use crate::{
+    job::JobKind,
+    json::{Object, canonical_objects},
+};
 
 /// Any kind of work before validation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -168,7 +171,8 @@ pub struct AppendDraft {
     /// A named set of columns to add.
     pub view: Option<String>,
     /// The rows, where they come with the request; else they come in batches.
-    pub items: Option<Vec<Value>>,
+    #[serde(serialize_with = "canonical_objects")]
+    pub items: Option<Vec<Object>>,
     /// Everything beside.
     pub about: AboutDraft,
 }
@@ -192,7 +196,8 @@ pub struct CallDraft {
     /// After how many failed items no more are sent.
     pub max_errors: Option<u64>,
     /// The items, where they come with the request; else they come in batches.
-    pub items: Option<Vec<Value>>,
+    #[serde(serialize_with = "canonical_objects")]
+    pub items: Option<Vec<Object>>,
     /// Everything beside.
     pub about: AboutDraft,
 }

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::Value;
-
 use super::{
     App, JobView, batches,
     limits::{MAX_LIST, MAX_LIST_BYTES},
@@ -15,6 +13,7 @@ use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
     account::{Caller, Scope},
     job::{Job, JobState, Refused, StoredRequest, Transition},
+    json::Json,
     ports::{BlobPrefix, JobFilter, TransitionError},
 };
 
@@ -67,7 +66,7 @@ pub async fn list(
             let large = matches!(job.request, StoredRequest::Blob { .. });
             match view(app, job).await {
                 Ok(view) => {
-                    bytes += if large { view.request.original.to_string().len() } else { 0 };
+                    bytes += if large { view.request.original.text().len() } else { 0 };
                     jobs.push(view);
                 }
                 Err(error) => match unless_gone(app, &caller.job(id), error).await {
@@ -107,7 +106,7 @@ pub(super) async fn until_ended(app: &App, job: &JobRef, wait: Duration) -> Resu
 }
 
 /// The job's request in its owner's own words, to be submitted again.
-pub async fn original(app: &App, caller: &Caller, id: JobId) -> Result<Value, Error> {
+pub async fn original(app: &App, caller: &Caller, id: JobId) -> Result<Json, Error> {
     caller.require(Scope::Submit)?;
     let job = caller.job(id);
     let found = find(app, &job).await?;

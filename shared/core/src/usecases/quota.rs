@@ -73,10 +73,12 @@ pub(super) async fn check_day(app: &App, caller: &Caller) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the day has left for one attempt of a job.
+/// What day and job have left for one attempt of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Allowance {
     records: Option<u64>,
+    /// What its other batches leave of what the job may deliver.
+    of_job: Option<u64>,
     pub(super) bytes: Option<u64>,
     /// What the day had then, where anything is limited.
     pub(super) day: Option<Consumed>,
@@ -86,20 +88,22 @@ impl Allowance {
     /// What is left at `now`. Jobs that run at the same time are given the same: the store adds what one delivers once it has
     /// completed, and refuses what does not fit any more.
     pub(super) async fn at(app: &App, job: &Job, now: Timestamp) -> Result<Self, StoreError> {
+        let of_job = left_of_job(app, job).await?;
         if job.daily.is_none() {
-            return Ok(Self::default());
+            return Ok(Self { of_job, ..Self::default() });
         }
         let consumed = app.jobs.consumed(&job.account, now).await?;
         let left = |most: Option<u64>, used| most.map(|most| most.saturating_sub(used));
         let bytes = left(job.daily.bytes, consumed.bytes);
         // Without a byte left there is no record either.
         let none = bytes.filter(|bytes| *bytes == 0);
-        Ok(Self { records: none.or(left(job.daily.records, consumed.records)), bytes, day: Some(consumed) })
+        let records = none.or(left(job.daily.records, consumed.records));
+        Ok(Self { records, of_job, bytes, day: Some(consumed) })
     }
 
     /// The work with no more records than are left.
     pub(super) fn cap(&self, work: Work) -> Work {
-        match self.records {
+        match self.records.into_iter().chain(self.of_job).min() {
             Some(left) => work.capped(left),
             None => work,
         }
@@ -109,10 +113,18 @@ impl Allowance {
     pub(super) fn explain(&self, work: &Work, mut delivered: Delivered) -> Delivered {
         // What the executor cut by bytes says so itself.
         if let Some(truncated) = &mut delivered.truncated
-            && self.records.is_some_and(|left| left < work.max_records())
+            && self.records.is_some_and(|left| left < self.of_job.unwrap_or(u64::MAX).min(work.max_records()))
         {
             truncated.reason = TruncationReason::DailyLimit;
         }
         delivered
     }
+}
+
+/// What the batches of a job that have completed leave of the records that all of them may deliver; `None` where each may
+/// deliver as many as any job. Those that run at the same time are told the same, as of a day.
+async fn left_of_job(app: &App, job: &Job) -> Result<Option<u64>, StoreError> {
+    let (Some(container), Some(most)) = (job.container(), job.max_records) else { return Ok(None) };
+    let delivered = app.jobs.get(&container).await?.map_or(0, |found| found.progress.records_written);
+    Ok(Some(most.saturating_sub(delivered)))
 }

@@ -27,8 +27,9 @@ pub async fn records(
         if draft.limit.is_none() {
             draft.limit = Some(DEFAULT_SYNC_LIMIT);
             // Should it fall back to a job, the job's request must show the limit that it inherits.
-            if let Value::Object(members) = original {
+            if let Ok(Value::Object(mut members)) = original.value() {
                 members.insert("limit".into(), DEFAULT_SYNC_LIMIT.into());
+                *original = Value::Object(members).into();
             }
         }
         if draft.offset.saturating_add(draft.limit.unwrap_or(0)) > MAX_SYNC_DEPTH {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{
     App, CallDraft, Draft,
@@ -16,6 +16,7 @@ use crate::{
     account::{Caller, Scope},
     catalog::Upstream,
     job::{JobState, kinds::ItemOutcome},
+    json::{Json, Object},
 };
 
 /// What came of a call.
@@ -40,7 +41,7 @@ pub async fn call(
     app: &App,
     caller: &Caller,
     name: &str,
-    item: Map<String, Value>,
+    item: Object,
     key: Option<Keyed>,
     wait: Duration,
 ) -> Result<Called, Error> {
@@ -52,8 +53,10 @@ pub async fn call(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
-    let original = json!({ "kind": "call", "upstream": name, "items": [item.clone()] });
-    let items = Some(vec![Value::Object(item)]);
+    let (quoted, text) = (Json::from(Value::from(name)), item.text());
+    let original = Json::parse(&format!(r#"{{"kind":"call","upstream":{quoted},"items":[{text}]}}"#));
+    let original = original.map_err(|error| Error::Internal(Box::new(error)))?;
+    let items = Some(vec![item]);
     let draft = CallDraft { upstream: name.to_owned(), items, ..CallDraft::default() };
     let submission = Submission { draft: Draft::Call(Box::new(draft)), original, key, dry_run: false };
     let receipt = submit(app, caller, submission).await?;

@@ -322,6 +322,22 @@ fn a_container_has_what_its_batches_delivered() {
 }
 
 #[test]
+fn batches_deliver_together_what_their_job_may() {
+    let (work, mut container) = working();
+    container.max_records = Some(15);
+    let first = work.change(Some(&container), &complete(1), at(5)).unwrap().container.unwrap();
+    assert_eq!(first.progress.records_written, 10);
+    let second = batch().apply(&uploaded(at(5)), at(5)).unwrap().apply(&claim(), at(5)).unwrap();
+    let first = first.apply(&moved(WAITS, BatchPhase::InProgress), at(5)).unwrap();
+    assert_eq!(second.change(Some(&first), &complete(1), at(6)), Err(Refused::RecordsUsedUp));
+    // What delivers nothing may end.
+    assert!(second.change(Some(&first), &fail(problem()), at(6)).is_ok());
+    let just = Job { max_records: Some(20), ..first };
+    let both = second.change(Some(&just), &complete(1), at(6)).unwrap().container.unwrap();
+    assert_eq!(both.progress.records_written, 20);
+}
+
+#[test]
 fn counts_of_calls_add_up_and_a_total_is_known_of_all_or_none() {
     let call =
         |total, succeeded| Counts::Call { total, pending: 1, succeeded, failed: 2, unknown: 3, malformed: 4 };

@@ -51,7 +51,7 @@ async fn an_append_counts_what_it_adds_and_what_is_known_of_the_rows() {
         let draft = AppendDraft {
             dataset: "flights".into(),
             on: vec![("id".into(), MatchDraft { column: "c0".into(), compare: None })],
-            items: items.as_ref().map(|items| items.as_array().unwrap().clone()),
+            items: items.as_ref().map(|items| serde_json::from_value(items.clone()).unwrap()),
             about: AboutDraft { format: Some("xlsx".into()), ..AboutDraft::default() },
             ..AppendDraft::default()
         };

@@ -24,7 +24,7 @@ impl World {
         submit(
             &self.app,
             &caller,
-            Submission { draft: draft.into(), original: json!({}), key, dry_run: false },
+            Submission { draft: draft.into(), original: json!({}).into(), key, dry_run: false },
         )
         .await
     }
@@ -69,7 +69,7 @@ async fn a_key_is_bound_to_its_request_and_its_account() {
     let mut stranger = world.caller();
     stranger.account.id = "other".parse().unwrap();
     let submission =
-        Submission { draft: draft().into(), original: json!({}), key: keyed("k"), dry_run: false };
+        Submission { draft: draft().into(), original: json!({}).into(), key: keyed("k"), dry_run: false };
     let theirs = submit(&world.app, &stranger, submission).await.unwrap();
     assert!(!theirs.replayed && theirs.view.job.id != first);
 }
@@ -141,7 +141,7 @@ async fn a_thousand_at_once_with_one_key_make_one_job_and_leave_one_request() {
         let (app, asked) = (world.app.clone(), asked.clone());
         let caller = Caller { plan: plan(), ..world.caller() };
         let submission =
-            Submission { draft: asked.into(), original: json!({}), key: keyed("k"), dry_run: false };
+            Submission { draft: asked.into(), original: json!({}).into(), key: keyed("k"), dry_run: false };
         tokio::spawn(async move { submit(&app, &caller, submission).await.unwrap() })
     });
     let receipts: Vec<Receipt> = join_all(submits).await.into_iter().map(|done| done.unwrap()).collect();

@@ -17,10 +17,7 @@ pub(super) fn check(link: &VerifiedUpload, upload: &Received<'_>) -> Result<(), 
             let words = format!("the link is for a file of {} bytes, not {length}", link.bytes);
             Err(SignedFileError::Unfit(words))
         }
-        None => {
-            let words = format!("the link is for a file with the header Content-Length: {}", link.bytes);
-            Err(SignedFileError::Unfit(words))
-        }
+        None => Err(SignedFileError::Unannounced(link.bytes)),
     }
 }
 

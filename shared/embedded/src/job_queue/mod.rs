@@ -1,6 +1,9 @@
 //! The queue of one box: which jobs have a message outlives the process, who has received one does not, because
 //! whoever did died with it.
+//!
+//! It has two lanes. Calls of upstreams wait for others for as long as those please, and must keep no other job waiting.
 
+mod lane;
 mod waiting;
 
 use std::{
@@ -17,7 +20,11 @@ use willcall_core::{
     ports::{Clock, JobQueue, QueueError},
 };
 
-use self::waiting::Waiting;
+pub(crate) use self::lane::Lane;
+use self::{
+    lane::{Lanes, lane_of},
+    waiting::Waiting,
+};
 use crate::{
     database::{Database, Durability, Failed, Never},
     job_store::reference,
@@ -28,8 +35,8 @@ use crate::{
 pub struct SqliteJobQueue {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
-    waiting: Arc<Mutex<Waiting>>,
-    arrived: Arc<Notify>,
+    waiting: Arc<Mutex<Lanes<Waiting>>>,
+    arrived: Arc<Lanes<Notify>>,
 }
 
 /// A message that was received. It comes to nobody else until it is released or its visibility time-out is past.
@@ -37,6 +44,7 @@ pub struct SqliteJobQueue {
 pub struct Message {
     /// The job that it is for.
     pub job: JobRef,
+    lane: Lane,
     receipt: u64,
 }
 
@@ -49,46 +57,53 @@ impl SqliteJobQueue {
             let mut rows = statement.query([])?;
             let mut stored = Vec::new();
             while let Some(row) = rows.next()? {
-                stored.push((reference(row, 0, 1)?, Timestamp::from_millis(row.get(2)?)));
+                let job = reference(row, 0, 1)?;
+                stored.push((lane_of(connection, &job)?, job, Timestamp::from_millis(row.get(2)?)));
             }
             Ok(stored)
         });
         let stored = stored.await.map_err(failed)?;
-        let (mut waiting, now) = (Waiting::default(), clock.now());
-        for (job, visible) in stored {
-            waiting.add(&job, visible, now);
+        let (mut waiting, now) = (Lanes::<Waiting>::default(), clock.now());
+        for (lane, job, visible) in stored {
+            waiting[lane].add(&job, visible, now);
         }
         Ok(Self { database, clock, waiting: Arc::new(Mutex::new(waiting)), arrived: Arc::default() })
     }
 
-    /// The next message, if one can be received at `now`. Accounts take turns.
+    /// The next message of any lane, if one can be received at `now`. Accounts take turns.
     pub fn receive(&self, now: Timestamp, visibility: Duration) -> Option<Message> {
-        self.receive_below(usize::MAX, now, visibility)
+        Lane::ALL.into_iter().find_map(|lane| self.receive_below(lane, usize::MAX, now, visibility))
     }
 
-    fn receive_below(&self, most: usize, now: Timestamp, visibility: Duration) -> Option<Message> {
-        let (job, receipt) = self.waiting().take(now, now.plus(visibility), most)?;
+    fn receive_below(
+        &self,
+        lane: Lane,
+        most: usize,
+        now: Timestamp,
+        visibility: Duration,
+    ) -> Option<Message> {
+        let (job, receipt) = self.waiting()[lane].take(now, now.plus(visibility), most)?;
         // One wake-up may stand for several messages: whoever takes one passes it on.
-        self.arrived.notify_one();
-        Some(Message { job, receipt })
+        self.arrived[lane].notify_one();
+        Some(Message { job, lane, receipt })
     }
 
-    /// The next message, once there is one.
+    /// The next message that is not for calls, once there is one.
     pub async fn received(&self, visibility: Duration) -> Message {
-        self.received_below(usize::MAX, visibility).await
+        self.received_below(Lane::Work, usize::MAX, visibility).await
     }
 
-    /// The next message, once there is one of an account of which less than `most` are held.
-    pub(crate) async fn received_below(&self, most: usize, visibility: Duration) -> Message {
+    /// The lane's next message, once there is one of an account of which less than `most` are held in it.
+    pub(crate) async fn received_below(&self, lane: Lane, most: usize, visibility: Duration) -> Message {
         loop {
             let now = self.clock.now();
-            if let Some(message) = self.receive_below(most, now, visibility) {
+            if let Some(message) = self.receive_below(lane, most, now, visibility) {
                 return message;
             }
-            let next = self.waiting().next(most);
+            let next = self.waiting()[lane].next(most);
             // At most a while, in case the clock is set forward.
             let at_most = next.map_or(IDLE, |next| next.since(now).min(IDLE));
-            let _ = tokio::time::timeout(at_most, self.arrived.notified()).await;
+            let _ = tokio::time::timeout(at_most, self.arrived[lane].notified()).await;
         }
     }
 
@@ -96,9 +111,10 @@ impl SqliteJobQueue {
     pub fn acknowledge(&self, message: &Message) {
         // Memory and the line of writes change under one lock, so both have the same order.
         let mut waiting = self.waiting();
-        let gone = waiting.acknowledge(&message.job, message.receipt, self.clock.now());
-        self.arrived.notify_one();
-        if gone {
+        let gone = waiting[message.lane].acknowledge(&message.job, message.receipt, self.clock.now());
+        self.arrived[message.lane].notify_one();
+        // A job that has left a lane may have been sent to the other since.
+        if gone && !Lane::ALL.into_iter().any(|lane| waiting[lane].has(&message.job)) {
             let job = message.job.clone();
             self.write(move |connection| {
                 connection
@@ -111,8 +127,9 @@ impl SqliteJobQueue {
     /// The message has not done its work: it comes again once `delay` has passed.
     pub fn release(&self, message: &Message, delay: Duration) {
         let (mut waiting, now) = (self.waiting(), self.clock.now());
-        if let Some(visible) = waiting.release(&message.job, message.receipt, now.plus(delay), now) {
-            self.arrived.notify_one();
+        let lane = message.lane;
+        if let Some(visible) = waiting[lane].release(&message.job, message.receipt, now.plus(delay), now) {
+            self.arrived[lane].notify_one();
             self.keep(&message.job, visible);
         }
     }
@@ -140,7 +157,7 @@ impl SqliteJobQueue {
         );
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Lanes<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,16 +168,21 @@ const IDLE: Duration = Duration::from_secs(1);
 #[async_trait]
 impl JobQueue for SqliteJobQueue {
     async fn send(&self, job: &JobRef, delay: Duration) -> Result<(), QueueError> {
+        let asked = job.clone();
+        let lane = self.database.read(move |connection| Ok(lane_of(connection, &asked)?)).await;
+        let lane = lane.map_err(failed)?;
         let (mut waiting, now) = (self.waiting(), self.clock.now());
         let visible = now.plus(delay);
-        waiting.add(job, visible, now);
-        self.arrived.notify_one();
+        waiting[lane].add(job, visible, now);
+        self.arrived[lane].notify_one();
         self.keep(job, visible);
         Ok(())
     }
 
-    fn is_awaited(&self) -> bool {
-        self.waiting().is_awaited(self.clock.now())
+    fn is_awaited(&self, by: &JobRef) -> bool {
+        let (mut waiting, now) = (self.waiting(), self.clock.now());
+        let held = Lane::ALL.into_iter().filter(|lane| waiting[*lane].is_held(by)).collect::<Vec<_>>();
+        held.into_iter().any(|lane| waiting[lane].is_awaited(now))
     }
 }
 

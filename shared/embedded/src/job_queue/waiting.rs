@@ -104,6 +104,16 @@ impl Waiting {
         Some(visible)
     }
 
+    /// Whether the job has a message, received or not.
+    pub(super) fn has(&self, job: &JobRef) -> bool {
+        self.places.contains_key(job)
+    }
+
+    /// Whether somebody holds the job's message.
+    pub(super) fn is_held(&self, job: &JobRef) -> bool {
+        matches!(self.places.get(job), Some(Place::Held { .. }))
+    }
+
     /// Whether any message could be received that nobody receives.
     pub(super) fn is_awaited(&mut self, now: Timestamp) -> bool {
         self.wake(now);
@@ -253,6 +263,38 @@ mod tests {
         assert!(!waiting.acknowledge(&job, receipt, at(2)));
         assert!(waiting.take(at(49), at(200), ANY).is_none());
         assert!(waiting.take(at(50), at(200), ANY).is_some());
+    }
+
+    #[test]
+    fn what_could_be_received_is_awaited_and_what_is_held_or_comes_later_is_not() {
+        let (mut waiting, one, later) = (Waiting::default(), job("a"), job("b"));
+        assert!(!waiting.is_awaited(at(0)));
+        waiting.add(&one, at(0), at(0));
+        assert!(waiting.is_awaited(at(0)));
+        assert!(waiting.has(&one) && !waiting.is_held(&one));
+        assert!(waiting.take(at(0), at(100), ANY).is_some());
+        assert!(!waiting.is_awaited(at(1)), "somebody has it");
+        assert!(waiting.is_held(&one));
+
+        waiting.add(&later, at(50), at(1));
+        assert!(!waiting.is_awaited(at(49)));
+        assert!(waiting.is_awaited(at(50)), "its time has come, whether or not anybody asked for it");
+        let (_, held) = waiting.take(at(50), at(90), ANY).unwrap();
+        assert!(!waiting.is_awaited(at(50)));
+        assert!(waiting.is_awaited(at(90)), "whoever had it has lost it");
+        assert!(!waiting.is_held(&later));
+        assert!(!waiting.acknowledge(&later, held, at(90)));
+
+        // What its account may not receive just now waits all the same: whoever makes way lets it.
+        let mut waiting = Waiting::default();
+        waiting.add(&one, at(0), at(0));
+        let (_, again) = waiting.take(at(0), at(100), 1).unwrap();
+        waiting.add(&job("a"), at(0), at(0));
+        assert!(waiting.take(at(0), at(100), 1).is_none());
+        assert!(waiting.is_awaited(at(0)));
+        assert!(waiting.release(&one, again, at(80), at(1)).is_some());
+        assert!(waiting.take(at(1), at(100), 1).is_some());
+        assert!(!waiting.is_awaited(at(79)) && waiting.is_awaited(at(80)));
     }
 
     #[test]

@@ -187,13 +187,14 @@ impl JobStore for SqliteJobStore {
 /// of each other account.
 fn queue_position(connection: &rusqlite::Connection, job: &JobRef) -> rusqlite::Result<Option<u64>> {
     let id = job.job.to_string();
-    let waits: Option<i64> = connection
-        .prepare_cached("SELECT 1 FROM jobs WHERE account = ?1 AND id = ?2 AND state = 'accepted'")?
+    let calls: Option<bool> = connection
+        .prepare_cached(
+            "SELECT kind = 'call' FROM jobs WHERE account = ?1 AND id = ?2 AND state = 'accepted'",
+        )?
         .query_row(params![job.account.as_str(), id], |row| row.get(0))
         .optional()?;
-    if waits.is_none() {
-        return Ok(None);
-    }
+    // Calls have workers of their own: neither waits for the other.
+    let Some(calls) = calls else { return Ok(None) };
     let waiting: i64 = connection
         .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'accepted' LIMIT ?1)")?
         .query_row(params![COUNTED + 1], |row| row.get(0))?;
@@ -201,13 +202,16 @@ fn queue_position(connection: &rusqlite::Connection, job: &JobRef) -> rusqlite::
         return Ok(None);
     }
     let own: i64 = connection
-        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'accepted' AND account = ?1 AND id < ?2")?
-        .query_row(params![job.account.as_str(), id], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT count(*) FROM jobs
+                WHERE state = 'accepted' AND account = ?1 AND id < ?2 AND (kind = 'call') = ?3",
+        )?
+        .query_row(params![job.account.as_str(), id, calls], |row| row.get(0))?;
     let others: i64 = connection
         .prepare_cached(
             "SELECT coalesce(sum(min(jobs, ?2)), 0) FROM (SELECT account, count(*) AS jobs FROM jobs
-                WHERE state = 'accepted' GROUP BY account) WHERE account <> ?1",
+                WHERE state = 'accepted' AND (kind = 'call') = ?3 GROUP BY account) WHERE account <> ?1",
         )?
-        .query_row(params![job.account.as_str(), own], |row| row.get(0))?;
+        .query_row(params![job.account.as_str(), own, calls], |row| row.get(0))?;
     Ok(u64::try_from(own + others).ok())
 }

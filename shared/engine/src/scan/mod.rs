@@ -3,7 +3,9 @@
 mod bounds;
 mod far;
 mod file;
+mod header;
 mod outcomes;
+mod pages;
 mod partition;
 mod plan;
 mod survey;

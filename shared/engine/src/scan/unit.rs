@@ -16,7 +16,7 @@ use parquet::{
 };
 use willcall_core::query::Filter;
 
-use super::{Kept, OpenFile, Scan, TextFile, partition::Constants, plan};
+use super::{Kept, OpenFile, Scan, TextFile, pages, partition::Constants, plan};
 use crate::{
     adapt::adapt,
     attempt::Attempt,
@@ -242,7 +242,8 @@ impl Reading {
     }
 }
 
-/// Hands on all records of a file in order, batch by batch, with the columns of `fields`.
+/// Hands on all records of a file of anybody in order, batch by batch, with the columns of `fields`. No batch has more than
+/// fits into memory, however small the file is that it comes from.
 pub(crate) fn read_all(
     attempt: &Attempt,
     file: &OpenFile,
@@ -250,7 +251,10 @@ pub(crate) fn read_all(
     mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
 ) -> Outcome<()> {
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    for unit in super::cut(0, file, &names, |_| Kept::All) {
+    let most = pages::most_rows(file)?;
+    for mut unit in super::cut(0, file, &names, |_| Kept::All) {
+        let most = most.get(unit.row_group).map_or(1, |most| usize::try_from(*most).unwrap_or(1));
+        unit.batch_rows = unit.batch_rows.min(most);
         for batch in reader(file, &unit, names.iter().copied(), whole(&unit), true)? {
             attempt.check()?;
             let batch = batch.map_err(|error| file.failure(error))?;
@@ -326,7 +330,7 @@ impl Iterator for Guarded {
     }
 }
 
-fn guard<T>(file: &OpenFile, work: impl FnOnce() -> parquet::errors::Result<T>) -> Outcome<T> {
+pub(super) fn guard<T>(file: &OpenFile, work: impl FnOnce() -> parquet::errors::Result<T>) -> Outcome<T> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(|error| file.failure(error)),
         Err(panic) => Err(file.failure(ParquetError::General(panicked(&*panic).to_string()))),

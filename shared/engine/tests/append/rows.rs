@@ -14,6 +14,7 @@ use willcall_core::{
         ProblemType,
         kinds::{AppendWork, Compare},
     },
+    json::Object,
 };
 
 use super::{CSV, append, by, counts, csv, exact, letters, parquet, problem, support::*};
@@ -72,7 +73,7 @@ async fn rows_of_json_keep_the_types_that_all_values_have() {
         {"k": "zz", "i": -9007199254740993, "f": 2.5, "b": null, "m": "1", "late": 1.10},
         {"k": 5}, {"k": {"a": 1}}, {"k": "c", "i": null}
     ]"#;
-    let items: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(items).unwrap();
+    let items: Vec<Object> = serde_json::from_str(items).unwrap();
     let output = OutputFormat::plain(Format::Jsonl);
     let work = AppendWork { items: Some(items), output: output.clone(), ..exact("k") };
     let ran = append(&data, work, &[]).await;

@@ -240,6 +240,13 @@ fn draft() -> ObjectBuilder {
         .property("name", name().description(Some("What you call the batch.")))
         .property("files", ArrayBuilder::new().items(file).min_items(Some(1)).max_items(Some(MAX_FILES)))
         .required("files")
+        .property(
+            "first_item",
+            whole().minimum(Some(1.0)).description(Some(
+                "Of a job of kind `call`: the number of the first of the batch's items, by 1 where it is left out. Items \
+                 without an id are named by their numbers.",
+            )),
+        )
         .description(Some("A batch that is to be added."))
         .examples([draft_example()])
 }

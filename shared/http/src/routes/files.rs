@@ -1,21 +1,26 @@
 //! Signed links of a host that serves its own files: no token, but a signature that was made for one file.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{RawQuery, Request, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use willcall_core::{
     Error,
     job::ProblemType,
-    ports::{BlobError, BlobKey, Received, SignedFile, SignedFileError, SignedFiles},
+    ports::{BlobError, BlobHead, BlobKey, Received, SignedFile, SignedFileError, SignedFiles},
     usecases::{
         App,
         batches::{arrived, takes_upload},
@@ -27,6 +32,7 @@ use crate::{
     conditional::{Verdict, http_date, judge, range_applies},
     problem::Failure,
     range::{self, Asked},
+    wire::body::drain,
 };
 
 const PREFIX: &str = "/v1/files/";
@@ -71,14 +77,13 @@ async fn receive(
         length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         now: api.app.clock.now(),
     };
-    // Whoever has no link learns nothing of batches.
-    api.files.admit(upload).map_err(refused)?;
-    if let Some((batch, _)) = BlobKey::upload(key) {
-        takes_upload(&api.app, &batch).await?;
+    let mut bytes = Shared(Arc::new(Mutex::new(body.into_data_stream())));
+    let taken = take(&api, upload, bytes.clone()).await;
+    if taken.is_err() && header(header::EXPECT).is_none() {
+        // Whoever sends without asking reads no answer before all is sent, and whoever asks has sent nothing.
+        drain(&mut bytes).await;
     }
-    let bytes =
-        body.into_data_stream().map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
-    let (key, head) = api.files.receive(upload, bytes.boxed()).await.map_err(refused)?;
+    let (key, head) = taken?;
     if let BlobKey::Upload { job, file } = key {
         // The file is there: should the store fail just now, the sweeper finds it.
         if let Err(error) = arrived(&api.app, &job, file).await {
@@ -88,6 +93,28 @@ async fn receive(
     let mut response = StatusCode::OK.into_response();
     set(&mut response, header::ETAG, format!("\"{}\"", head.etag));
     Ok(response)
+}
+
+async fn take(api: &Files, upload: Received<'_>, bytes: Shared) -> Result<(BlobKey, BlobHead), Failure> {
+    // Whoever has no link learns nothing of batches.
+    api.files.admit(upload).map_err(refused)?;
+    if let Some((batch, _)) = BlobKey::upload(upload.key) {
+        takes_upload(&api.app, &batch).await?;
+    }
+    let bytes = bytes.map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
+    api.files.receive(upload, bytes.boxed()).await.map_err(refused)
+}
+
+/// A body that whoever refuses it leaves to be read on.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<BodyDataStream>>);
+
+impl Stream for Shared {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+    }
 }
 
 async fn file(
@@ -116,6 +143,9 @@ fn refused(error: SignedFileError) -> Failure {
             Failure::new(ProblemType::NotFound, detail)
         }
         SignedFileError::Unfit(detail) => Failure::at("#", detail),
+        SignedFileError::Unannounced(_) => {
+            Failure::at("header Content-Length", error.to_string()).status(StatusCode::LENGTH_REQUIRED)
+        }
         SignedFileError::Unavailable(source) => Error::Unavailable(source).into(),
     }
 }

@@ -133,7 +133,7 @@ async fn answer(
     let path = format!("/v1/datasets/{dataset}/records");
     let asked = Asked { method, headers, wait, path, params: given };
     let QueryRequest { draft, original, places } = query;
-    let submission = Submission { draft: draft.into(), original, key, dry_run: false };
+    let submission = Submission { draft: draft.into(), original: original.into(), key, dry_run: false };
     let receipt =
         Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;
     let view = &receipt.view;

@@ -30,7 +30,7 @@ use crate::{
     idempotency::{self, Key},
     problem::Failure,
     wire::{
-        body::read_object,
+        body::{read_object, read_words},
         estimate::EstimateResource,
         job::{self, JobResource, retry_after},
         members::Members,
@@ -68,11 +68,11 @@ async fn submit_job(
 ) -> Result<Response, Failure> {
     let mut params = Params::parse(raw.as_deref())?;
     let headers = request.headers().clone();
-    let body = read_object(request).await?;
+    let body = read_words(request, |members| rows::kind(members).is_some()).await?;
     let dry_run = params.flag("dry_run").unwrap_or_default();
-    let query = match rows::kind(&body) {
+    let query = match rows::kind(&body.members) {
         Some(kind) => rows::read(body, params, kind)?,
-        None => query::job(body, params)?,
+        None => query::job(body.members, params)?,
     };
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     if dry_run {
@@ -129,7 +129,7 @@ async fn rerun_job(
             return made(&repeated.ok_or(error)?);
         }
     };
-    let query = query::again(words)?;
+    let query = query::again(&words)?;
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     made(&submit(&api.app, &caller, submission).await?)
 }

@@ -31,7 +31,7 @@ use crate::{
     idempotency::{self, Key},
     prefer::Prefer,
     problem::Failure,
-    wire::{body::read_object, job, params::Params},
+    wire::{body::read_words, job, params::Params},
 };
 
 pub(super) fn routes() -> Router<Api> {
@@ -54,7 +54,7 @@ async fn call_upstream(
     let headers = request.headers().clone();
     let wait = waited(&api, params.flag("async"), &headers);
     params.finish(&[])?;
-    let item = read_object(request).await?;
+    let item = read_words(request, |_| true).await?.object()?;
     let Called { receipt, outcome } =
         Box::pin(upstreams::call(&api.app, &caller, name, item, key, wait)).await?;
     let view = &receipt.view;

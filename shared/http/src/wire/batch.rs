@@ -277,7 +277,7 @@ impl FileResource {
     }
 }
 
-const MEMBERS: [&str; 2] = ["name", "files"];
+const MEMBERS: [&str; 3] = ["name", "files", "first_item"];
 const FILE_MEMBERS: [&str; 3] = ["name", "media_type", "bytes"];
 
 /// Reads a batch that is to be added.
@@ -302,9 +302,10 @@ pub(crate) fn read(body: Map<String, Value>) -> Result<BatchDraft, Failure> {
         file.finish(&FILE_MEMBERS);
         draft
     });
+    let first_item = members.whole("first_item");
     members.finish(&MEMBERS);
     if !errors.is_empty() {
         return Err(Failure::invalid(errors));
     }
-    Ok(BatchDraft { name, files: files.unwrap_or_default() })
+    Ok(BatchDraft { name, files: files.unwrap_or_default(), first_item })
 }

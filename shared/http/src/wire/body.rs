@@ -1,16 +1,19 @@
 //! Request bodies: one JSON object of at most 1 MiB.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use axum::{
-    body::{Body, BodyDataStream},
-    extract::Request,
-};
+use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Map, Value};
-use willcall_core::{Error, job::ProblemType, usecases::limits::MAX_BODY};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use willcall_core::{
+    Error,
+    job::ProblemType,
+    json::{Json, Object, bounded},
+    usecases::limits::MAX_BODY,
+};
 
 use super::{json, members::kind_of};
 use crate::problem::Failure;
@@ -20,17 +23,76 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The members of the request's body. No body at all is an object without members.
 pub(crate) async fn read_object(request: Request) -> Result<Map<String, Value>, Failure> {
+    read_words(request, |_| false).await.map(|words| words.members)
+}
+
+/// The same with its text. Numbers that 64 bits do not reach are taken where `may_be_any` says so of the members: they are the
+/// client's own, to be handed on as they were written.
+pub(crate) async fn read_words(
+    request: Request,
+    may_be_any: fn(&Map<String, Value>) -> bool,
+) -> Result<Words, Failure> {
     let (parts, body) = request.into_parts();
     let reading = tokio::time::timeout(PATIENCE, read(&parts.headers, body));
     let bytes = reading.await.unwrap_or_else(|_| Err(too_slow()))?;
     if bytes.is_empty() {
-        return Ok(Map::new());
+        return Ok(Words { members: Map::new(), text: "{}".into() });
     }
     check_media_type(&parts.headers)?;
-    match json::parse(&bytes).map_err(Failure::invalid)? {
-        Value::Object(members) => Ok(members),
-        other => Err(Failure::at("#", format!("the body must be an object, not {}", kind_of(&other)))),
+    Words::parse(&bytes, may_be_any)
+}
+
+/// An object of JSON: its members to be read, its text to be handed on.
+pub(crate) struct Words {
+    pub(crate) members: Map<String, Value>,
+    text: String,
+}
+
+impl Words {
+    /// See [`read_words`].
+    pub(crate) fn parse(bytes: &[u8], may_be_any: fn(&Map<String, Value>) -> bool) -> Result<Self, Failure> {
+        let strictly = json::parse(bytes);
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let value = match (strictly, bounded(&text)) {
+            (Ok(value), _) => value,
+            (Err(errors), Cow::Borrowed(_)) => return Err(Failure::invalid(errors)),
+            (Err(errors), Cow::Owned(bounded)) => match json::parse(bounded.as_bytes()) {
+                Ok(Value::Object(members)) if may_be_any(&members) => Value::Object(members),
+                Ok(_) => return Err(Failure::invalid(errors)),
+                Err(others) => return Err(Failure::invalid(others)),
+            },
+        };
+        match value {
+            Value::Object(members) => Ok(Self { members, text }),
+            other => Err(Failure::at("#", format!("the body must be an object, not {}", kind_of(&other)))),
+        }
     }
+
+    /// The whole as it was written.
+    pub(crate) fn json(&self) -> Result<Json, Failure> {
+        Json::parse(&self.text).map_err(broken)
+    }
+
+    /// The whole as it was written, with its members.
+    pub(crate) fn object(&self) -> Result<Object, Failure> {
+        Object::parse(&self.text).map_err(broken)
+    }
+
+    /// The objects of the member `items`, each as it was written; `None` where it is no array of objects.
+    pub(crate) fn items(&self) -> Option<Vec<Object>> {
+        #[derive(Deserialize)]
+        struct Rows<'a> {
+            #[serde(borrow)]
+            items: Vec<&'a RawValue>,
+        }
+        let rows: Rows<'_> = serde_json::from_str(&self.text).ok()?;
+        rows.items.into_iter().map(|item| Object::parse(item.get()).ok()).collect()
+    }
+}
+
+/// What was read once cannot be read again.
+fn broken(error: serde_json::Error) -> Failure {
+    Error::Internal(Box::new(error)).into()
 }
 
 fn too_slow() -> Failure {
@@ -61,7 +123,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
 
 /// Reads on for a while and throws it away: a client that is still sending when the connection closes never sees
 /// the answer.
-async fn drain(stream: &mut BodyDataStream) {
+pub(crate) async fn drain<E>(stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) {
     const MOST: u64 = 16 * MAX_BODY;
     const LONGEST: Duration = Duration::from_secs(5);
     let draining = async {

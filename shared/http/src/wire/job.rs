@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
-use willcall_core::{Timestamp, job::ResultSummary, time::iso8601, usecases::JobView};
+use willcall_core::{Timestamp, job::ResultSummary, json::Json, time::iso8601, usecases::JobView};
 
 use super::{
     batch::{BatchCountsResource, CountsResource},
@@ -43,7 +42,7 @@ pub struct JobResource {
     pub view: Option<String>,
     /// The request in the client's own words; conditions on columns are listed under `conditions`.
     #[schema(value_type = Object)]
-    pub request: Value,
+    pub request: Json,
     /// Where it is in its life: `open` while it takes batches, or `accepted`; `processing`; then `completed`, `failed` or
     /// `cancelled`; `completed` becomes `expired`.
     #[schema(

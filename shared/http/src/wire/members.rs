@@ -184,17 +184,6 @@ impl<'a> Members<'a> {
         Some(objects)
     }
 
-    /// The values of an array, whatever they are.
-    pub(crate) fn values(&mut self, name: &str) -> Option<Vec<Value>> {
-        match self.take(name)? {
-            Value::Array(items) => Some(items),
-            other => {
-                self.expected(name, "an array", &other);
-                None
-            }
-        }
-    }
-
     /// The members of an object within the object, each as `read` takes it with its name.
     pub(crate) fn map<T>(
         &mut self,

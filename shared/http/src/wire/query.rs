@@ -3,11 +3,13 @@
 use serde_json::{Map, Value};
 use willcall_core::{
     Error, FieldError,
+    json::Json,
     query::nearest,
     usecases::{CsvDraft, Draft, ParquetDraft, QueryDraft},
 };
 
 use super::{
+    body::Words,
     members::Members,
     params::{Params, split_list, wrong},
     rows, statement,
@@ -101,14 +103,14 @@ pub(crate) struct JobRequest {
     /// For the use case.
     pub(crate) draft: Draft,
     /// In the client's own words.
-    pub(crate) original: Value,
+    pub(crate) original: Json,
     /// Where each of its members came from.
     pub(crate) places: Places,
 }
 
 impl From<QueryRequest> for JobRequest {
     fn from(query: QueryRequest) -> Self {
-        Self { draft: query.draft.into(), original: query.original, places: query.places }
+        Self { draft: query.draft.into(), original: query.original.into(), places: query.places }
     }
 }
 
@@ -179,7 +181,7 @@ pub(crate) fn job(body: Map<String, Value>, params: Params) -> Result<JobRequest
         return Err(Failure::invalid(places.translate(errors)));
     }
     let draft = Draft::Sql(Box::new(draft));
-    Ok(JobRequest { draft, original: Value::Object(merged), places })
+    Ok(JobRequest { draft, original: Value::Object(merged).into(), places })
 }
 
 /// Reads a query from the members of a body and what is left of a query string.
@@ -206,13 +208,13 @@ pub(crate) fn read(
 
 /// Reads the query of a job that there is, in its owner's own words, to be submitted again: as a job of its own, which
 /// no other may serve.
-pub(crate) fn again(words: Value) -> Result<JobRequest, Failure> {
-    let Value::Object(mut members) = words else {
-        return Err(Failure::at("#", "the job's request cannot be repeated: submit it anew"));
-    };
-    if let Some(kind) = rows::kind(&members) {
-        return rows::read(members, Params::parse(None)?, kind);
+pub(crate) fn again(words: &Json) -> Result<JobRequest, Failure> {
+    let unclear = |_| Failure::at("#", "the job's request cannot be repeated: submit it anew");
+    let words = Words::parse(words.text().as_bytes(), |_| true).map_err(unclear)?;
+    if let Some(kind) = rows::kind(&words.members) {
+        return rows::read(words, Params::parse(None)?, kind);
     }
+    let mut members = words.members;
     for name in ["reuse", "max_age"] {
         members.shift_remove(name);
     }
@@ -237,7 +239,7 @@ pub(crate) fn again(words: Value) -> Result<JobRequest, Failure> {
     }
     let original = original(members, endpoint, &conditions);
     draft.params = conditions;
-    Ok(JobRequest { draft: draft.into(), original, places: Places::default() })
+    Ok(JobRequest { draft: draft.into(), original: original.into(), places: Places::default() })
 }
 
 fn split_condition(line: &str) -> Option<(String, String)> {

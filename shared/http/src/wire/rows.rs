@@ -4,10 +4,12 @@ use serde_json::{Map, Value};
 use willcall_core::{
     FieldError,
     job::JobKind,
+    json::Object,
     usecases::{AboutDraft, AppendDraft, CallDraft, Draft, MatchDraft},
 };
 
 use super::{
+    body::Words,
     members::{Members, kind_of},
     params::Params,
     query::{JobRequest, Places, csv, format, parquet},
@@ -43,24 +45,24 @@ pub(crate) fn kind(body: &Map<String, Value>) -> Option<JobKind> {
 }
 
 /// Reads a job that takes rows. Rows do not fit into a query string, and so nothing of such a job may come by it.
-pub(crate) fn read(body: Map<String, Value>, params: Params, kind: JobKind) -> Result<JobRequest, Failure> {
+pub(crate) fn read(words: Words, params: Params, kind: JobKind) -> Result<JobRequest, Failure> {
     params.finish(&[])?;
     let mut errors: Vec<FieldError> = Vec::new();
-    let mut members = Members::new(body.clone(), &mut errors);
+    let mut members = Members::new(words.members.clone(), &mut errors);
     let _ = members.text("kind");
     let draft = match kind {
-        JobKind::Call => Draft::Call(Box::new(call(&mut members))),
-        JobKind::Append | JobKind::Query => Draft::Append(Box::new(append(&mut members))),
+        JobKind::Call => Draft::Call(Box::new(call(&mut members, &words))),
+        JobKind::Append | JobKind::Query => Draft::Append(Box::new(append(&mut members, &words))),
     };
     let own: &[&str] = if kind == JobKind::Call { &CALL } else { &APPEND };
     members.finish(&[own, &ABOUT].concat());
     if !errors.is_empty() {
         return Err(Failure::invalid(errors));
     }
-    Ok(JobRequest { draft, original: Value::Object(body), places: Places::default() })
+    Ok(JobRequest { draft, original: words.json()?, places: Places::default() })
 }
 
-fn append(members: &mut Members<'_>) -> AppendDraft {
+fn append(members: &mut Members<'_>, words: &Words) -> AppendDraft {
     let on = members.map("on", |on, input, value| match value {
         Value::String(column) => Some(MatchDraft { column, compare: None }),
         Value::Object(_) => {
@@ -89,19 +91,26 @@ fn append(members: &mut Members<'_>) -> AppendDraft {
         on_multiple: members.text("on_multiple"),
         fields: members.texts("fields"),
         view: members.text("view"),
-        items: members.values("items"),
+        items: items(members, words),
         about: about(members),
     }
 }
 
-fn call(members: &mut Members<'_>) -> CallDraft {
+fn call(members: &mut Members<'_>, words: &Words) -> CallDraft {
     CallDraft {
         upstream: needed(members, "upstream", "name the upstream"),
         id: members.text("id"),
         max_errors: members.whole("max_errors"),
-        items: members.values("items"),
+        items: items(members, words),
         about: about(members),
     }
+}
+
+/// The items as they were written.
+fn items(members: &mut Members<'_>, words: &Words) -> Option<Vec<Object>> {
+    // What they are not is told of the values, and what they are is taken from the text.
+    members.objects("items", |_| ())?;
+    words.items()
 }
 
 fn needed(members: &mut Members<'_>, name: &str, what: &str) -> String {

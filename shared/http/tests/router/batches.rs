@@ -307,6 +307,7 @@ async fn bad_requests_are_refused_with_their_places() {
         (r#"{"files": []}"#, "#/files"),
         (r#"{"files": [{"name": "a.csv"}]}"#, "#/files/0/bytes"),
         (r#"{"files": [{"name": "a.csv", "bytes": 0}]}"#, "#/files/0/bytes"),
+        (r#"{"files": [{"name": "a.csv", "bytes": 1}], "first_item": 2}"#, "#/first_item"),
         (r#"{"files": [{"name": "a.csv", "bytes": 5368709121}]}"#, "#/files/0/bytes"),
         (r#"{"files": [{"name": "", "bytes": 1}]}"#, "#/files/0/name"),
         (r#"{"files": [{"name": "a", "bytes": 1}, {"name": "a", "bytes": 1}]}"#, "#/files/1/name"),

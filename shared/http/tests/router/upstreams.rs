@@ -38,6 +38,29 @@ async fn an_answer_in_time_is_the_upstreams_own() {
 }
 
 #[tokio::test]
+async fn a_number_that_64_bits_do_not_hold_is_told_from_its_neighbour() {
+    let world = World::new().await;
+    let item = |n: &str| format!(r#"{{"email": "a@b.test", "n": {n}}}"#);
+    for (first, same, other) in [
+        ("12345678901234567890123", "12345678901234567890123", "12345678901234567890124"),
+        ("1e400", "1e400", "2e400"),
+    ] {
+        let key = [("idempotency-key", first), ("prefer", "respond-async")];
+        let made = world.ask("POST", PATH, &key, &item(first)).await.expect(202);
+        assert!(made.text().contains(&format!("\"n\":{first}}}")), "{}", made.text());
+        let again = world.ask("POST", PATH, &key, &item(same)).await.expect(202);
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!(again.header("location"), made.header("location"));
+        world.ask("POST", PATH, &key, &item(other)).await.problem(422, "idempotency-mismatch");
+    }
+    // What is no row of the client's is refused as it was.
+    let asked = r#"{"dataset": "flights", "limit": 1e400}"#;
+    assert_eq!(world.post("/v1/jobs", asked).await.pointers(), ["#"]);
+    let broken = world.post(PATH, r#"{"email": "a@b.test", "n": [1e400,,]}"#).await;
+    broken.problem(400, "invalid-request");
+}
+
+#[tokio::test]
 async fn an_upstream_that_refuses_or_leaves_in_doubt_is_a_problem() {
     for (state, words) in [
         ("failed", "the upstream answered 404"),

@@ -50,7 +50,7 @@ async fn each_item_is_sent_once_and_told_in_order() {
             13 => json!("item 1"),
             _ => json!(format!("item {n}")),
         };
-        assert_eq!((&outcome.id, outcome.status, outcome.attempts), (&id, Some(200), 1));
+        assert_eq!((&outcome.id.value().unwrap(), outcome.status, outcome.attempts), (&id, Some(200), 1));
         assert_eq!(body(outcome), json!({ "is": n }));
         assert_eq!(outcome.body.as_ref().unwrap().get(), format!("{{\"is\":{n}}}"), "compact");
     }

@@ -31,6 +31,46 @@ fn got(scripted: &Scripted) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn items_without_an_id_are_named_by_their_numbers_from_where_the_batch_says() {
+    let scripted = scripted().await;
+    let lines = b"{\"n\": 1}\n{\"n\": 2, \"id\": 7}\n[]\n";
+    let mut world =
+        World::uploaded(upstream(&scripted, "/", json!({})), &[("a.jsonl", "application/x-ndjson", lines)])
+            .await;
+    world.work.first_item = Some(1_001);
+    let (outcomes, _) = world.run().await;
+    let ids: Vec<&str> = outcomes.iter().map(|outcome| outcome.id.text()).collect();
+    assert_eq!(ids, ["1001", "7", "1003"]);
+    let keys: Vec<u64> = scripted.seen().iter().map(|seen| seen.number()).collect();
+    assert!(keys.iter().all(|key| *key <= 3), "what is sent upstream is keyed within the batch: {keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_files_are_sent_as_they_were_written() {
+    let scripted = scripted().await;
+    let lines = b"{\"id\": 1e400, \"n\": [ -0.0, 12345678901234567890123 ]}\n";
+    let more = json!({
+        "input": { "properties": { "m": { "type": "number" }, "id": { "type": "number" } } },
+    });
+    let files: [(&str, &str, &[u8]); 2] = [
+        ("a.jsonl", "application/x-ndjson", lines),
+        ("b.csv", "text/csv", b"id,m\n0.1000000000000000055,1E500\n"),
+    ];
+    let world = World::uploaded(upstream(&scripted, "/{id}", more), &files).await;
+    let (outcomes, _) = world.run().await;
+    let ids: Vec<&str> = outcomes.iter().map(|outcome| outcome.id.text()).collect();
+    assert_eq!(ids, ["1e400", "0.1000000000000000055"]);
+    let mut seen = scripted.seen();
+    seen.sort_by_key(|seen| seen.number());
+    let sent: Vec<(&str, &str)> = seen.iter().map(|seen| (seen.line.as_str(), seen.body.as_str())).collect();
+    let expected = [
+        ("POST /1e400 HTTP/1.1", r#"{"id":1e400,"n":[-0.0,12345678901234567890123]}"#),
+        ("POST /0.1000000000000000055 HTTP/1.1", r#"{"id":0.1000000000000000055,"m":1E500}"#),
+    ];
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_every_format_are_items_in_the_order_of_the_files() {
     let scripted = scripted().await;
     let schema = json!({
@@ -49,7 +89,7 @@ async fn rows_of_every_format_are_items_in_the_order_of_the_files() {
     .await;
     let (outcomes, delivered) = world.run().await;
     assert_eq!(tally(&outcomes, &delivered), [5, 0, 0, 1]);
-    let ids: Vec<Value> = outcomes.iter().map(|outcome| outcome.id.clone()).collect();
+    let ids: Vec<Value> = outcomes.iter().map(|outcome| outcome.id.value().unwrap()).collect();
     assert_eq!(ids, [json!("x"), json!("y"), json!(1), json!(2), json!(3), json!(4)]);
     assert!(
         outcomes[1].error.as_ref().unwrap().contains("/age: must be integer"),
@@ -78,8 +118,9 @@ async fn a_bad_row_is_told_and_the_others_are_sent() {
     .await;
     let (outcomes, delivered) = world.run().await;
     assert_eq!(tally(&outcomes, &delivered), [4, 0, 0, 4]);
-    let malformed: Vec<&Value> = outcomes.iter().filter(|o| o.attempts == 0).map(|o| &o.id).collect();
-    assert_eq!(malformed, [&json!(2), &json!(3), &json!(6), &json!(7)], "named by their numbers");
+    let malformed: Vec<Value> =
+        outcomes.iter().filter(|o| o.attempts == 0).map(|o| o.id.value().unwrap()).collect();
+    assert_eq!(malformed, [json!(2), json!(3), json!(6), json!(7)], "named by their numbers");
     for (place, words) in [(1, "a.csv: row 2, line 3"), (5, "b.jsonl: row 2, line 2")] {
         let said = outcomes[place].error.as_ref().unwrap();
         assert!(said.contains(words), "{said}");

@@ -138,7 +138,7 @@ async fn a_slow_item_does_not_hold_up_the_others_and_keeps_its_place() {
     let world = World::new(upstream(&scripted, "/", json!({ "concurrency": 2 })), items(100));
     let (outcomes, delivered) = world.run().await;
     assert_eq!(tally(&outcomes, &delivered), [100, 0, 0, 0]);
-    assert_eq!((outcomes[0].id.clone(), outcomes[0].attempts), (json!("item 1"), 3));
+    assert_eq!((outcomes[0].id.value().unwrap(), outcomes[0].attempts), (json!("item 1"), 3));
     let seen = scripted.seen();
     assert_eq!(seen.last().unwrap().number(), 1, "the slow one was the last");
     assert!(outcomes.iter().all(|outcome| outcome.state == ItemState::Succeeded));

@@ -42,7 +42,7 @@ async fn killed(world: &World, scripted: &Scripted, attempt: u32, requests: usiz
 }
 
 fn each_item_has_one_outcome(outcomes: &[ItemOutcome]) {
-    let ids: Vec<Value> = outcomes.iter().map(|outcome| outcome.id.clone()).collect();
+    let ids: Vec<Value> = outcomes.iter().map(|outcome| outcome.id.value().unwrap()).collect();
     let expected: Vec<Value> = (1..=ITEMS).map(|n| json!(format!("item {n}"))).collect();
     assert_eq!(ids, expected);
 }

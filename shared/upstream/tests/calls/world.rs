@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use willcall_conformance::MemoryBlobStore;
 use willcall_core::{
     JobRef,
@@ -15,6 +15,7 @@ use willcall_core::{
         Counts,
         kinds::{CallWork, ItemOutcome, ItemState, Work},
     },
+    json::Object,
     ports::{
         BlobKey, BlobStore, Control, Delivered, ExecuteError, Executor, Input, InputFile, SecretError,
         Secrets, Subject, SystemClock, Task,
@@ -68,10 +69,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(upstream: Upstream, items: Vec<Value>) -> Self {
-        let items: Vec<Map<String, Value>> = items
+        let items: Vec<Object> = items
             .into_iter()
             .map(|item| match item {
-                Value::Object(item) => item,
+                Value::Object(item) => item.into(),
                 other => panic!("{other} is no object"),
             })
             .collect();
@@ -83,6 +84,7 @@ impl World {
             output: OutputFormat::plain(Format::Jsonl),
             page_size: 1000,
             items: Some(items),
+            first_item: None,
         };
         let job = JobRef { account: "acme".parse().unwrap(), job: willcall_core::JobId::generate() };
         Self {

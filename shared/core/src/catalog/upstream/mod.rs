@@ -7,14 +7,13 @@ mod template;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 pub use self::{
     entry::{HeaderEntry, RetriesEntry, SecretEntry, UpstreamEntry},
     schema::{JsonSchema, Misfit},
     template::UrlTemplate,
 };
-use crate::webhook::AllowList;
+use crate::{json::Object, webhook::AllowList};
 
 /// An upstream as the catalog knows it. Secrets are named here, never held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,10 +54,10 @@ pub struct Upstream {
 
 impl Upstream {
     /// Why the item cannot be sent, each reason with its place in the item as a JSON pointer; empty where it can.
-    pub fn check(&self, item: &Map<String, Value>) -> Vec<Misfit> {
+    pub fn check(&self, item: &Object) -> Vec<Misfit> {
         let mut misfits = match &self.input {
             // The schema's own words come first: they are the operator's contract.
-            Some(schema) => schema.check_object(item),
+            Some(schema) => schema.check_object(item.members()),
             None => Vec::new(),
         };
         if misfits.is_empty()

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Misfit;
+use crate::json::Object;
 
 /// The address of an upstream, each `{member}` in its path or query to be filled by the item's member of that name. What is
 /// filled in is percent-encoded, so that it stays where it is put: no item leads to another host or path.
@@ -61,16 +62,18 @@ impl UrlTemplate {
     }
 
     /// The address for an item, or what it lacks.
-    pub fn expand(&self, item: &Map<String, Value>) -> Result<String, Misfit> {
+    pub fn expand(&self, item: &Object) -> Result<String, Misfit> {
         let mut url = String::with_capacity(self.text.len() + 32);
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => url.push_str(text),
                 Piece::Member { name, in_query } => {
                     let wrong = |detail: String| Misfit::below("", name, detail);
-                    let text = match item.get(name) {
+                    let text = match item.members().get(name) {
                         Some(Value::String(text)) => text.clone(),
-                        Some(Value::Number(number)) => number.to_string(),
+                        Some(Value::Number(number)) => {
+                            item.written(name).map_or_else(|| number.to_string(), |number| number.to_string())
+                        }
                         Some(Value::Bool(truth)) => truth.to_string(),
                         Some(Value::Null) | None => {
                             return Err(wrong("is missing, and the upstream's address needs it".into()));
@@ -164,7 +167,7 @@ mod tests {
 
     fn expanded(template: &str, item: Value) -> Result<String, String> {
         let Value::Object(item) = item else { panic!("{item} is no object") };
-        UrlTemplate::parse(template).unwrap().expand(&item).map_err(|misfit| misfit.to_string())
+        UrlTemplate::parse(template).unwrap().expand(&item.into()).map_err(|misfit| misfit.to_string())
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The client's own rows, each with what a data set knows of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::format::OutputFormat;
+use crate::{format::OutputFormat, json::Object};
 
 /// An `append` job's request after validation: everything in it exists and fits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +23,7 @@ pub struct AppendWork {
     pub page_size: u32,
     /// The rows themselves, where they came with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<Vec<Map<String, Value>>>,
+    pub items: Option<Vec<Object>>,
 }
 
 /// A column of the rows, and the column of the data set that it is compared with.

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
-use crate::format::OutputFormat;
+use crate::{
+    format::OutputFormat,
+    json::{Json, Object},
+};
 
 /// A `call` job's request after validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,14 +27,17 @@ pub struct CallWork {
     pub page_size: u32,
     /// The items themselves, where they came with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<Vec<Map<String, Value>>>,
+    pub items: Option<Vec<Object>>,
+    /// The number of the first item; `None` for 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_item: Option<u64>,
 }
 
 /// What became of one item: a row of the result, its members in this order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ItemOutcome {
-    /// The item's own id, text or number; else its number among the items, from 1.
-    pub id: Value,
+    /// The item's own id, text or number; else its number among the items.
+    pub id: Json,
     /// What became of it.
     pub state: ItemState,
     /// The status of the last answer; `None` where there was none.

@@ -6,7 +6,6 @@ mod query;
 mod sql;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 pub use self::{
     append::{AppendWork, Compare, MatchKey, OnMultiple},
@@ -15,7 +14,7 @@ pub use self::{
     sql::{SqlValue, SqlWork},
 };
 use super::JobKind;
-use crate::format::OutputFormat;
+use crate::{format::OutputFormat, json::Object};
 
 /// The validated request of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +80,7 @@ impl Work {
     }
 
     /// The rows that came with the request.
-    pub fn items(&self) -> Option<&[Map<String, Value>]> {
+    pub fn items(&self) -> Option<&[Object]> {
         match self {
             Self::Query(_) | Self::Sql(_) => None,
             Self::Append(work) => work.items.as_deref(),
@@ -98,6 +97,14 @@ impl Work {
             Self::Call(work) => &mut work.max_records,
         };
         *max_records = most.min(*max_records);
+        self
+    }
+
+    /// The work with the first of its items having that number; `None` for 1.
+    pub fn numbered_from(mut self, first: Option<u64>) -> Self {
+        if let Self::Call(work) = &mut self {
+            work.first_item = first;
+        }
         self
     }
 

@@ -8,7 +8,6 @@ mod validate;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
@@ -28,6 +27,7 @@ use crate::{
         BATCH_IDLE, BatchCounts, DailyLimits, DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest,
         JobState, Progress, Reuse, StoredRequest, Transition, UNSENT_DUE, kinds::Work,
     },
+    json::Json,
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
     telemetry::{self, step},
 };
@@ -44,7 +44,7 @@ pub struct Submission {
     /// The work.
     pub draft: Draft,
     /// The request in the client's own words, to be shown back.
-    pub original: Value,
+    pub original: Json,
     /// The key by which the request may be repeated.
     pub key: Option<Keyed>,
     /// Whether only to estimate.
@@ -53,8 +53,8 @@ pub struct Submission {
 
 impl Submission {
     /// Work without a key.
-    pub fn new(draft: impl Into<Draft>, original: Value) -> Self {
-        Self { draft: draft.into(), original, key: None, dry_run: false }
+    pub fn new(draft: impl Into<Draft>, original: impl Into<Json>) -> Self {
+        Self { draft: draft.into(), original: original.into(), key: None, dry_run: false }
     }
 }
 
@@ -135,7 +135,7 @@ async fn prepare(
     app: &App,
     caller: &Caller,
     draft: &Draft,
-    original: Value,
+    original: Json,
     key: Option<NewKey>,
     dry_run: bool,
 ) -> Result<NewJob, Error> {
@@ -308,6 +308,8 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         container: None,
         batches: fed.then(BatchCounts::default),
         upload: None,
+        // Items that were sent are told of, so batches of calls know what they may deliver before they begin, and each by itself.
+        max_records: (fed && work.kind() == JobKind::Append).then(|| work.max_records()),
         fed: None,
         zip: None,
     }

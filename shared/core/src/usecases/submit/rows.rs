@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
-
 use super::{
     output::{output, page_size},
     validate::{check_labels, check_name, fields, unknown_dataset, with_nearest},
@@ -14,6 +12,7 @@ use crate::{
     catalog::{Catalog, ColumnType, Dataset},
     format::{Format, OutputFormat},
     job::kinds::{AppendWork, CallWork, Compare, MatchKey, OnMultiple},
+    json::Object,
     usecases::{
         AppendDraft, CallDraft,
         limits::{MAX_ITEMS, MAX_MATCH_KEYS, MAX_SHEET_COLUMNS},
@@ -42,16 +41,16 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
     let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
     let output = output(plan, draft.about.output(), Format::Csv, &mut errors);
     let page_size = page_size(draft.about.page_size, &mut errors);
-    let items = items(draft.items.as_deref(), &mut errors);
-    if let Some(items) = &items {
+    if let Some(items) = &draft.items {
+        check_items(items, &mut errors);
         check_columns(items, &on, &mut errors);
     }
-    check_sheet(&output, &fields, &on, items.as_deref(), &mut errors);
+    check_sheet(&output, &fields, &on, draft.items.as_deref(), &mut errors);
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
     let max_records = plan.max_records;
-    let dataset = dataset.name.clone();
+    let (dataset, items) = (dataset.name.clone(), draft.items.clone());
     Ok(AppendWork { dataset, on, on_multiple, fields, max_records, output, page_size, items })
 }
 
@@ -79,12 +78,15 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
         errors.push(FieldError::at("format", detail));
     }
     let page_size = page_size(draft.about.page_size, &mut errors);
-    let items = items(draft.items.as_deref(), &mut errors);
+    if let Some(items) = &draft.items {
+        check_items(items, &mut errors);
+    }
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
     let (upstream, max_records, max_errors) = (upstream.name.clone(), plan.max_records, draft.max_errors);
-    Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items })
+    let items = draft.items.clone();
+    Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items, first_item: None })
 }
 
 fn check_about(
@@ -176,9 +178,8 @@ fn is_comparable(data_type: &ColumnType) -> bool {
     }
 }
 
-/// The items as objects, in order.
-fn items(items: Option<&[Value]>, errors: &mut Vec<FieldError>) -> Option<Vec<Map<String, Value>>> {
-    let items = items?;
+/// Whether there are items, and not too many.
+fn check_items(items: &[Object], errors: &mut Vec<FieldError>) {
     if items.is_empty() {
         errors.push(FieldError::at("items", "is empty: leave it out to add batches"));
     }
@@ -186,16 +187,7 @@ fn items(items: Option<&[Value]>, errors: &mut Vec<FieldError>) -> Option<Vec<Ma
         let detail =
             format!("has {} entries: at most {MAX_ITEMS} come with a request, upload more", items.len());
         errors.push(FieldError::at("items", detail));
-        return None;
     }
-    let mut objects = Vec::with_capacity(items.len());
-    for (place, item) in items.iter().enumerate() {
-        match item {
-            Value::Object(object) => objects.push(object.clone()),
-            _ => errors.push(FieldError::at(&format!("items/{place}"), "must be an object")),
-        }
-    }
-    Some(objects)
 }
 
 /// Whether the result fits the columns of a sheet, as far as its columns are known: those that uploads bring, are not.
@@ -203,14 +195,14 @@ fn check_sheet(
     output: &OutputFormat,
     fields: &[String],
     on: &[MatchKey],
-    items: Option<&[Map<String, Value>]>,
+    items: Option<&[Object]>,
     errors: &mut Vec<FieldError>,
 ) {
     if output.format != Format::Xlsx {
         return;
     }
     let own = match items {
-        Some(items) => items.iter().flat_map(Map::keys).collect::<HashSet<_>>().len(),
+        Some(items) => items.iter().flat_map(|item| item.members().keys()).collect::<HashSet<_>>().len(),
         None => on.len(),
     };
     let columns = own + fields.len() + [MATCH_COLUMN, ERROR_COLUMN].len();
@@ -225,16 +217,16 @@ fn check_sheet(
 }
 
 /// Whether the rows have the columns that are matched, and none that the result adds.
-fn check_columns(items: &[Map<String, Value>], on: &[MatchKey], errors: &mut Vec<FieldError>) {
+fn check_columns(items: &[Object], on: &[MatchKey], errors: &mut Vec<FieldError>) {
     for key in on {
-        if !items.iter().any(|item| item.contains_key(&key.input)) {
+        if !items.iter().any(|item| item.members().contains_key(&key.input)) {
             let place = format!("on/{}", key.input.replace('~', "~0").replace('/', "~1"));
             errors.push(FieldError::at(&place, format!("no item has a member {:?}", key.input)));
         }
     }
     for (place, item) in items.iter().enumerate() {
         for reserved in [MATCH_COLUMN, ERROR_COLUMN] {
-            if item.contains_key(reserved) {
+            if item.members().contains_key(reserved) {
                 let detail = format!("has a member {reserved:?}, which the result uses itself");
                 errors.push(FieldError::at(&format!("items/{place}"), detail));
             }

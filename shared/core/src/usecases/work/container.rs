@@ -6,7 +6,7 @@ use super::{Finished, transient, write_manifest};
 use crate::{
     job::{
         BatchPhase, Counts, Job, JobRequest, MANIFEST_SCHEMA, Manifest, ManifestBatch, Problem, ProblemType,
-        ResultSummary, Stage, kinds::Work,
+        ResultSummary, Stage, Truncation, TruncationReason, kinds::Work,
     },
     ports::{Control, ExecuteError},
     usecases::{App, batches, results::read_manifest, view::request_of},
@@ -102,7 +102,7 @@ fn whole(
         // Each batch keeps the columns of its own files.
         schema: first.map(|manifest| manifest.schema.clone()).unwrap_or_default(),
         output: work.output().clone(),
-        truncated: manifests.iter().find_map(|manifest| manifest.truncated.clone()),
+        truncated: truncated(job, manifests),
         non_finite_as_null: manifests.iter().map(|manifest| manifest.non_finite_as_null).sum(),
         source: first.and_then(|manifest| manifest.source.clone()),
         sources: Vec::new(),
@@ -110,6 +110,16 @@ fn whole(
         counts,
         batches: Some(batches),
         writer: first.map(|manifest| manifest.writer.clone()).unwrap_or_default(),
+    }
+}
+
+/// Why the whole has fewer records than were asked for, where one of its batches has. What cut the batches together cut it at
+/// what they had together.
+fn truncated(job: &Job, manifests: &[Manifest]) -> Option<Truncation> {
+    let first = manifests.iter().find_map(|manifest| manifest.truncated.clone())?;
+    match job.max_records {
+        Some(limit) if first.reason == TruncationReason::PlanLimit => Some(Truncation { limit, ..first }),
+        _ => Some(first),
     }
 }
 

@@ -172,7 +172,9 @@ impl Keeping {
 
     /// Asks the work to make way, where others wait and the next attempt has less to do.
     fn make_way(&self) {
-        if self.control.has_gained() && self.app.queue.is_awaited() && self.reason.set(Stop::Shutdown).is_ok()
+        if self.control.has_gained()
+            && self.app.queue.is_awaited(&self.job)
+            && self.reason.set(Stop::Shutdown).is_ok()
         {
             tracing::info!(job.id = %self.job.job, job.attempt = self.attempt, "makes way for jobs that wait");
             self.control.ask_to_yield();

@@ -224,6 +224,7 @@ async fn run(worker: &Worker, job: &Job, control: &Arc<Control>) -> Result<Finis
         return container::finish(app, job, control).await;
     }
     let JobRequest { work, .. } = request_of(app, job).await.map_err(transient)?;
+    let work = work.numbered_from(job.upload.as_ref().and_then(|upload| upload.first_item));
     let allowance =
         Allowance::at(app, job, app.clock.now()).await.map_err(|error| transient(error.into()))?;
     if let Some(dry_run) = &job.dry_run {
@@ -449,8 +450,8 @@ async fn settle(app: &App, job: &Job, outcome: Outcome) -> Disposition {
             }
             Disposition::Done
         }
-        Err(TransitionError::Refused(Refused::DayUsedUp)) => {
-            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the day, trying with what is left");
+        Err(TransitionError::Refused(Refused::DayUsedUp | Refused::RecordsUsedUp)) => {
+            tracing::info!(job.id = %job.id, job.attempt = attempt, "others used up the limit, trying with what is left");
             Box::pin(settle(app, job, Outcome::Stopped(Stop::Shutdown))).await
         }
         Err(TransitionError::NotFound | TransitionError::Refused(_)) => {

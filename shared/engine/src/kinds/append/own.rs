@@ -17,8 +17,8 @@ use crate::{
 /// Whole numbers up to here are floats without loss.
 const EXACT_IN_FLOAT: u64 = 1 << 53;
 
-/// Digits that a 64-bit float holds.
-const FLOAT_DIGITS: usize = 17;
+/// Digits that every 64-bit float holds that is neither too large nor too small for them.
+const FLOAT_DIGITS: usize = 15;
 
 /// A column of the rows, with what was seen in it.
 ///
@@ -66,16 +66,14 @@ impl Own {
     }
 
     fn see_number(&mut self, text: &str) {
-        if let Some(value) = value::int::<i64>(text) {
+        // A whole number has no sign where it is zero.
+        if let Some(value) = value::int::<i64>(text).filter(|_| text != "-0") {
             self.int = true;
             self.wide_int |= value.unsigned_abs() > EXACT_IN_FLOAT;
             return;
         }
-        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-        let is_whole = mantissa.len() == text.len() && !text.contains('.');
-        let fits = digits.trim_matches('0').len() <= FLOAT_DIGITS && value::float::<f64>(text).is_some();
-        if is_whole || !fits {
+        let is_whole = !text.contains(['.', 'e', 'E']);
+        if is_whole || !value::float::<f64>(text).is_some_and(|value| is_exactly(text, value)) {
             self.text = true;
         } else {
             self.float = true;
@@ -115,6 +113,28 @@ impl Own {
         };
         Ok(Arc::new(ArrowField::new(&self.name, data_type, true)))
     }
+}
+
+/// Whether the float is written with the very digits of the number, but for zeros that say nothing.
+fn is_exactly(number: &str, value: f64) -> bool {
+    let (digits, exponent) = digits(number);
+    if digits.is_empty() || (digits.len() <= FLOAT_DIGITS && value.is_normal()) {
+        return true;
+    }
+    let (held, power) = self::digits(&format!("{value:e}"));
+    held == digits && exponent == power
+}
+
+/// The digits of a number without the zeros around them, and the power of ten that the last of them counts.
+fn digits(number: &str) -> (String, i64) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    // What does not fit is past every float, and was told from them before.
+    let exponent: i64 = exponent.parse().unwrap_or(i64::from(i32::MAX));
+    let behind = mantissa.split_once('.').map_or(0, |(_, behind)| behind.len() as i64);
+    let all: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let kept = all.trim_end_matches('0');
+    let zeros = (all.len() - kept.len()) as i64;
+    (kept.trim_start_matches('0').to_owned(), exponent.saturating_sub(behind).saturating_add(zeros))
 }
 
 /// Rows' values in the type that their column has in the result; nulls where a file has no such column.
@@ -187,6 +207,13 @@ mod tests {
             (&[Number("9223372036854775808")], DataType::Utf8),
             (&[Number("0.1234567890123456789")], DataType::Utf8),
             (&[Number("1e999")], DataType::Utf8),
+            (&[Number("1e-400")], DataType::Utf8),
+            (&[Number("0.10000000000000001")], DataType::Utf8),
+            (&[Number("0.30000000000000004"), Number("0.1000000000000000055e1")], DataType::Utf8),
+            (&[Number("0.30000000000000004"), Number("-0.0"), Number("1.10e-3")], DataType::Float64),
+            (&[Number("5e-324"), Number("0e-9223372036854775809"), Number("1e22")], DataType::Float64),
+            (&[Number("1e-9223372036854775808")], DataType::Utf8),
+            (&[Number("-0")], DataType::Utf8),
             (&[Boolean(true), Null], DataType::Boolean),
             (&[Boolean(true), Number("1")], DataType::Utf8),
             (&[Text("1"), Number("1")], DataType::Utf8),

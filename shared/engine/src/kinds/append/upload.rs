@@ -12,12 +12,12 @@ use std::{
 use arrow_schema::FieldRef;
 use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream::Fuse};
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use willcall_core::{
     Timestamp,
     input::MediaType,
     job::ProblemType,
+    json::Object,
     ports::{
         BlobError, BlobKey, BlobStore, BlobStream, DataFile, DataFileEntry, DataFilesError, ExecuteError,
         InputFile,
@@ -160,9 +160,11 @@ impl Uploads {
             let rows = u64::try_from(open.parquet().file_metadata().num_rows()).unwrap_or(0);
             check_columns(&file.name, &fields)?;
             let mut typed = TypedFile::new(gather, &file.name, &fields)?;
-            let mut done = 0;
+            let (mut done, mut decoded) = (0, 0);
             read_all(&self.wait.attempt, &open, &fields, |columns, count| {
                 done += count as u64;
+                decoded += columns.iter().map(|column| column.get_array_memory_size() as u64).sum::<u64>();
+                check_decoded(&file.name, decoded, file.bytes)?;
                 tell((u128::from(file.bytes) * u128::from(done) / u128::from(rows.max(1))) as u64);
                 typed.add(columns, count)
             })
@@ -179,6 +181,22 @@ impl Uploads {
     }
 }
 
+/// Fails where a file of that many bytes has come to more than one may. Columns of few values are written in next to no bytes,
+/// so how many times larger they are is looked at later than of text.
+fn check_decoded(file: &str, decoded: u64, bytes: u64) -> Outcome<()> {
+    const RATIO_FROM: u64 = 1 << 30;
+    let Limits { text_bytes, ratio, .. } = Limits::default();
+    if decoded > text_bytes {
+        return Err(invalid(format!("{file} has more than {text_bytes} bytes, decoded, which is the limit")));
+    }
+    if decoded > RATIO_FROM && decoded / bytes.max(1) > ratio {
+        return Err(invalid(format!(
+            "the {bytes} bytes of {file} decode to {decoded} and more: at most {ratio} times as many are the limit"
+        )));
+    }
+    Ok(())
+}
+
 /// Fails where a file with types has columns that one of text could not have.
 fn check_columns(file: &str, fields: &[FieldRef]) -> Outcome<()> {
     let most = Limits::default().columns;
@@ -193,10 +211,10 @@ fn check_columns(file: &str, fields: &[FieldRef]) -> Outcome<()> {
 }
 
 /// Reads rows that came with the request.
-pub(super) fn items(items: &[Map<String, Value>], gather: &mut Gather) -> Outcome<()> {
+pub(super) fn items(items: &[Object], gather: &mut Gather) -> Outcome<()> {
     let mut lines = Vec::new();
     for item in items {
-        serde_json::to_writer(&mut lines, item).map_err(failure::defect)?;
+        lines.extend_from_slice(item.text().as_bytes());
         lines.push(b'\n');
     }
     let recognised = Recognised { encoding: Encoding::None, format: TextFormat::Jsonl };
@@ -321,5 +339,24 @@ impl DataFile for Uploaded {
     /// Whoever reads the upload looks at its ETag before and after.
     fn check(&self) -> Result<(), DataFilesError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_may_decode_to_much_and_not_to_any_amount() {
+        for (decoded, bytes, fits) in [
+            (1 << 30, 1_000, true),
+            ((1 << 30) + 1, 1_000, false),
+            (40 << 30, 100 << 20, true),
+            (64 << 30, 5 << 30, true),
+            ((64 << 30) + 1, 5 << 30, false),
+            (2 << 30, 0, false),
+        ] {
+            assert_eq!(check_decoded("a.parquet", decoded, bytes).is_ok(), fits, "{decoded} of {bytes}");
+        }
     }
 }
