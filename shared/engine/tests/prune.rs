@@ -66,7 +66,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let leaf = prop_oneof![
         1 => (op.clone(), column.clone(), column.clone()).prop_map(move |(op, left, right)| {
             Filter::CompareOperands { left: of(left), op, right: of(right) }
-        }).prop_filter("of one kind", |filter| alike(filter)),
+        }).prop_filter("of one kind", alike),
         4 => (op, side.clone()).prop_map(move |(op, (name, right))| Filter::Compare { left: of(name), op, right }),
         2 => side.prop_map(move |(name, value)| Filter::In { operand: of(name), values: vec![value] }),
         1 => column.prop_map(move |name| Filter::IsNull(of(name))),
@@ -131,7 +131,7 @@ proptest! {
         {
             for (data, write) in [(&data, write_parquet as fn(&_, &_, _)), (&silent, write_silent)] {
                 std::fs::create_dir(data.dir.path().join(directory)).unwrap();
-                write(&data.dir.path().join(directory).join("a.parquet"), &[rows.clone()], group);
+                write(&data.dir.path().join(directory).join("a.parquet"), std::slice::from_ref(&rows), group);
             }
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -132,7 +132,8 @@ impl Bounds {
     /// Whether a text may begin otherwise: none does between two that begin so.
     pub(super) fn may_begin_otherwise(&self, prefix: &str) -> bool {
         let begins = |bound| text(bound).is_some_and(|bound| bound.starts_with(prefix.as_bytes()));
-        !self.is_all_null() && !(begins(&self.least) && begins(&self.greatest))
+        let extremes = begins(&self.least) && begins(&self.greatest);
+        !(self.is_all_null() || extremes)
     }
 }
 
