@@ -71,11 +71,11 @@ fn inspect(
     snapshot: Snapshot,
 ) -> Result<DatasetFacts, InspectError> {
     let mismatch = |detail| InspectError::Mismatch { location: source.location.clone(), detail };
-    let (columns, records, footers) =
+    let (columns, rows, summaries) =
         match text_format(snapshot.files.iter().map(|file| file.name.as_str())).map_err(mismatch)? {
             Some(_) => {
-                let (columns, records) = text::inspect(files, source.columns.as_deref(), &snapshot)?;
-                (columns, records, None)
+                let (columns, rows) = text::inspect(files, source.columns.as_deref(), &snapshot)?;
+                (columns, rows, None)
             }
             None if source.columns.is_some() => {
                 return Err(mismatch(
@@ -84,14 +84,14 @@ fn inspect(
             }
             None => {
                 let (columns, rows, summaries) = parquet(files, &snapshot)?;
-                (columns, rows.iter().sum(), Some((rows, summaries)))
+                (columns, rows, Some(summaries))
             }
         };
     let columns = with_partitions(columns, source, &snapshot).map_err(mismatch)?;
-    let rows = footers.as_ref().map(|(rows, _)| rows.clone());
-    let told = of_directories(&columns, &snapshot.files, rows.as_deref()).map_err(mismatch)?;
-    let mut statistics = match footers {
-        Some((_, summaries)) => summaries.told(&columns, records),
+    let records = rows.iter().fold(0_u64, |all, rows| all.saturating_add(*rows));
+    let told = of_directories(&columns, &snapshot.files, &rows).map_err(mismatch)?;
+    let mut statistics = match summaries {
+        Some(summaries) => summaries.told(&columns, records),
         None => Statistics::default(),
     };
     // Where the files have such a column too, the directories are believed.
@@ -174,7 +174,7 @@ fn read(
         None => error.into(),
     })?;
     let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows());
-    let rows = rows.map(|rows| u64::try_from(rows).unwrap_or(0)).sum();
+    let rows = rows.fold(0_u64, |all, rows| all.saturating_add(u64::try_from(rows).unwrap_or(0)));
     let summarise = || Summaries::of_file(metadata.schema(), metadata.metadata());
     let summaries = catch_unwind(AssertUnwindSafe(summarise));
     let summaries = summaries.map_err(|panic| panicked(&*panic).to_string())?;

@@ -1,13 +1,16 @@
 //! What the files of a data set say of their values: merged from the statistics of all row groups, and from directories.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use arrow_array::{Array, ArrayRef, cast::AsArray};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Number, Value};
 use willcall_core::{
-    catalog::{Column, ColumnStatistics, LISTED_VALUES, Statistics, TOLD_TEXT},
+    catalog::{Column, ColumnStatistics, ColumnType, LISTED_VALUES, Statistics, TOLD_TEXT},
     format::{Format, OutputFormat},
     ports::DataFileEntry,
     query::CompareOp,
@@ -17,7 +20,7 @@ use crate::{
     adapt::adapt,
     filter::compare,
     formats::{Chunk, TextEncoder},
-    scan::{Bounds, Partitions},
+    scan::{Bounds, ColumnBounds, Partitions},
     schema::{arrow_type, column_type, wider},
 };
 
@@ -106,6 +109,21 @@ impl Default for Summary {
 }
 
 impl Summary {
+    /// Of so many records of a row group; nothing is known where its statistics say nothing.
+    fn of(bounds: Option<Bounds>, rows: u64) -> Self {
+        let Some(bounds) = bounds else {
+            return Self { least: End::Unknown, greatest: End::Unknown, nulls: None, distinct: None, rows };
+        };
+        let all_null = bounds.nulls == Some(rows);
+        Self {
+            least: End::of(bounds.least, bounds.exact.0, all_null),
+            greatest: End::of(bounds.greatest, bounds.exact.1, all_null),
+            nulls: bounds.nulls,
+            distinct: bounds.distinct,
+            rows,
+        }
+    }
+
     fn add(&mut self, other: Self) {
         let take = |end: &mut End| std::mem::replace(end, End::Unknown);
         self.least = take(&mut self.least).with(other.least, Side::Least);
@@ -116,12 +134,13 @@ impl Summary {
         self.rows = self.rows.saturating_add(other.rows);
     }
 
-    /// As it is told, in a data set of so many records: those of files that lack the column have no value.
-    fn told(self, rows: u64) -> ColumnStatistics {
+    /// As it is told of a column of that type in a data set of so many records: those of files that lack the column have
+    /// no value.
+    fn told(self, data_type: &ColumnType, rows: u64) -> ColumnStatistics {
         let (least, greatest) = (self.least.value(), self.greatest.value());
         let exact = |end: &Option<(ArrayRef, bool)>| end.as_ref().is_none_or(|(_, exact)| *exact);
         let exact = exact(&least) && exact(&greatest);
-        let json = |end: Option<(ArrayRef, bool)>| end.and_then(|(value, _)| json(&value));
+        let json = |end: Option<(ArrayRef, bool)>| json(&in_type(&end?.0, data_type)?);
         let (min, max) = (json(least), json(greatest));
         ColumnStatistics {
             exact: exact && (min.is_some() || max.is_some()),
@@ -144,35 +163,22 @@ pub(super) struct Summaries {
 impl Summaries {
     /// What a file's footer says.
     pub(super) fn of_file(schema: &Schema, metadata: &ParquetMetaData) -> Self {
-        let mut all = Self::default();
-        for (number, group) in metadata.row_groups().iter().enumerate() {
-            let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-            if rows == 0 {
-                continue;
+        let groups = metadata.row_groups();
+        let mut all = Self { columns: HashMap::new(), row_groups: groups.len() as u64 };
+        for (field, bounds) in ColumnBounds::all(schema, metadata) {
+            let mut column = Summary::default();
+            for (number, group) in groups.iter().enumerate() {
+                let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+                if rows == 0 {
+                    continue;
+                }
+                // What one column says may be of any form; the others are as good as without it.
+                let told = || bounds.as_ref()?.row_group(number);
+                let told = catch_unwind(AssertUnwindSafe(told)).unwrap_or(None);
+                column.add(Summary::of(told, rows));
             }
-            all.row_groups += 1;
-            for field in schema.fields() {
-                let bounds = Bounds::in_footer(field.name(), None, schema, metadata, number);
-                let summary = match bounds {
-                    None => Summary {
-                        least: End::Unknown,
-                        greatest: End::Unknown,
-                        nulls: None,
-                        distinct: None,
-                        rows,
-                    },
-                    Some(bounds) => {
-                        let all_null = bounds.nulls == Some(rows);
-                        Summary {
-                            least: End::of(bounds.least, bounds.exact.0, all_null),
-                            greatest: End::of(bounds.greatest, bounds.exact.1, all_null),
-                            nulls: bounds.nulls,
-                            distinct: bounds.distinct,
-                            rows,
-                        }
-                    }
-                };
-                all.columns.entry(field.name().clone()).or_default().add(summary);
+            if column.rows > 0 {
+                all.columns.insert(field.name().clone(), column);
             }
         }
         all
@@ -188,28 +194,26 @@ impl Summaries {
     /// As they are told of a data set with these columns and so many records.
     pub(super) fn told(mut self, columns: &[Column], rows: u64) -> Statistics {
         let told = columns.iter().filter_map(|column| {
-            let told = self.columns.remove(&column.name)?.told(rows);
+            let told = self.columns.remove(&column.name)?.told(&column.data_type, rows);
             (!told.is_empty()).then(|| (column.name.clone(), told))
         });
         Statistics { columns: told.collect(), row_groups: Some(self.row_groups) }
     }
 }
 
-/// What directories tell, of files with so many records each where that is known.
+/// What directories tell, of files with so many records each: a value that no record has is none.
 pub(super) fn of_directories(
     columns: &[Column],
     files: &[DataFileEntry],
-    rows: Option<&[u64]>,
+    rows: &[u64],
 ) -> Result<BTreeMap<String, ColumnStatistics>, String> {
     let partitions = Partitions::of_columns(files, columns)?;
     let told = partitions.told(files.len()).map(|(name, values)| {
-        let mut nulls = Some(0);
+        let (mut nulls, mut all_told) = (0_u64, true);
         let mut distinct: HashMap<String, (ArrayRef, Value)> = HashMap::new();
-        let mut all_told = true;
-        for (file, value) in values.iter().enumerate() {
+        for (value, rows) in values.iter().zip(rows).filter(|(_, rows)| **rows > 0) {
             if value.is_null(0) {
-                let own = rows.and_then(|rows| rows.get(file));
-                nulls = nulls.zip(own).map(|(nulls, own): (u64, &u64)| nulls.saturating_add(*own));
+                nulls = nulls.saturating_add(*rows);
             } else if let Some(told) = json(value) {
                 distinct.entry(told.to_string()).or_insert((ArrayRef::clone(value), told));
             } else {
@@ -221,24 +225,31 @@ pub(super) fn of_directories(
             let less = |one, other| compare(one, CompareOp::Lt, other).is_ok_and(|less| less.value(0));
             less(other, one).cmp(&less(one, other))
         });
-        let has_null = values.iter().any(|value| value.is_null(0));
         let mut listed: Vec<Value> = distinct.into_iter().map(|(_, value)| value).collect();
         let count = listed.len();
         let (min, max) = (listed.first().cloned(), listed.last().cloned());
-        if has_null {
+        if nulls > 0 {
             listed.push(Value::Null);
         }
         let statistics = ColumnStatistics {
             exact: all_told && min.is_some(),
             min: min.filter(|_| all_told),
             max: max.filter(|_| all_told),
-            nulls,
+            nulls: Some(nulls),
             distinct: all_told.then_some(count as u64),
             values: (all_told && listed.len() <= LISTED_VALUES).then_some(listed),
         };
         (name, statistics)
     });
     Ok(told.collect())
+}
+
+/// A value in the type that its column has in the data set: the files that have values may have a narrower one.
+fn in_type(value: &ArrayRef, data_type: &ColumnType) -> Option<ArrayRef> {
+    if column_type(value.data_type()) == *data_type {
+        return Some(ArrayRef::clone(value));
+    }
+    adapt(Some(value), &arrow_type(data_type)?, 1).ok()
 }
 
 /// The only value of the array, as it is told; `None` for what is too long, and for what has no text.

@@ -26,17 +26,18 @@ struct Found {
     is_csv: bool,
 }
 
-/// The columns, those declared or those inferred from all rows, and how many rows there are.
+/// The columns, those declared or those inferred from all rows, and how many rows each file has.
 pub(super) fn inspect(
     files: &dyn DataFiles,
     declared: Option<&[Column]>,
     snapshot: &Snapshot,
-) -> Result<(Vec<Column>, u64), InspectError> {
+) -> Result<(Vec<Column>, Vec<u64>), InspectError> {
     // What directories tell is no matter of the files'.
     let told = snapshot.files.first().and_then(|file| Partition::of_file(&file.name)).unwrap_or_default();
     let of_files = |column: &&Column| !told.iter().any(|one| one.column == column.name);
     let threads = thread::available_parallelism().map_or(2, usize::from).min(snapshot.files.len());
-    let (mut columns, mut types, mut rows, mut is_csv) = (Columns::default(), None, 0, false);
+    let (mut columns, mut types, mut is_csv) = (Columns::default(), None, false);
+    let mut rows = Vec::with_capacity(snapshot.files.len());
     thread::scope(|scope| {
         // A file that cannot be read is an outcome, so that its place in the order is known.
         let work = |entry: &DataFileEntry, emit: &Emit<_>| emit.send(read(files, entry, declared.is_none()));
@@ -55,7 +56,7 @@ pub(super) fn inspect(
                     format!("there is no column {missing:?}, and it must have values"),
                 ));
             }
-            rows += found.rows;
+            rows.push(found.rows);
             is_csv = found.is_csv;
             let types = types.get_or_insert_with(|| found.types.empty());
             types.add(&mut columns, &found.types, &found.columns);

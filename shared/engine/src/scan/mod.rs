@@ -32,7 +32,7 @@ use willcall_core::{
 
 use self::survey::RowGroup;
 pub(crate) use self::{
-    bounds::Bounds,
+    bounds::{Bounds, ColumnBounds},
     far::Blocks,
     file::{OpenFile, SharedFile, load},
     outcomes::Kept,

@@ -1,12 +1,21 @@
 //! What a filter can come to for the records of a row group, as its statistics and the file's directories tell: it may
 //! keep none of them, or all of them, without one being read.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+};
 
 use arrow_schema::DataType;
 use willcall_core::query::{CompareOp, Filter, Operand, TextMatch};
 
-use super::{OpenFile, bounds::Bounds};
+use super::{
+    OpenFile,
+    bounds::{Bounds, ColumnBounds},
+    filter_columns,
+};
 
 /// What a filter keeps of a row group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,20 +28,58 @@ pub(crate) enum Kept {
     All,
 }
 
-/// The type in which the job reads a column, where it is not the file's own.
-pub(super) type Types<'a> = &'a dyn Fn(&str) -> Option<DataType>;
+/// What a filter comes to in one file: what holds for all its row groups is found out once.
+pub(super) struct Outlook<'a> {
+    filter: &'a Filter,
+    /// Where the footer tells of the columns that the filter looks at, sorted by their names.
+    columns: Vec<(&'a str, Option<ColumnBounds<'a>>)>,
+    /// What those parts of the filter come to that look at the directories' columns alone, by their places in memory.
+    told: HashMap<*const Filter, Outcomes>,
+}
 
-impl Kept {
+impl<'a> Outlook<'a> {
+    /// The outlook in this file, where `types` tells the type in which the job reads a column if it is not the file's own.
+    pub(super) fn new(
+        filter: &'a Filter,
+        types: impl Fn(&str) -> Option<DataType>,
+        file: &'a OpenFile,
+    ) -> Self {
+        let column = |name: &'a str| (name, ColumnBounds::of(name, types(name), file));
+        let columns = filter_columns(filter).into_iter().map(column).collect();
+        let mut told = HashMap::new();
+        tell(filter, file, &mut told);
+        Self { filter, columns, told }
+    }
+
     /// What the filter keeps of the row group.
-    pub(super) fn of(filter: &Filter, types: Types<'_>, file: &OpenFile, row_group: usize) -> Self {
-        let group = RowGroup { types, file, row_group };
+    pub(super) fn kept(&self, row_group: usize) -> Kept {
+        let bounds = self.columns.iter().map(|_| OnceCell::new()).collect();
+        let group = RowGroup { of: self, row_group, bounds };
         // A damaged footer may have statistics of any form.
-        let outcomes = catch_unwind(AssertUnwindSafe(|| group.outcomes(filter)));
+        let outcomes = catch_unwind(AssertUnwindSafe(|| group.truths(self.filter)));
         match outcomes.unwrap_or(Outcomes::ANY) {
-            Outcomes { yes: false, .. } => Self::None,
-            Outcomes { no: false, unknown: false, .. } => Self::All,
-            _ => Self::Some,
+            Outcomes { yes: false, .. } => Kept::None,
+            Outcomes { no: false, unknown: false, .. } => Kept::All,
+            _ => Kept::Some,
         }
+    }
+}
+
+/// Notes what the file's directories tell of the filter, or else of its parts.
+fn tell(filter: &Filter, file: &OpenFile, told: &mut HashMap<*const Filter, Outcomes>) {
+    if let Some(outcome) = file.constants.tells(filter) {
+        let outcomes = match outcome {
+            Some(true) => Outcomes::YES,
+            Some(false) => Outcomes::NO,
+            None => Outcomes::UNKNOWN,
+        };
+        told.insert(ptr::from_ref(filter), outcomes);
+        return;
+    }
+    match filter {
+        Filter::And(all) | Filter::Or(all) => all.iter().for_each(|part| tell(part, file, told)),
+        Filter::Not(inner) | Filter::IsNotTrue(inner) => tell(inner, file, told),
+        _ => {}
     }
 }
 
@@ -68,39 +115,75 @@ impl Outcomes {
         self.not().and(other.not()).not()
     }
 
-    fn is_not_true(self) -> Self {
-        Self { yes: self.no || self.unknown, no: self.yes, unknown: false }
+    fn is_true(self) -> Self {
+        Self { yes: self.yes, no: self.no || self.unknown, unknown: false }
+    }
+
+    /// Those of all of the parts together; parts after those that decide are not looked at.
+    fn of_all(parts: &[Filter], of: impl Fn(&Filter) -> Self) -> Self {
+        Self::joined(parts, of, Self::and, (Self::YES, Self::NO))
+    }
+
+    /// Those of any of the parts, likewise.
+    fn of_any(parts: &[Filter], of: impl Fn(&Filter) -> Self) -> Self {
+        Self::joined(parts, of, Self::or, (Self::NO, Self::YES))
+    }
+
+    fn joined(
+        parts: &[Filter],
+        of: impl Fn(&Filter) -> Self,
+        with: impl Fn(Self, Self) -> Self,
+        (mut joined, decided): (Self, Self),
+    ) -> Self {
+        for part in parts {
+            if joined == decided {
+                break;
+            }
+            joined = with(joined, of(part));
+        }
+        joined
     }
 }
 
 struct RowGroup<'a> {
-    types: Types<'a>,
-    file: &'a OpenFile,
+    of: &'a Outlook<'a>,
     row_group: usize,
+    /// Of each column of the outlook, once it is asked for.
+    bounds: Vec<OnceCell<Option<Bounds>>>,
 }
 
 impl RowGroup<'_> {
-    fn bounds(&self, column: &str) -> Option<Bounds> {
-        Bounds::of(column, (self.types)(column).as_ref(), self.file, self.row_group)
+    fn bounds(&self, column: &str) -> Option<&Bounds> {
+        let columns = &self.of.columns;
+        let place = columns.binary_search_by(|(name, _)| (*name).cmp(column)).ok()?;
+        let read = || columns[place].1.as_ref()?.row_group(self.row_group);
+        self.bounds[place].get_or_init(read).as_ref()
+    }
+
+    fn told(&self, filter: &Filter) -> Option<Outcomes> {
+        self.of.told.get(&ptr::from_ref(filter)).copied()
+    }
+
+    /// Whether the filter is true of a record, which one that is unknown is not: decided by less than its outcomes are.
+    fn truths(&self, filter: &Filter) -> Outcomes {
+        match filter {
+            _ if self.told(filter).is_some() => self.outcomes(filter).is_true(),
+            Filter::And(all) => Outcomes::of_all(all, |part| self.truths(part)),
+            Filter::Or(any) => Outcomes::of_any(any, |part| self.truths(part)),
+            Filter::IsNotTrue(inner) => self.truths(inner).not(),
+            other => self.outcomes(other).is_true(),
+        }
     }
 
     fn outcomes(&self, filter: &Filter) -> Outcomes {
-        if let Some(told) = self.file.constants.tells(filter) {
-            return match told {
-                Some(true) => Outcomes::YES,
-                Some(false) => Outcomes::NO,
-                None => Outcomes::UNKNOWN,
-            };
+        if let Some(told) = self.told(filter) {
+            return told;
         }
         match filter {
-            Filter::And(all) => {
-                all.iter().map(|filter| self.outcomes(filter)).fold(Outcomes::YES, Outcomes::and)
-            }
-            Filter::Or(any) => {
-                any.iter().map(|filter| self.outcomes(filter)).fold(Outcomes::NO, Outcomes::or)
-            }
+            Filter::And(all) => Outcomes::of_all(all, |part| self.outcomes(part)),
+            Filter::Or(any) => Outcomes::of_any(any, |part| self.outcomes(part)),
             Filter::Not(inner) => self.outcomes(inner).not(),
-            Filter::IsNotTrue(inner) => self.outcomes(inner).is_not_true(),
+            Filter::IsNotTrue(inner) => self.truths(inner).not(),
             Filter::Compare { left: Operand::Column(column), op, right } => self
                 .values(column, |bounds| (bounds.may_hold(*op, right), bounds.may_hold(other(*op), right))),
             Filter::In { operand: Operand::Column(column), values } => self.values(column, |bounds| {
@@ -111,7 +194,7 @@ impl RowGroup<'_> {
                     }
                     few => few.iter().any(|value| bounds.may_hold(CompareOp::Eq, value)),
                 };
-                (yes, values.iter().all(|value| bounds.may_hold(CompareOp::Ne, value)))
+                (yes, !bounds.is_one_of(values))
             }),
             Filter::Text {
                 operand: Operand::Column(column),
@@ -142,7 +225,7 @@ impl RowGroup<'_> {
         if bounds.is_all_null() {
             return Outcomes::UNKNOWN;
         }
-        let (yes, no) = of(&bounds);
+        let (yes, no) = of(bounds);
         Outcomes { yes, no, unknown: bounds.nulls != Some(0) }
     }
 }
@@ -210,10 +293,10 @@ mod tests {
     #[test]
     fn negations_differ_in_what_they_make_of_the_unknown() {
         assert_eq!(Outcomes::UNKNOWN.not(), Outcomes::UNKNOWN);
-        assert_eq!(Outcomes::UNKNOWN.is_not_true(), Outcomes::YES);
+        assert_eq!(Outcomes::UNKNOWN.is_true().not(), Outcomes::YES);
         for (outcomes, outcome) in EACH {
             assert!(holds(outcomes.not(), outcome.map(|yes| !yes)));
-            assert!(holds(outcomes.is_not_true(), Some(outcome != Some(true))));
+            assert!(holds(outcomes.is_true().not(), Some(outcome != Some(true))));
         }
     }
 }

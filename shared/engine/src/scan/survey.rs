@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use parquet::{basic::Type, file::metadata::ColumnChunkMetaData};
 use willcall_core::{catalog::Dataset, job::Values};
 
-use super::{Asked, Kept, OpenFile, Scan, filter_columns};
+use super::{Asked, Kept, OpenFile, Scan, filter_columns, outcomes::Outlook};
 use crate::schema::{arrow_type, column_type};
 
 /// A row group, as its footer tells.
@@ -37,15 +37,16 @@ pub(super) fn row_groups(
     dataset: &Dataset,
     asked: Asked<'_>,
 ) -> Vec<RowGroup> {
-    let types = |name: &str| compared_as(name, file, dataset);
+    let outlook =
+        asked.filter.map(|filter| Outlook::new(filter, |name| compared_as(name, file, dataset), file));
     let filter_only: Vec<&str> = asked.filter.map(filter_columns).unwrap_or_default();
     let filter_only: Vec<&str> =
         filter_only.into_iter().filter(|name| asked.read.binary_search(name).is_err()).collect();
     let group = |(number, metadata): (usize, &parquet::file::metadata::RowGroupMetaData)| {
         let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
-        let kept = match asked.filter {
+        let kept = match &outlook {
             Some(_) if rows == 0 => Kept::None,
-            Some(filter) => Kept::of(filter, &types, file, number),
+            Some(outlook) => outlook.kept(number),
             None => Kept::All,
         };
         let mut group = RowGroup { file: index, rows, kept, read_bytes: 0, filter_bytes: 0, value_bytes: 0 };

@@ -1,6 +1,8 @@
 //! What a data set's files tell of their values, and what a dry run finds out by that.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod footers;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{fs, sync::Arc, time::Duration};
@@ -15,10 +17,9 @@ use willcall_core::{
     catalog::ColumnStatistics,
     format::{Compression, Format},
     job::{FoundBy, Survey, kinds::SortKey},
-    ports::{DatasetInspector, Executor},
+    ports::Executor,
     query::{CompareOp, Filter, Literal, Operand},
 };
-use willcall_engine::ParquetInspector;
 
 const FOREVER: Duration = Duration::from_secs(600);
 
@@ -208,39 +209,29 @@ async fn empty_files_say_nothing_and_hide_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_without_a_sound_footer_is_named_and_nothing_is_told() {
-    let data = Data::new().file("a.parquet", &[numbers(0..10)], 10).file("b.parquet", &[numbers(0..10)], 10);
-    let path = data.dir.path().join("b.parquet");
-    let mut bytes = fs::read(&path).unwrap();
-    let length = bytes.len();
-    bytes[length - 60..length - 8].fill(0xFF);
-    fs::write(&path, &bytes).unwrap();
-    let error = ParquetInspector::new(local()).inspect(&data.source()).await.unwrap_err();
-    assert!(error.to_string().contains("b.parquet"), "{error}");
+async fn ends_are_told_in_the_type_that_records_are_read_in() {
+    let narrow = batch([("f", Arc::new(Float32Array::from(vec![0.1])) as ArrayRef)]);
+    for values in [vec![], vec![None::<f64>]] {
+        let wide = batch([("f", Arc::new(Float64Array::from(values)) as ArrayRef)]);
+        let data =
+            Data::new().file("a.parquet", std::slice::from_ref(&narrow), 10).file("b.parquet", &[wide], 10);
+        let (min, max, _) = ends(&data, "f").await;
+        let read = run(&data, data.query(Format::Csv).await).await;
+        assert_eq!(read.text().lines().nth(1), Some(min.to_string().as_str()));
+        assert_eq!((&min, &max), (&json!(f64::from(0.1_f32)), &min), "more than 0.1");
+    }
 }
 
 #[tokio::test]
-async fn statistics_of_any_damage_are_an_error_or_numbers_and_never_a_panic() {
-    let data = Data::new().file("a.parquet", &[numbers(0..300)], 100);
-    let mut work = data.query(Format::Csv).await;
-    work.filter = Some(below("n", 150));
-    let dataset = data.dataset().await;
-    let path = data.dir.path().join("a.parquet");
-    let good = fs::read(&path).unwrap();
-    let footer = good.len()
-        - 8
-        - usize::try_from(u32::from_le_bytes(good[good.len() - 8..good.len() - 4].try_into().unwrap()))
-            .unwrap();
-    for at in (footer..good.len()).step_by(3) {
-        let mut bad = good.clone();
-        bad[at] ^= 0xA5;
-        fs::write(&path, &bad).unwrap();
-        let _ = ParquetInspector::new(local()).inspect(&data.source()).await;
-        let job = task(dataset.clone(), work.clone(), &Arc::default());
-        if let Err(error) = engine(2).execute(job).await {
-            assert!(!format!("{error:?}").contains("Internal"), "{at}: {error:?}");
-        }
-    }
+async fn a_long_list_is_not_gone_through_for_each_row_group() {
+    // Row groups of one value each, all of them before the list.
+    let rows: Vec<RecordBatch> = (0..2_000).map(|n| numbers(n..n + 1)).collect();
+    let data = Data::new().file("a.parquet", &rows, 1);
+    let values = (10_000..210_000).map(Literal::Int).collect();
+    let list = Filter::In { operand: Operand::Column("n".into()), values };
+    let begun = std::time::Instant::now();
+    assert_eq!(decided(&data, list).await, 0);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -266,6 +257,28 @@ async fn directories_tell_all_their_values() {
     assert_eq!(decided(&data, Filter::Not(Box::new(is("a")))).await, 3, "null is not known to differ");
     assert_eq!(decided(&data, Filter::IsNotTrue(Box::new(is("a")))).await, 8);
     assert_eq!(decided(&data, Filter::And(vec![is("b"), below("n", 3)])).await, 3);
+}
+
+#[tokio::test]
+async fn directories_without_a_record_tell_no_value() {
+    let data = Data::new();
+    for (directory, rows) in [("p=1", 0), ("p=2", 3), ("p=__HIVE_DEFAULT_PARTITION__", 0)] {
+        fs::create_dir(data.dir.path().join(directory)).unwrap();
+        write_parquet(&data.dir.path().join(directory).join("a.parquet"), &[numbers(0..rows)], 100);
+    }
+    let told = known(&data, "p").await;
+    assert_eq!((told.min, told.max, told.exact), (Some(json!(2)), Some(json!(2)), true));
+    assert_eq!((told.nulls, told.distinct, told.values), (Some(0), Some(1), Some(vec![json!(2)])));
+    let data = Data::new();
+    for (directory, text) in
+        [("p=1", "n\n"), ("p=2", "n\n1\n2\n"), ("p=__HIVE_DEFAULT_PARTITION__", "n\n3\n")]
+    {
+        fs::create_dir(data.dir.path().join(directory)).unwrap();
+        fs::write(data.dir.path().join(directory).join("a.csv"), text).unwrap();
+    }
+    let told = known(&data, "p").await;
+    assert_eq!((told.min, told.nulls, told.distinct), (Some(json!(2)), Some(1), Some(1)));
+    assert_eq!(told.values, Some(vec![json!(2), Value::Null]));
 }
 
 #[tokio::test]
