@@ -129,7 +129,7 @@ impl Table {
                     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options);
                     emit.send(batch.map_err(defect)?)
                 };
-                reading.read(&unit, &fields, |_| (), each).map(|_| ())
+                reading.read(&unit, &fields, None, |_| (), each)
             };
             for batch in ordered(scope, readers, BATCHES, units.into_iter().map(Ok), work)? {
                 each(batch?)?;

@@ -48,10 +48,11 @@ pub struct Estimate {
     pub records: Option<u64>,
     /// The most bytes that would be read: as surveyed, else those of all files.
     pub bytes_read: u64,
-    /// Bytes that would be written, if all records are like those of the sample; `None` where the records are not known.
+    /// Bytes that would be written, if all records are like those of the sample; `None` where the records are not known, or
+    /// nothing tells their size.
     pub bytes_written: Option<u64>,
-    /// How long it would take: as long as counting and writing the sample did, and as writing the rest takes. A sort is
-    /// not in it. `None` where the records are not known.
+    /// How long it would take: as long as counting and writing the sample did, in proportion for what there was no time to
+    /// count, and as writing the rest takes. A sort is not in it. `None` where one of these is not known.
     pub duration: Option<Duration>,
     /// What the rest rests on, where the files were asked.
     pub survey: Option<Survey>,
@@ -59,9 +60,11 @@ pub struct Estimate {
     pub sample_records: u64,
     /// Its bytes.
     pub sample_bytes: u64,
+    /// Whether the sample is all that would be delivered.
+    pub is_whole: bool,
     /// Whether a sort would come on top.
     pub sorted: bool,
-    /// What it would cost by the plan's prices; `None` where it has none, or the records are not known.
+    /// What it would cost by the plan's prices; `None` where it has none, or what would be written is not known.
     pub cost: Option<Cost>,
 }
 
@@ -106,8 +109,11 @@ impl Job {
         let found = found.or(ended.then(|| dry_run.offset.saturating_add(sample_records)));
         let records = found.map(|found| found.saturating_sub(dry_run.offset).min(dry_run.cap));
         let bytes_read = survey.map_or(dry_run.dataset_bytes, |survey| survey.bytes_read);
+        // What is likely to be no more than the sample may be much more.
+        let is_certain = survey.is_none_or(Survey::is_exact) || sample_records >= dry_run.cap;
+        let is_whole = is_certain && records.is_some_and(|records| records <= sample_records);
         let bytes_written = records.and_then(|records| {
-            if records <= sample_records {
+            if is_whole {
                 return Some(sample_bytes);
             }
             if sample_records == 0
@@ -119,9 +125,11 @@ impl Job {
             Some(u64::try_from(whole).unwrap_or(u64::MAX))
         });
         let took = self.finished.unwrap_or(self.created).since(self.started.unwrap_or(self.created));
-        let duration = bytes_written.map(|bytes| {
+        let uncounted = survey.map_or(Some(Duration::ZERO), Survey::rest);
+        let duration = bytes_written.zip(uncounted).map(|(bytes, uncounted)| {
             let rest = bytes.saturating_sub(sample_bytes);
-            took + Duration::from_millis(rest.saturating_mul(1_000) / WRITTEN_A_SECOND)
+            let writing = Duration::from_millis(rest.saturating_mul(1_000) / WRITTEN_A_SECOND);
+            took.saturating_add(uncounted).saturating_add(writing)
         });
         let figures = records.zip(bytes_written);
         let cost = dry_run.prices.as_ref().zip(figures);
@@ -136,6 +144,7 @@ impl Job {
             survey: survey.cloned(),
             sample_records,
             sample_bytes,
+            is_whole,
             sorted: dry_run.sorted,
             cost,
         })

@@ -31,7 +31,7 @@ pub use self::{
     progress::{Progress, Stage},
     reuse::{Identity, MAX_ADDRESSES, MAX_EQUALS, Reuse},
     state::JobState,
-    survey::{FoundBy, Inquiry, Survey, Values},
+    survey::{FoundBy, Inquiry, PartCounted, Survey, Values},
     transition::{RECORD_KEPT, Refused, SENT_DUE, SWEEP_AFTER_END, Transition, UNSENT_DUE, UPLOAD_DUE},
     zip::{ZIP_TRIES, Zip},
 };

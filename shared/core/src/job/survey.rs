@@ -15,7 +15,7 @@ pub struct Inquiry {
     pub offset: u64,
     /// The most records that it would deliver.
     pub cap: u64,
-    /// For how long the work may count; what is not counted by then is estimated.
+    /// For how long the work may read, once it knows what there is to read; what is not counted by then is estimated.
     pub count_for: Duration,
 }
 
@@ -49,6 +49,20 @@ pub struct Survey {
     /// What the values asked for have in bytes, neither compressed nor written as text, with the number of their records;
     /// `None` where the files do not say.
     pub values: Option<Values>,
+    /// How much of what had to be read was read, where the time was over before all of it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartCounted>,
+}
+
+/// The part that was read in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartCounted {
+    /// What was read: records, or bytes of text.
+    pub weight: u64,
+    /// All that has to be read, in the same measure.
+    pub of: u64,
+    /// How long the reading took, in milliseconds.
+    pub millis: u64,
 }
 
 /// The size of values in files.
@@ -64,6 +78,18 @@ impl Survey {
     /// Whether the number of records is exact.
     pub fn is_exact(&self) -> bool {
         self.found_by != FoundBy::Part
+    }
+
+    /// How long it is likely to take to read what was not read in time: as long, in proportion, as what was. `None` where
+    /// there is nothing to tell by.
+    pub fn rest(&self) -> Option<Duration> {
+        if self.is_exact() {
+            return Some(Duration::ZERO);
+        }
+        let part = self.part?;
+        let more = u128::from(part.millis) * u128::from(part.of.saturating_sub(part.weight));
+        let millis = more.checked_div(u128::from(part.weight))?;
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 
     /// The bytes that so many records are likely to have as a result, by the size of their values; `None` where that is
@@ -109,7 +135,22 @@ mod tests {
             bytes_read: 1,
             whole_files: false,
             values,
+            part: None,
         }
+    }
+
+    #[test]
+    fn what_was_not_read_takes_as_long_in_proportion() {
+        let part = |weight, of, millis| {
+            Survey { part: Some(PartCounted { weight, of, millis }), ..survey(None) }.rest()
+        };
+        assert_eq!(part(1, 100, 25_000), Some(Duration::from_secs(99 * 25)));
+        assert_eq!(part(100, 100, 25_000), Some(Duration::ZERO));
+        assert_eq!(part(1, u64::MAX, u64::MAX), Some(Duration::from_millis(u64::MAX)));
+        assert_eq!(part(0, 100, 25_000), None, "nothing was read that could tell");
+        assert_eq!(survey(None).rest(), None);
+        let exact = Survey { found_by: FoundBy::Counting, ..survey(None) };
+        assert_eq!(exact.rest(), Some(Duration::ZERO));
     }
 
     #[test]

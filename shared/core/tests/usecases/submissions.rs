@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use willcall_core::{
     idempotency::KEY_KEPT,
-    job::{DailyLimits, DryRun, FoundBy, Survey, Transition, TruncationReason, Values},
+    job::{DailyLimits, DryRun, FoundBy, PartCounted, Survey, Transition, TruncationReason, Values},
     usecases::{
         idempotency::{Keyed, is_known},
         submit::{Receipt, repeated, submit},
@@ -424,18 +424,51 @@ async fn what_the_files_told_goes_before_the_size_of_all_of_them() {
         bytes_read: 5,
         whole_files: false,
         values: Some(Values { bytes: 4_000, records: 1_000 }),
+        part: (found_by == FoundBy::Part).then_some(PartCounted { weight: 1, of: 3, millis: 30_000 }),
     };
     let exact = done(survey(FoundBy::Statistics, 400), Some(400), 10);
     assert_eq!((exact.records_found, exact.records, exact.bytes_read), (Some(400), Some(390), 5));
     assert_eq!(exact.bytes_written, Some(39_000), "what was measured goes before what is reckoned");
     let part = done(survey(FoundBy::Part, 510), None, 10);
     assert_eq!((part.records_found, part.records), (Some(510), Some(500)));
-    assert!(!part.survey.unwrap().is_exact());
+    assert!(!part.survey.as_ref().unwrap().is_exact());
+    assert_eq!(exact.duration.unwrap().as_secs(), 60, "all was counted");
+    assert_eq!(part.duration.unwrap().as_secs(), 60 + 2 * 30, "two thirds were not");
+    let uncounted = done(Survey { part: None, ..survey(FoundBy::Part, 510) }, None, 10);
+    assert_eq!((uncounted.bytes_written, uncounted.duration), (Some(50_000), None));
     // The time was over before the sample had a record.
     let unseen = done(survey(FoundBy::Part, 510), None, 0);
     assert_eq!(unseen.bytes_written, Some(5_200), "four bytes of values a record, as JSON");
     let sizeless = done(Survey { values: None, ..survey(FoundBy::Part, 510) }, None, 0);
     assert_eq!((sizeless.records, sizeless.bytes_written, sizeless.duration), (Some(500), None, None));
+    // What is only likely is not all that there is, however little it is.
+    let little = |found_by| done(survey(found_by, 20), Some(20).filter(|_| found_by != FoundBy::Part), 10);
+    assert!(little(FoundBy::Counting).is_whole && !little(FoundBy::Part).is_whole);
+    let none = done(survey(FoundBy::Part, 0), None, 0);
+    assert_eq!((none.records, none.is_whole), (Some(0), false));
+}
+
+#[tokio::test]
+async fn a_sample_of_all_that_a_query_asks_for_is_the_whole_whatever_else_there_is() {
+    let mut job = willcall_conformance::samples::job("acme");
+    job.dry_run = Some(dry_run(10, 0));
+    job = job.apply(&willcall_conformance::samples::claim(), START).unwrap();
+    let mut complete = willcall_conformance::samples::complete(1);
+    if let Transition::Complete { records_found, survey, .. } = &mut complete {
+        *records_found = None;
+        *survey = Some(Box::new(Survey {
+            found_by: FoundBy::Part,
+            at_least: 10,
+            at_most: None,
+            likely: 5_000,
+            bytes_read: 5,
+            whole_files: true,
+            values: None,
+            part: None,
+        }));
+    }
+    let estimate = job.apply(&complete, START.plus(MINUTE)).unwrap().estimate().unwrap();
+    assert_eq!((estimate.records, estimate.bytes_written, estimate.is_whole), (Some(10), Some(100), true));
 }
 
 #[tokio::test]
@@ -450,6 +483,7 @@ async fn a_job_that_delivers_keeps_no_survey() {
         bytes_read: 1,
         whole_files: true,
         values: None,
+        part: None,
     };
     let mut complete = willcall_conformance::samples::complete(1);
     if let Transition::Complete { survey, .. } = &mut complete {

@@ -3,7 +3,6 @@
 use std::{
     sync::Arc,
     thread::{self, Scope},
-    time::Instant,
 };
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -16,7 +15,7 @@ use willcall_core::{
 
 use super::{
     Made,
-    count::{Count, count},
+    count::{Count, Times, count, in_time},
     tally::Tally,
     text,
     write::{self, Target, TrimmedBatches},
@@ -61,7 +60,6 @@ impl Query<'_> {
         self.attempt.check()?;
         // Of a sample, the query that it stands for is asked about.
         let inquiry = self.attempt.control.inquiry();
-        let until = inquiry.as_ref().and_then(|inquiry| Instant::now().checked_add(inquiry.count_for));
         let mut read: Vec<&str> = work.fields.iter().map(String::as_str).collect();
         read.extend(work.sort.iter().map(|key| key.column.as_str()));
         read.extend(inquiry.iter().flat_map(|inquiry| &inquiry.sort).map(String::as_str));
@@ -77,6 +75,8 @@ impl Query<'_> {
             let asked = Asked { used: &used, read: &read, filter, memory };
             Arc::new(Scan::plan(&self.attempt, source, self.dataset, asked)?)
         };
+        // Without the footers nothing is known at all: reading them is no part of the time.
+        let times = Times::from_now(inquiry.as_ref());
         let fields: Vec<FieldRef> =
             work.fields.iter().map(|name| scan.field(name).cloned()).collect::<Outcome<_>>()?;
         let encoder = TextEncoder::new(&work.output, &fields)?;
@@ -94,7 +94,7 @@ impl Query<'_> {
         }
         let told = thread::scope(|scope| {
             let (scan, reading, tally, fields) = (&scan, &reading, &tally, &fields[..]);
-            let run = Run { query: &self, scan, reading, tally, fields, until };
+            let run = Run { query: &self, scan, reading, tally, fields, times };
             match encoder {
                 Some(encoder) => run.write_text(scope, encoder, &mut sink),
                 None => run.write_columns(scope, &mut sink),
@@ -102,7 +102,7 @@ impl Query<'_> {
         })?;
         let count = match known {
             Some(known) => Count::exact(known, FoundBy::Statistics),
-            None => count(&self, &scan, &reading, &tally, until)?,
+            None => count(&self, &scan, &reading, &tally, times)?,
         };
         if let Some(found) = count.found() {
             self.tell_found(found);
@@ -160,8 +160,7 @@ struct Run<'a> {
     reading: &'a Arc<Reading>,
     tally: &'a Arc<Tally>,
     fields: &'a [FieldRef],
-    /// When no more is begun, of a sample.
-    until: Option<Instant>,
+    times: Times,
 }
 
 /// The records to be read, and what is still to be left out of them.
@@ -185,7 +184,7 @@ impl Run<'_> {
             query.attempt.control.enter(Stage::Writing);
             self.tally.expect(wanted.units.len(), 0);
             let (reading, tally) = (Arc::clone(self.reading), Arc::clone(self.tally));
-            let fields = self.fields.to_vec();
+            let (fields, until) = (self.fields.to_vec(), self.times.sample);
             let work = move |(number, unit): (usize, Unit), emit: &Emit<Chunk>| {
                 let mut chunk = Chunk::default();
                 let each = |columns: Vec<ArrayRef>, rows: usize| {
@@ -196,14 +195,14 @@ impl Run<'_> {
                     }
                     Ok(())
                 };
-                reading.read(&unit, &fields, |count| tally.set(number, count), each)?;
+                reading.read(&unit, &fields, until, |matched| tally.set(number, matched), each)?;
                 if !chunk.ends.is_empty() {
                     emit.send(chunk)?;
                 }
                 tally.unit_done();
                 Ok(())
             };
-            let jobs = in_time(wanted.units, self.until).map(Ok);
+            let jobs = in_time(wanted.units, until).map(Ok);
             let chunks = ordered(scope, query.readers(self.scan), PIECES, jobs, work)?;
             let records = Trimmed { chunks, skip: wanted.skip, take: wanted.take };
             text::write(scope, &query.attempt, &layout, records, sink)
@@ -278,13 +277,14 @@ impl Run<'_> {
         fields: Vec<FieldRef>,
     ) -> Outcome<impl Iterator<Item = Outcome<Columns>> + Send + use<'scope>> {
         let (reading, tally) = (Arc::clone(self.reading), Arc::clone(self.tally));
+        let until = self.times.sample;
         let work = move |(number, unit): (usize, Unit), emit: &Emit<Columns>| {
             let each = |columns: Vec<ArrayRef>, rows: usize| emit.send((columns, rows));
-            reading.read(&unit, &fields, |count| tally.set(number, count), each)?;
+            reading.read(&unit, &fields, until, |matched| tally.set(number, matched), each)?;
             tally.unit_done();
             Ok(())
         };
-        let units = in_time(units, self.until).map(Ok);
+        let units = in_time(units, until).map(Ok);
         ordered(scope, self.query.readers(self.scan), BATCHES, units, work)
     }
 
@@ -340,9 +340,4 @@ impl Run<'_> {
         });
         Ok(TrimmedBatches { batches: columns, skip: work.offset, take: work.cap() })
     }
-}
-
-/// The units, as long as there is time to begin one.
-fn in_time<T: Send>(units: Vec<T>, until: Option<Instant>) -> impl Iterator<Item = T> + Send {
-    units.into_iter().take_while(move |_| until.is_none_or(|until| Instant::now() < until))
 }

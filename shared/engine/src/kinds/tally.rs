@@ -1,16 +1,21 @@
 //! What a query knows of its units while it runs, and how much of the work is done.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::attempt::Attempt;
+use crate::{attempt::Attempt, scan::Matched};
 
 /// What is known of each unit, and how much is done.
 pub(super) struct Tally {
     attempt: Arc<Attempt>,
     matched: Vec<AtomicU64>,
+    /// Units that were left before their end.
+    left: Mutex<BTreeMap<usize, Matched>>,
     done: AtomicU64,
     total: AtomicU64,
     /// Of the total, the part that is done when sorted records are written.
@@ -24,6 +29,7 @@ impl Tally {
         Self {
             attempt: Arc::clone(attempt),
             matched: (0..units).map(|_| AtomicU64::new(UNKNOWN)).collect(),
+            left: Mutex::default(),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             after: AtomicU64::new(0),
@@ -36,10 +42,20 @@ impl Tally {
         self.attempt.control.set_work(0, (units + after) as u64);
     }
 
-    pub(super) fn set(&self, unit: usize, matched: u64) {
-        self.matched[unit].store(matched, Ordering::Relaxed);
+    pub(super) fn set(&self, unit: usize, matched: Matched) {
+        if matched.left_at.is_some() {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, matched);
+        } else {
+            self.matched[unit].store(matched.records, Ordering::Relaxed);
+        }
     }
 
+    /// What is known of units of which only a beginning was read.
+    pub(super) fn left(&self) -> BTreeMap<usize, Matched> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many records match, of a unit that was read whole.
     pub(super) fn matched(&self, unit: usize) -> Option<u64> {
         Some(self.matched[unit].load(Ordering::Relaxed)).filter(|matched| *matched != UNKNOWN)
     }

@@ -38,7 +38,7 @@ pub(crate) use self::{
     outcomes::Kept,
     partition::{Partitions, inferred},
     text::{TextError, TextFile, text_format},
-    unit::{Reading, Unit, read_all},
+    unit::{Matched, Reading, Unit, read_all},
 };
 use crate::{
     attempt::Attempt,

@@ -4,7 +4,11 @@ use std::{
     collections::VecDeque,
     io::{self, Read},
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -75,7 +79,7 @@ impl TextFile {
 
     /// Opens the file's rows.
     pub(crate) fn rows(&self) -> Result<TextRows<'_>, TextError> {
-        let failed: Arc<OnceLock<Arc<DataFilesError>>> = Arc::default();
+        let (failed, read): (Arc<OnceLock<Arc<DataFilesError>>>, Arc<AtomicU64>) = Default::default();
         let input = Input {
             file: Arc::clone(&self.file),
             size: self.entry.size,
@@ -83,29 +87,32 @@ impl TextFile {
             window: if self.file.is_far() { self.window.clamp(PIECE, 4 * PIECE) } else { PIECE },
             ready: VecDeque::new(),
             failed: Arc::clone(&failed),
+            read: Arc::clone(&read),
         };
         let options = ReadOptions { limits: Limits::trusting(), delimiter: None };
         match RowReader::open(input, Declared::of_name(&self.entry.name), options) {
-            Ok(reader) => Ok(TextRows { reader, failed, of: self }),
+            Ok(reader) => Ok(TextRows { reader, failed, read, of: self }),
             Err(error) => Err(self.meaning(error, &failed)),
         }
     }
 
-    /// Hands on all rows in batches of these fields.
+    /// Hands on all rows in batches of these fields. Begins no further batch after `until`: answers how many bytes of the
+    /// file it had read by then, where it did not come to the end.
     pub(super) fn read(
         &self,
         attempt: &Attempt,
         fields: &[FieldRef],
         batch_rows: usize,
+        until: Option<Instant>,
         mut each: impl FnMut(RecordBatch) -> Outcome<()>,
-    ) -> Outcome<()> {
+    ) -> Outcome<Option<u64>> {
         let failed = |error| failure(&self.entry.name, error);
         let own: Vec<FieldRef> =
             fields.iter().filter(|field| !self.constants.tell(field.name())).cloned().collect();
         let mut builder = BatchBuilder::new(&Schema::new(own)).map_err(defect)?;
         let mut rows = self.rows().map_err(failed)?;
         let (mut row, mut text) = (Row::default(), 0);
-        loop {
+        let left_at = loop {
             let more = rows.next(&mut row).map_err(failed)?;
             if more {
                 builder
@@ -120,10 +127,14 @@ impl TextFile {
                 text = 0;
             }
             if !more {
-                break;
+                break None;
             }
-        }
-        self.file.check().map_err(|error| failure::read(&self.entry.name, error))
+            if builder.rows() == 0 && until.is_some_and(|until| Instant::now() >= until) {
+                break Some(rows.read.load(Ordering::Relaxed));
+            }
+        };
+        self.file.check().map_err(|error| failure::read(&self.entry.name, error))?;
+        Ok(left_at)
     }
 
     /// The batch with the columns in the order of `fields`, those that directories tell among them.
@@ -171,6 +182,8 @@ fn failure(file: &str, error: TextError) -> ExecuteError {
 pub(crate) struct TextRows<'a> {
     pub(crate) reader: RowReader,
     failed: Arc<OnceLock<Arc<DataFilesError>>>,
+    /// The bytes of the file that the reader has taken.
+    read: Arc<AtomicU64>,
     of: &'a TextFile,
 }
 
@@ -195,6 +208,7 @@ struct Input {
     ready: VecDeque<Bytes>,
     /// The read that failed: an error on its way through the readers does not keep its type.
     failed: Arc<OnceLock<Arc<DataFilesError>>>,
+    read: Arc<AtomicU64>,
 }
 
 impl Read for Input {
@@ -206,6 +220,7 @@ impl Read for Input {
             }
             let length = first.len().min(buffer.len());
             first.copy_to_slice(&mut buffer[..length]);
+            self.read.fetch_add(length as u64, Ordering::Relaxed);
             return Ok(length);
         }
         let end = self.size.min(self.position + self.window);

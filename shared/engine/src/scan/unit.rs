@@ -1,6 +1,6 @@
 //! A unit: a range of one row group's records, selected by the filter and decoded batch by batch.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, FieldRef};
@@ -45,6 +45,21 @@ impl Unit {
     }
 }
 
+/// How many records the filter keeps of what was read of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Matched {
+    pub(crate) records: u64,
+    /// Of a file of text that was not read to its end, as the time for it was over: how many bytes of it were.
+    pub(crate) left_at: Option<u64>,
+}
+
+impl Matched {
+    /// In a whole unit.
+    pub(crate) fn whole(records: u64) -> Self {
+        Self { records, left_at: None }
+    }
+}
+
 /// What is read of each unit.
 pub(crate) struct Reading {
     pub(crate) scan: Arc<Scan>,
@@ -67,57 +82,58 @@ impl Reading {
             .is_ok_and(|whole| self.scan.units[whole] == *unit)
     }
 
-    /// How many records of the unit the filter keeps, reading the filter's columns alone.
-    pub(crate) fn count(&self, unit: &Unit) -> Outcome<u64> {
+    /// How many records of the unit the filter keeps, reading the filter's columns alone. Text is read no further after
+    /// `until`.
+    pub(crate) fn count(&self, unit: &Unit, until: Option<Instant>) -> Outcome<Matched> {
         if let Some(text) = self.scan.text(unit.file)? {
-            return self.read_text(&text, unit, &[], |_, _| Ok(()));
+            return self.read_text(&text, unit, &[], until, |_, _| Ok(()));
         }
-        match (&self.filter, unit.kept) {
-            (None, _) | (_, Kept::All) => Ok(unit.rows),
-            (_, Kept::None) => Ok(0),
-            (Some(filter), Kept::Some) => Ok(self.select(&*self.scan.file(unit.file)?, unit, filter)?.0),
-        }
+        let records = match (&self.filter, unit.kept) {
+            (None, _) | (_, Kept::All) => unit.rows,
+            (_, Kept::None) => 0,
+            (Some(filter), Kept::Some) => self.select(&*self.scan.file(unit.file)?, unit, filter)?.0,
+        };
+        Ok(Matched::whole(records))
     }
 
-    /// Hands on the unit's records that the filter keeps, with the columns in the order of `fields`. Answers how
-    /// many there were; `counted` is told as soon as that is known: of Parquet before any is handed on, of text behind
-    /// the last.
+    /// Hands on the unit's records that the filter keeps, with the columns in the order of `fields`; text is read no
+    /// further after `until`. `counted` is told how many there are as soon as that is known: of Parquet before any is handed
+    /// on, of text behind the last.
     pub(crate) fn read(
         &self,
         unit: &Unit,
         fields: &[FieldRef],
-        counted: impl FnOnce(u64),
+        until: Option<Instant>,
+        counted: impl FnOnce(Matched),
         mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
-    ) -> Outcome<u64> {
+    ) -> Outcome<()> {
         if let Some(text) = self.scan.text(unit.file)? {
-            let count = self.read_text(&text, unit, fields, each)?;
-            counted(count);
-            return Ok(count);
+            counted(self.read_text(&text, unit, fields, until, each)?);
+            return Ok(());
         }
         if self.filter.is_some() && unit.kept == Kept::None {
-            counted(0);
-            return Ok(0);
+            counted(Matched::whole(0));
+            return Ok(());
         }
         let file = self.scan.file(unit.file)?;
         let (count, selection) = match self.filter.as_ref().filter(|_| unit.kept == Kept::Some) {
             Some(filter) => {
                 let (count, selection) = self.select(&file, unit, filter)?;
-                counted(count);
+                counted(Matched::whole(count));
                 if count == 0 {
-                    return Ok(0);
+                    return Ok(());
                 }
                 (count, selection)
             }
             None => {
-                counted(unit.rows);
+                counted(Matched::whole(unit.rows));
                 (unit.rows, whole(unit))
             }
         };
         // Where few records fit, it is not known whether the next units have any.
         let on = count >= unit.rows / 4 && self.goes_on(unit);
         self.batches(&file, unit, fields, selection, on, &mut each)?;
-        file.check()?;
-        Ok(count)
+        file.check()
     }
 
     /// Hands on the unit's records that `keeps` tells, which looks at the columns of `by` alone, with the columns of
@@ -170,22 +186,23 @@ impl Reading {
         Ok(())
     }
 
-    /// The same of a file of text, which is read once and from start to end: the filter looks at each batch.
+    /// The same of a file of text, which is read from its start on: the filter looks at each batch.
     fn read_text(
         &self,
         text: &TextFile,
         unit: &Unit,
         fields: &[FieldRef],
+        until: Option<Instant>,
         mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
-    ) -> Outcome<u64> {
+    ) -> Outcome<Matched> {
         let mut all = fields.to_vec();
         for name in &self.filter_columns {
             if !fields.iter().any(|field| field.name() == name) {
                 all.push(Arc::clone(self.scan.field(name)?));
             }
         }
-        let mut count = 0;
-        text.read(&self.attempt, &all, unit.batch_rows, |batch| {
+        let mut records = 0;
+        let left_at = text.read(&self.attempt, &all, unit.batch_rows, until, |batch| {
             let batch = match &self.filter {
                 Some(filter) => {
                     let mask = self.mask(&text.entry.name, &text.constants, filter, &batch)?;
@@ -193,13 +210,13 @@ impl Reading {
                 }
                 None => batch,
             };
-            count += batch.num_rows() as u64;
+            records += batch.num_rows() as u64;
             match batch.num_rows() {
                 0 => Ok(()),
                 rows => each(batch.columns()[..fields.len()].to_vec(), rows),
             }
         })?;
-        Ok(count)
+        Ok(Matched { records, left_at })
     }
 
     /// The records of the unit that the filter keeps, as a selection within its row group.

@@ -21,15 +21,16 @@ pub struct EstimateResource {
     /// Records that would be delivered, after offset, limit and plan; null where not counted.
     #[schema(required)]
     pub records: Option<u64>,
-    /// The most bytes that would be read.
+    /// The bytes, as stored, of all that may be read, each counted once.
     pub bytes_read: u64,
-    /// Bytes that would be written, as stored; null where the records are not counted.
+    /// Bytes that would be written, as stored; null where the records are not counted, or nothing tells their size.
     #[schema(required)]
     pub bytes_written: Option<u64>,
-    /// How long it would take, without waiting for a worker (ISO 8601); null where the records are not counted.
+    /// How long it would take, without waiting for a worker (ISO 8601); null where `bytes_written` is, and where nothing was
+    /// counted in time.
     #[schema(required, pattern = r"^PT([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{3})?S)?$", example = "PT1.532S")]
     pub duration: Option<String>,
-    /// What it would cost by the plan's prices; null where it has none.
+    /// What it would cost by the plan's prices; null where it has none, and where `bytes_written` is null.
     #[schema(required)]
     pub cost: Option<CostResource>,
     /// What each figure rests on, in words.
@@ -93,11 +94,29 @@ fn read_by(survey: &Survey) -> &'static str {
     }
 }
 
-/// Of `bytes_written`, where no record was found in time to be written.
-fn sizes(known: Option<u64>) -> String {
-    match known {
-        Some(_) => "the size of the values in the files, and what the format usually makes of it".into(),
-        None => "not known, as no record was found in time".into(),
+/// Why a figure is not known that rests on the records.
+const UNCOUNTED: &str = "not known, as the records are not counted";
+
+/// The same, of one that rests on their size.
+const SIZELESS: &str = "not known, as no record was found in time";
+
+/// Of `duration`.
+fn takes(estimate: &Estimate) -> String {
+    match (estimate.duration, &estimate.survey) {
+        (None, _) if estimate.records.is_none() => UNCOUNTED.into(),
+        (None, _) if estimate.bytes_written.is_none() => SIZELESS.into(),
+        (None, _) => "not known, as nothing was counted in time".into(),
+        (Some(_), survey) => {
+            let counting = match survey {
+                Some(survey) if !survey.is_exact() => {
+                    "the time that the sample and the counting of a part took, as much in proportion for what was not \
+                     counted"
+                }
+                _ => "the time that counting and the sample took",
+            };
+            let sort = if estimate.sorted { "; the sort comes on top" } else { "" };
+            format!("{counting}, and 50 MB a second for the rest{sort}")
+        }
     }
 }
 
@@ -105,18 +124,21 @@ impl From<Estimate> for EstimateResource {
     fn from(estimate: Estimate) -> Self {
         let Estimate { sample_records, sample_bytes, .. } = estimate;
         let survey = estimate.survey.as_ref();
-        let figures = estimate.records.zip(estimate.bytes_written);
         let sample = format!("a sample of {sample_records} records, which has {sample_bytes} bytes");
-        let bytes_written = match estimate.records {
-            Some(records) if records <= sample_records => "all of it was written".to_owned(),
-            Some(_) if sample_records == 0 && survey.is_some() => sizes(estimate.bytes_written),
-            Some(_) => sample.clone(),
-            None => format!("not known, as the records are not counted; there is {sample}"),
+        let bytes_written = match (estimate.records, estimate.bytes_written) {
+            (None, _) => format!("{UNCOUNTED}; there is {sample}"),
+            (Some(_), None) => SIZELESS.into(),
+            (Some(_), Some(_)) if estimate.is_whole => "all of it was written".into(),
+            (Some(_), Some(_)) if sample_records == 0 && survey.is_some() => {
+                "the size of the values in the files, and what the format usually makes of it".into()
+            }
+            (Some(_), Some(_)) => sample,
         };
-        let sort = if estimate.sorted { "; the sort comes on top" } else { "" };
+        let duration = takes(&estimate);
         let cost_basis = match &estimate.cost {
             Some(cost) => format!("{}, by the plan, of the figures above", cost.basis),
-            None if figures.is_none() => "not known, as the records are not counted".to_owned(),
+            None if estimate.records.is_none() => UNCOUNTED.to_owned(),
+            None if estimate.bytes_written.is_none() => SIZELESS.to_owned(),
             None => "the plan has no prices".to_owned(),
         };
         let cost = estimate
@@ -141,12 +163,7 @@ impl From<Estimate> for EstimateResource {
                 },
                 bytes_read: survey.map_or(WHOLE, read_by).into(),
                 bytes_written,
-                duration: match estimate.duration {
-                    None => "not known, as the records are not counted".into(),
-                    Some(_) => format!(
-                        "the time that counting and the sample took, and 50 MB a second for the rest{sort}"
-                    ),
-                },
+                duration,
                 cost: cost_basis,
             },
         }

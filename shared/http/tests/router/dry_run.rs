@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use willcall_conformance::Script;
 use willcall_core::{
-    job::{FoundBy, Survey, kinds::Work},
+    job::{FoundBy, PartCounted, Survey, Values, kinds::Work},
     prices::{Micros, Prices},
 };
 
@@ -67,6 +67,7 @@ async fn what_could_not_be_counted_in_time_is_told_with_its_bounds() {
         bytes_read: 42,
         whole_files: true,
         values: None,
+        part: Some(PartCounted { weight: 1, of: 101, millis: 60_000 }),
     });
     let estimate = world.post(PATH, QUERY).await.expect(200).json();
     assert_eq!((&estimate["records_found"], &estimate["records"]), (&json!(900), &json!(899)));
@@ -75,6 +76,43 @@ async fn what_could_not_be_counted_in_time_is_told_with_its_bounds() {
     let basis = &estimate["basis"];
     assert!(basis["records"].as_str().unwrap().starts_with("a part that was counted in time"), "{basis}");
     assert!(basis["bytes_read"].as_str().unwrap().contains("files that may have a match"), "{basis}");
+    assert!(basis["duration"].as_str().unwrap().contains("in proportion"), "{basis}");
+    let duration = estimate["duration"].as_str().unwrap();
+    assert!(duration.starts_with("PT1H40M"), "a hundred times what a minute counted: {duration}");
+}
+
+#[tokio::test]
+async fn what_is_only_likely_to_be_no_more_than_the_sample_is_not_called_all_of_it() {
+    // None of the records that were looked at matched, and nobody knows of the others.
+    let world = World::with([Script::Deliver(Vec::new())]).await;
+    let _working = world.working();
+    let nothing = Survey {
+        found_by: FoundBy::Part,
+        at_least: 0,
+        at_most: Some(10_000_000),
+        likely: 0,
+        bytes_read: 42,
+        whole_files: false,
+        values: Some(Values { bytes: 4_000, records: 1_000 }),
+        part: Some(PartCounted { weight: 1, of: 100, millis: 1_000 }),
+    };
+    let ask = async |survey: Survey| {
+        world.executor.survey(survey);
+        world.post(PATH, QUERY).await.expect(200).json()
+    };
+    let estimate = ask(nothing.clone()).await;
+    assert_eq!((&estimate["records"], &estimate["bytes_written"]), (&json!(0), &json!(0)));
+    let basis = &estimate["basis"]["bytes_written"];
+    assert!(basis.as_str().unwrap().starts_with("the size of the values"), "{basis}");
+    let estimate = ask(Survey { values: None, ..nothing.clone() }).await;
+    assert_eq!((&estimate["bytes_written"], &estimate["duration"]), (&Value::Null, &Value::Null));
+    for figure in ["bytes_written", "duration", "cost"] {
+        assert_eq!(estimate["basis"][figure], "not known, as no record was found in time", "{figure}");
+    }
+    let estimate = ask(Survey { part: None, ..nothing.clone() }).await;
+    assert_eq!(estimate["basis"]["duration"], "not known, as nothing was counted in time");
+    let exact = Survey { found_by: FoundBy::Counting, at_most: Some(0), part: None, ..nothing };
+    assert_eq!(ask(exact).await["basis"]["bytes_written"], "all of it was written");
 }
 
 #[tokio::test]

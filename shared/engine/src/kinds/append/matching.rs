@@ -140,6 +140,7 @@ impl Matching {
                 own.reading.read(
                     &unit,
                     &columns,
+                    None,
                     |_| {},
                     |columns, rows| {
                         let (by, _) = columns.split_at(own.by.len());
@@ -201,6 +202,7 @@ impl Matching {
             own.reading.read(
                 &unit,
                 &columns,
+                None,
                 |_| {},
                 |columns, rows| {
                     let (by, _) = columns.split_at(own.by.len());
