@@ -80,15 +80,19 @@ struct Inspected {
     source: DatasetSource,
     /// What they said when they could last be read.
     facts: Option<DatasetFacts>,
+    /// The version that they were last known to have, whether they could be read or not.
+    newest: Option<String>,
     failure: Option<Failure>,
 }
 
 impl Inspected {
     /// What was known, without what it says of values where the files are known to be others now.
     fn told(&self, facts: &DatasetFacts) -> DatasetFacts {
-        let version = self.failure.as_ref().and_then(|failure| failure.version.as_ref());
-        let same = version.is_none_or(|version| *version == facts.version);
-        DatasetFacts { statistics: facts.statistics.clone().filter(|_| same), ..facts.clone() }
+        let mut told = facts.clone();
+        if self.newest.as_ref().is_some_and(|newest| *newest != facts.version) {
+            told.statistics = None;
+        }
+        told
     }
 }
 
@@ -283,21 +287,27 @@ async fn inspect_once(
 ) -> Arc<Inspected> {
     let source = entry.source.clone();
     let known = || before.as_ref().and_then(|before| before.facts.clone());
-    let failed = |error: InspectError, version, source| {
+    let was_newest = || before.as_ref().and_then(|before| before.newest.clone());
+    let failed = |error: InspectError, version: Option<String>, source| {
+        let newest = version.clone().or_else(was_newest);
         let (facts, retry) = match &error {
             InspectError::Missing { .. } => (None, RETRY),
             InspectError::Unreadable { .. } => (known(), RETRY),
             InspectError::Mismatch { .. } => (known(), RETRY_MISMATCH),
         };
         let failure = Failure { version, looked: now, retry, detail: chain(&error) };
-        Arc::new(Inspected { source, facts, failure: Some(failure) })
+        Arc::new(Inspected { source, facts, newest, failure: Some(failure) })
+    };
+    let found = |facts: DatasetFacts, source| {
+        let newest = Some(facts.version.clone());
+        Arc::new(Inspected { source, facts: Some(facts), newest, failure: None })
     };
     let version = match inspector.version(&entry.source).await {
         Ok(version) => version,
         Err(error) => return failed(error, None, source),
     };
     if let Some(facts) = known().filter(|facts| facts.version == version) {
-        return Arc::new(Inspected { source, facts: Some(facts), failure: None });
+        return found(facts, source);
     }
     if let Some(before) = &before
         && let Some(failure) = &before.failure
@@ -308,7 +318,7 @@ async fn inspect_once(
         return Arc::clone(before);
     }
     match inspector.inspect(&entry.source).await {
-        Ok(facts) => Arc::new(Inspected { source, facts: Some(facts), failure: None }),
+        Ok(facts) => found(facts, source),
         Err(error) => failed(error, Some(version), source),
     }
 }

@@ -317,16 +317,24 @@ async fn of_files_that_were_replaced_no_values_are_told() {
     set.inspector.set("a", 1, Ok(vec!["told"]));
     let catalog = set.open().await.unwrap();
     let mut steps = Vec::new();
-    for (version, now) in
-        [(1, Err(Broken::Unlisted)), (2, Err(Broken::Torn)), (1, Ok(vec!["told"])), (3, Ok(vec!["silent"]))]
-    {
+    for (version, now) in [
+        (1, Err(Broken::Unlisted)),
+        (2, Err(Broken::Torn)),
+        // A listing that fails says nothing of the files: those of the old version are gone as before.
+        (2, Err(Broken::Unlisted)),
+        (2, Err(Broken::Unlisted)),
+        (1, Ok(vec!["told"])),
+        (3, Ok(vec!["silent"])),
+    ] {
         set.inspector.set("a", version, now);
         set.pass(60);
         let facts = catalog.catalog().await.unwrap().datasets["a"].facts.clone();
         steps.push((facts.version, facts.statistics.is_some()));
     }
     let step = |version: &str, told| (version.to_owned(), told);
-    assert_eq!(steps, [step("1", true), step("1", false), step("1", true), step("3", false)]);
+    let replaced = || step("1", false);
+    let told = || step("1", true);
+    assert_eq!(steps, [told(), replaced(), replaced(), replaced(), told(), step("3", false)]);
 }
 
 #[tokio::test(start_paused = true)]
