@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use willcall_core::{
     Timestamp,
-    job::{JobState, Progress, Refused, StoredRequest, Transition},
+    job::{
+        DryRun, FoundBy, JobState, PartCounted, Progress, Refused, StoredRequest, Survey, Transition, Values,
+    },
     ports::{InsertError, JobFilter, TransitionError},
 };
 
@@ -100,6 +102,43 @@ pub(super) async fn a_transition_is_kept_and_answered(harness: &impl JobStoreHar
         expected = expected.apply(&transition, now).unwrap();
         assert_eq!(store.transition(&job.reference(), &transition, now).await.unwrap(), expected);
         assert_eq!(store.get(&job.reference()).await.unwrap().as_ref(), Some(&expected));
+    }
+}
+
+pub(super) async fn what_a_dry_run_found_out_is_kept(harness: &impl JobStoreHarness) {
+    let store = harness.store();
+    let part = Survey {
+        found_by: FoundBy::Part,
+        at_least: 3,
+        at_most: Some(1 << 50),
+        likely: 1 << 40,
+        bytes_read: 1 << 45,
+        whole_files: true,
+        values: Some(Values { bytes: 1 << 42, records: 1 << 41 }),
+        part: Some(PartCounted { weight: 5, of: 1 << 45, millis: 25_000 }),
+    };
+    let exact =
+        Survey { found_by: FoundBy::Statistics, at_most: None, values: None, part: None, ..part.clone() };
+    for told in [part, exact] {
+        let mut job = job("acme");
+        job.dry_run = Some(DryRun {
+            cap: u64::MAX,
+            offset: 1,
+            sorted: true,
+            dataset_bytes: 7,
+            prices: None,
+            sort: vec!["carrier".into()],
+            survey: None,
+        });
+        store.insert(&job, MANY).await.unwrap();
+        store.transition(&job.reference(), &claim(), START).await.unwrap();
+        let mut complete = complete(1);
+        if let Transition::Complete { survey, .. } = &mut complete {
+            *survey = Some(Box::new(told.clone()));
+        }
+        let completed = store.transition(&job.reference(), &complete, START).await.unwrap();
+        assert_eq!(completed.dry_run.as_ref().and_then(|dry_run| dry_run.survey.as_ref()), Some(&told));
+        assert_eq!(store.get(&job.reference()).await.unwrap(), Some(completed));
     }
 }
 

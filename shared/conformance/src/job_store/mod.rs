@@ -41,6 +41,7 @@ crate::suite! {
         accounts_do_not_see_each_other,
         a_missing_job_is_no_error_to_read_and_one_to_change,
         a_transition_is_kept_and_answered,
+        what_a_dry_run_found_out_is_kept,
         a_refused_transition_changes_nothing,
         of_many_claims_one_wins,
         a_stale_attempt_is_refused,
