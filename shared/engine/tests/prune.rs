@@ -41,6 +41,39 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
+/// Sets of values of one column, sorted as filters have them: none, some, and more than are compared one by one.
+fn set() -> impl Strategy<Value = (&'static str, Vec<Literal>)> {
+    fn sorted<T: PartialOrd>(mut values: Vec<T>, literal: fn(T) -> Literal) -> Vec<Literal> {
+        values.sort_by(|one, other| one.partial_cmp(other).unwrap());
+        values.into_iter().map(literal).collect()
+    }
+    let floats = || {
+        vec(float(), 0..4).prop_map(|mut values| {
+            values.sort_by(f64::total_cmp);
+            values.into_iter().map(Literal::Float).collect()
+        })
+    };
+    let many = || (-160_i64..5, 1_usize..4);
+    let steps = |(first, step): (i64, usize)| (first..first + 240).step_by(step).take(70);
+    prop_oneof![
+        vec(-4_i64..5, 0..4).prop_map(|v| ("i", sorted(v, Literal::Int))),
+        many().prop_map(move |of| ("i", steps(of).map(Literal::Int).collect())),
+        floats().prop_map(|v| ("f", v)),
+        floats().prop_map(|v| ("g", v)),
+        vec(text(), 0..4).prop_map(|v| ("t", sorted(v, Literal::Text))),
+        (text(), vec(text(), 70)).prop_map(|(one, mut v)| {
+            v.push(one);
+            ("t", sorted(v, Literal::Text))
+        }),
+        vec(-4_i32..5, 0..4).prop_map(|v| ("d", sorted(v, Literal::Date))),
+        vec(-4_i128..5, 0..4).prop_map(|v| ("n", sorted(v, Literal::Decimal))),
+        many().prop_map(move |of| ("n", steps(of).map(|v| Literal::Decimal(v.into())).collect())),
+        vec(-4_i64..5, 0..4).prop_map(|v| ("z", sorted(v, Literal::Timestamp))),
+        vec(-1_i64..3, 0..4).prop_map(|v| ("p", sorted(v, Literal::Int))),
+        vec(any::<bool>(), 0..3).prop_map(|v| ("b", sorted(v, Literal::Bool))),
+    ]
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let op = proptest::sample::select(vec![
         CompareOp::Eq,
@@ -68,7 +101,8 @@ fn filter() -> impl Strategy<Value = Filter> {
             Filter::CompareOperands { left: of(left), op, right: of(right) }
         }).prop_filter("of one kind", alike),
         4 => (op, side.clone()).prop_map(move |(op, (name, right))| Filter::Compare { left: of(name), op, right }),
-        2 => side.prop_map(move |(name, value)| Filter::In { operand: of(name), values: vec![value] }),
+        1 => side.prop_map(move |(name, value)| Filter::In { operand: of(name), values: vec![value] }),
+        2 => set().prop_map(move |(name, values)| Filter::In { operand: of(name), values }),
         1 => column.prop_map(move |name| Filter::IsNull(of(name))),
         2 => (text(), any::<bool>()).prop_map(move |(pattern, ignore_case)| Filter::Text {
             operand: of("t"),
