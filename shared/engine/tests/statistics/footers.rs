@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use parquet::{
-    data_type::{ByteArray, ByteArrayType, Int64Type},
+    data_type::{ByteArray, FixedLenByteArray, FixedLenByteArrayType, Int64Type},
     file::writer::SerializedFileWriter,
     schema::parser::parse_message_type,
 };
@@ -17,10 +17,13 @@ use willcall_engine::ParquetInspector;
 
 use super::{below, ends, known, numbers, support::*};
 
+/// 0.01, as a decimal is stored.
+const CENT: [u8; 4] = [0, 0, 0, 1];
+
 /// A file as its writer may make it, of one row group for each number: that of its records, all alike. They have a number
 /// `n`, said to have `distinct` values, and a decimal `d` of bytes that is said to be `least` or more.
 fn write_by_hand(data: &Data, name: &str, groups: &[usize], distinct: u64, least: &[u8]) {
-    let schema = "message m { optional int64 n; optional binary d (DECIMAL(9, 2)); }";
+    let schema = "message m { optional int64 n; optional fixed_len_byte_array(4) d (DECIMAL(9, 2)); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let file = fs::File::create(data.dir.path().join(name)).unwrap();
     let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
@@ -34,9 +37,10 @@ fn write_by_hand(data: &Data, name: &str, groups: &[usize], distinct: u64, least
             .unwrap();
         column.close().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
-        let (value, least) = (ByteArray::from(vec![1]), ByteArray::from(least.to_vec()));
+        let fixed = |bytes: &[u8]| FixedLenByteArray::from(ByteArray::from(bytes.to_vec()));
+        let (value, least) = (fixed(&CENT), fixed(least));
         column
-            .typed::<ByteArrayType>()
+            .typed::<FixedLenByteArrayType>()
             .write_batch_with_statistics(
                 &vec![value.clone(); rows],
                 Some(&there),
@@ -56,12 +60,12 @@ fn write_by_hand(data: &Data, name: &str, groups: &[usize], distinct: u64, least
 async fn a_statistic_of_no_form_takes_nothing_else_along() {
     let data = Data::new();
     write_by_hand(&data, "a.parquet", &[2], 1, &[]);
-    // Its least decimal has no bytes.
+    // The least decimal has no bytes.
     let facts = data.dataset().await.facts;
     assert_eq!(facts.records, Some(2));
     assert_eq!(known(&data, "d").await, ColumnStatistics::default());
     assert_eq!(ends(&data, "n").await, (json!(7), json!(7), Some(0)));
-    write_by_hand(&data, "a.parquet", &[2], 1, &[1]);
+    write_by_hand(&data, "a.parquet", &[2], 1, &CENT);
     assert_eq!(ends(&data, "d").await, (json!("0.01"), json!("0.01"), Some(0)));
 }
 
@@ -69,7 +73,7 @@ async fn a_statistic_of_no_form_takes_nothing_else_along() {
 async fn more_values_than_records_are_nobodys_count() {
     let data = Data::new();
     for (distinct, told) in [(1, Some(1)), (2, Some(2)), (3, None), (u64::MAX >> 1, None)] {
-        write_by_hand(&data, "a.parquet", &[2], distinct, &[1]);
+        write_by_hand(&data, "a.parquet", &[2], distinct, &CENT);
         assert_eq!(known(&data, "n").await.distinct, told, "{distinct}");
     }
 }
@@ -77,7 +81,7 @@ async fn more_values_than_records_are_nobodys_count() {
 #[tokio::test]
 async fn row_groups_without_a_record_are_row_groups_too() {
     let data = Data::new();
-    write_by_hand(&data, "a.parquet", &[0, 2, 0, 3], 1, &[1]);
+    write_by_hand(&data, "a.parquet", &[0, 2, 0, 3], 1, &CENT);
     let facts = data.dataset().await.facts;
     assert_eq!((facts.records, facts.statistics.unwrap().row_groups), (Some(5), Some(4)));
     assert_eq!(ends(&data, "n").await, (json!(7), json!(7), Some(0)), "and hide nothing");
