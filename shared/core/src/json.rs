@@ -191,8 +191,10 @@ pub fn bounded(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut taken = 0;
     for (start, end) in numbers(text) {
-        let number = text[start..end].parse::<f64>().unwrap_or(0.0);
-        if number.abs() > MOST {
+        let written = &text[start..end];
+        let number = written.parse::<f64>().unwrap_or(0.0);
+        // Not all that is read as a number is one of JSON.
+        if number.abs() > MOST && serde_json::from_str::<de::IgnoredAny>(written).is_ok() {
             out.push_str(&text[taken..start]);
             out.push_str(if number < 0.0 { "-1.7976931348623157e308" } else { "1.7976931348623157e308" });
             taken = end;
@@ -321,6 +323,10 @@ mod tests {
             json!([f64::MAX, f64::MIN, 1])
         );
         assert!(serde_json::from_str::<Value>(&bounded("[9e999,,1]")).is_err());
+        for none in ["01e400", "1.e400", "-.5e400", "-01e400"] {
+            assert_eq!(bounded(none), none);
+            assert!(Object::parse(&format!("{{\"n\":{none}}}")).is_err(), "{none}");
+        }
     }
 
     #[test]

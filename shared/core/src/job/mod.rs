@@ -42,7 +42,8 @@ use crate::{
     webhook::NotifyAddress,
 };
 
-/// The version of the job's stored form. A reader refuses a newer one.
+/// The version of the job's stored form. A reader refuses a newer one. What no release has written has no version: it is read as
+/// long as it costs nothing.
 pub const JOB_SCHEMA: u32 = 1;
 
 /// How often a job may fail by itself before it has failed for good.

@@ -1,5 +1,9 @@
 //! Attempts: messages that come twice, failures, stalls and shutdowns, and what ends a job.
 
+use futures::future::join_all;
+use willcall_conformance::samples;
+use willcall_core::ports::NewBatch;
+
 use super::*;
 
 #[tokio::test]
@@ -177,4 +181,33 @@ async fn a_job_that_loses_every_worker_is_given_up() {
     let failed = world.job(&job).await;
     assert_eq!(failed.state, JobState::Failed);
     assert!(world.executor.tasks().is_empty());
+}
+
+#[tokio::test]
+async fn batches_that_run_at_once_together_deliver_what_their_job_may_and_no_more() {
+    let world = World::new([Script::Deliver(vec!["{}".into(); 4])]);
+    let container = Job { max_records: Some(10), ..samples::container_at("acme", START) };
+    world.jobs.insert(&container, 3).await.unwrap();
+    let mut run = Vec::new();
+    for _ in 0..3 {
+        let batch = samples::batch_at(&container, START);
+        run.push(batch.reference());
+        world.jobs.add_batch(&NewBatch { batch, key: None }).await.unwrap();
+        world.jobs.transition(&run[run.len() - 1], &samples::uploaded(START), START).await.unwrap();
+    }
+    // All are told of the ten before any has completed; two of them fit whole.
+    let dispositions = join_all(run.iter().map(|batch| world.work(batch))).await;
+    let late = dispositions.iter().position(|one| *one == Disposition::RetryAfter(Duration::ZERO)).unwrap();
+    assert_eq!(dispositions.iter().filter(|one| **one == Disposition::Done).count(), 2, "{dispositions:?}");
+    let late = &run[late];
+    let waits = world.job(late).await;
+    assert_eq!((waits.state, waits.failures, waits.lost), (JobState::Accepted, 0, 0));
+    assert!(waits.result.is_none() && !world.has_files_of(late), "nothing is left of what was too much");
+    assert_eq!(world.job(&container.reference()).await.progress.records_written, 8);
+    assert_eq!(world.work(late).await, Disposition::Done);
+    let done = world.job(late).await;
+    let result = done.result.unwrap();
+    assert_eq!((done.state, done.attempt, result.records), (JobState::Completed, 2, 2));
+    assert_eq!(result.truncated.unwrap().limit, 2);
+    assert_eq!(world.job(&container.reference()).await.progress.records_written, 10);
 }

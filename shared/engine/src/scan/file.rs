@@ -152,10 +152,30 @@ impl OpenFile {
         let reader = SharedFile::new(entry, file, blocks);
         let metadata = load(&reader).map_err(|error| failure(entry, &reader, error))?;
         let metadata = with_offset_index(&reader, metadata);
+        Ok(Self::with(entry, reader, metadata, constants))
+    }
+
+    /// A file of anybody: its pages lie one behind the other, and nothing beside them says where.
+    pub(crate) fn of_anybody(
+        entry: &DataFileEntry,
+        file: Arc<dyn DataFile>,
+        blocks: &Arc<Blocks>,
+    ) -> Outcome<Self> {
+        let reader = SharedFile::new(entry, file, blocks);
+        let metadata = load(&reader).map_err(|error| failure(entry, &reader, error))?;
+        Ok(Self::with(entry, reader, metadata, Arc::default()))
+    }
+
+    fn with(
+        entry: &DataFileEntry,
+        reader: SharedFile,
+        metadata: ArrowReaderMetadata,
+        constants: Arc<Constants>,
+    ) -> Self {
         if let Some(far) = reader.far() {
             far.set_chunks(metadata.metadata());
         }
-        Ok(Self { entry: entry.clone(), reader, metadata, constants })
+        Self { entry: entry.clone(), reader, metadata, constants }
     }
 
     /// What a failure to decode this file means.

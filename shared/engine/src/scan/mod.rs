@@ -4,6 +4,8 @@ mod bounds;
 mod far;
 mod file;
 mod header;
+mod inflate;
+mod levels;
 mod outcomes;
 mod pages;
 mod partition;

@@ -1,5 +1,6 @@
-//! What the pages of a Parquet file of anybody come to, told by their headers before any of them is decoded: a small file may
-//! decode to more than there is memory for. Footers are not asked, as they may say what they like.
+//! What the pages of a Parquet file of anybody come to, told before any of them is decoded: a small file may decode to more than there
+//! is memory for. Nothing is asked that the decoder does not go by itself: not the footer's sizes, nor what a page says of its records.
+//! Headers tell most of it, in the form that no two readers take for two things; what they do not tell is looked up in the pages.
 
 use std::sync::Arc;
 
@@ -9,17 +10,22 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::{ColumnChunkMetaData, RowGroupMetaData},
+        page_index::offset_index::PageLocation,
         reader::{ChunkReader, SerializedPageReader},
     },
 };
+use willcall_core::ports::ExecuteError;
 
 use super::{
     file::OpenFile,
-    header::{DATA_PAGE, DATA_PAGE_V2, DICTIONARY_PAGE, Header},
+    header::{Header, Kind},
+    inflate,
+    levels::{Parts, Records},
+    unit::guard,
 };
 use crate::failure::{Outcome, invalid};
 
-/// The most bytes of one page, decompressed.
+/// The most bytes of one page, as it lies there and decompressed.
 const PAGE_BYTES: u64 = 64 << 20;
 /// The most bytes of the pages that are held at once: of each column a dictionary and another one.
 const HELD_BYTES: u64 = 512 << 20;
@@ -31,33 +37,49 @@ const BATCH_ROWS: u64 = 8192;
 const PAGES: usize = 1 << 20;
 /// The bytes of a header that are read first, and at most.
 const HEADER: (u64, u64) = (512, 1 << 20);
-/// What a value has beside its bytes: where it ends, and whether it is null.
+/// What a value has beside its bytes, and once more for each list that it is in: where it ends, and whether it is null.
 const BESIDE: u64 = 8;
+/// What a page's lengths of one text take, all of which are read with its first.
+const LENGTHS: u64 = 8;
+
+/// The pages of a column, as they are decoded.
+struct Pages {
+    pages: Vec<Decoded>,
+    /// Whether a record may go on in the next page.
+    lists: bool,
+    /// The bytes of its dictionary and its largest page.
+    held: u64,
+}
 
 /// A page of a column, as it is decoded.
 #[derive(Debug, Clone, Copy)]
 struct Decoded {
-    /// The fewest records that it has.
+    /// The fewest records that begin in it.
     rows: u64,
-    /// The most bytes of one of its values.
+    /// The most bytes that one record has in it.
     value: u64,
     /// The most bytes of all of them.
     bytes: u64,
 }
 
-/// How many records of each row group may be decoded together; fails where even one may have too much.
-pub(super) fn most_rows(file: &OpenFile) -> Outcome<Vec<u64>> {
+/// How many records of each row group may be decoded together; fails where even one may have too much. `check` is asked at each page
+/// whether to go on.
+pub(super) fn most_rows(file: &OpenFile, check: &dyn Fn() -> Outcome<()>) -> Outcome<Vec<u64>> {
     let groups = file.parquet().row_groups().iter().enumerate();
-    groups.map(|(number, group)| of_group(file, number, group)).collect()
+    groups.map(|(number, group)| of_group(file, number, group, check)).collect()
 }
 
-fn of_group(file: &OpenFile, number: usize, group: &RowGroupMetaData) -> Outcome<u64> {
+fn of_group(
+    file: &OpenFile,
+    number: usize,
+    group: &RowGroupMetaData,
+    check: &dyn Fn() -> Outcome<()>,
+) -> Outcome<u64> {
     let (mut columns, mut held, mut count) = (Vec::new(), 0_u64, 0);
-    for (place, chunk) in group.columns().iter().enumerate() {
-        let column = Column { file, number, place, chunk, rows: group.num_rows() };
-        let (pages, largest) = column.pages()?;
-        held = held.saturating_add(largest);
-        count += pages.len();
+    for chunk in group.columns() {
+        let pages = Column { file, chunk }.pages(check)?;
+        held = held.saturating_add(pages.held);
+        count += pages.pages.len();
         if held > HELD_BYTES || count > PAGES {
             let (what, most) = if count > PAGES {
                 (format!("{count} pages"), PAGES as u64)
@@ -72,7 +94,7 @@ fn of_group(file: &OpenFile, number: usize, group: &RowGroupMetaData) -> Outcome
     let most = BATCH_BYTES.max(2 * held);
     let mut rows = BATCH_ROWS;
     loop {
-        let bytes = columns.iter().fold(0_u64, |sum, pages| sum.saturating_add(largest_window(pages, rows)));
+        let bytes = columns.iter().fold(0_u64, |sum, pages| sum.saturating_add(pages.largest_window(rows)));
         if bytes <= most {
             return Ok(rows);
         }
@@ -86,116 +108,130 @@ fn of_group(file: &OpenFile, number: usize, group: &RowGroupMetaData) -> Outcome
     }
 }
 
-/// The most bytes that any `rows` records in a row can have, in a column with these pages.
-fn largest_window(pages: &[Decoded], rows: u64) -> u64 {
-    let bytes = |page: &Decoded| page.bytes.min(page.value.saturating_mul(rows));
-    let (mut end, mut covered, mut sum, mut largest) = (0, 0_u64, 0_u64, 0);
-    for (start, page) in pages.iter().enumerate() {
-        // The first page gives one record at least, and those that follow all that they have.
-        while end < pages.len() && (end == start || covered.saturating_add(1) < rows) {
-            sum = sum.saturating_add(bytes(&pages[end]));
-            if end > start {
-                covered = covered.saturating_add(pages[end].rows);
+impl Pages {
+    /// The most bytes that any `rows` records in a row can have.
+    fn largest_window(&self, rows: u64) -> u64 {
+        let pages = &self.pages;
+        let bytes = |page: &Decoded| page.bytes.min(page.value.saturating_mul(rows));
+        // Where a record may go on, the page behind its end has a part of it.
+        let reached = rows.saturating_add(u64::from(self.lists));
+        let (mut end, mut covered, mut sum, mut largest) = (0, 0_u64, 0_u64, 0);
+        for (start, page) in pages.iter().enumerate() {
+            // The first page gives one record at least, and those that follow all that they have.
+            while end < pages.len() && (end == start || covered.saturating_add(1) < reached) {
+                sum = sum.saturating_add(bytes(&pages[end]));
+                if end > start {
+                    covered = covered.saturating_add(pages[end].rows);
+                }
+                end += 1;
             }
-            end += 1;
+            largest = largest.max(sum);
+            sum = sum.saturating_sub(bytes(page));
+            // The next page is the first from then on.
+            if end > start + 1 {
+                covered = covered.saturating_sub(pages[start + 1].rows);
+            }
         }
-        largest = largest.max(sum);
-        sum = sum.saturating_sub(bytes(page));
-        // The next page is the first from then on.
-        if end > start + 1 {
-            covered = covered.saturating_sub(pages[start + 1].rows);
-        }
+        largest
     }
-    largest
 }
 
 /// A column of a row group.
 struct Column<'a> {
     file: &'a OpenFile,
-    number: usize,
-    place: usize,
     chunk: &'a ColumnChunkMetaData,
-    rows: i64,
 }
 
 impl Column<'_> {
-    /// The pages, and the bytes of its dictionary and its largest one.
-    fn pages(&self) -> Outcome<(Vec<Decoded>, u64)> {
-        let (start, length) = self.chunk.byte_range();
+    fn pages(&self, check: &dyn Fn() -> Outcome<()>) -> Outcome<Pages> {
+        let (start, length) = guard(self.file, || Ok(self.chunk.byte_range()))?;
         let end =
             start.checked_add(length).ok_or_else(|| self.damaged("it lies past the end of the file"))?;
-        let index = self.file.parquet().offset_index().and_then(|all| all.get(self.number)?.get(self.place));
-        let known = index.map(|index| index.page_locations().as_slice()).unwrap_or_default();
-        let mut places = known.iter().map(|page| u64::try_from(page.offset).unwrap_or(u64::MAX)).peekable();
-        // What the index does not name is the dictionary.
-        let mut at = Some(start);
-        if places.peek() == Some(&start) {
-            at = places.next();
-        }
-        let (mut pages, mut dictionary, mut largest) = (Vec::new(), None, 0);
-        while let Some(position) = at.filter(|at| *at < end || !known.is_empty()) {
-            let header = self.header(position, end)?;
-            let page = |number: i64| {
-                u64::try_from(number).map_err(|_| self.damaged("a page is of less than nothing"))
-            };
-            let (uncompressed, compressed) = (page(header.uncompressed)?, page(header.compressed)?);
-            if uncompressed > PAGE_BYTES {
+        let (mut at, mut pages, mut dictionary, mut largest) = (start, Vec::new(), None, 0);
+        while at < end {
+            check()?;
+            let header = self.header(at, end)?;
+            let next = at + header.length + header.compressed;
+            if next > end {
+                return Err(self.damaged("a page goes on past its end"));
+            }
+            // Pages that are not compressed are as long as they lie there, whatever else they say.
+            let size = header.uncompressed.max(header.compressed);
+            if size > PAGE_BYTES {
                 let (name, column) = (&self.file.entry.name, self.chunk.column_path());
                 return Err(invalid(format!(
-                    "{name}: a page of the column \"{column}\" has {uncompressed} bytes, decompressed: {PAGE_BYTES} are the limit"
+                    "{name}: a page of the column \"{column}\" has {size} bytes, decompressed: {PAGE_BYTES} are the limit"
                 )));
             }
+            self.check_inflated(&header, at)?;
             match header.kind {
-                DICTIONARY_PAGE if pages.is_empty() && dictionary.is_none() => {
-                    dictionary = Some((uncompressed, self.largest_value()?));
+                Kind::Dictionary if pages.is_empty() && dictionary.is_none() => {
+                    dictionary = Some((size, self.largest_value(&header, at)?));
                 }
-                DATA_PAGE | DATA_PAGE_V2 => {
-                    largest = largest.max(uncompressed);
-                    pages.push(self.decoded(&header, uncompressed, page(header.values)?, dictionary));
+                // The decoder would take it in place of the first.
+                Kind::Dictionary => {
+                    return Err(self.damaged("it has a second dictionary, or one behind its pages"));
+                }
+                Kind::Data | Kind::DataV2 { .. } => {
+                    let (page, held) = self.decoded(&header, at, size, dictionary)?;
+                    largest = largest.max(held);
+                    pages.push(page);
                     if pages.len() > PAGES {
                         return Err(self.damaged("it has too many pages"));
                     }
                 }
-                // The decoder passes over others, or refuses them.
-                _ => largest = largest.max(uncompressed),
             }
-            at = match known.is_empty() {
-                true => Some(position.saturating_add(header.length as u64).saturating_add(compressed)),
-                false => places.next(),
-            };
+            at = next;
         }
-        Ok((pages, largest.saturating_add(dictionary.map_or(0, |(bytes, _)| bytes))))
+        let held = largest.saturating_add(dictionary.map_or(0, |(bytes, _)| bytes));
+        Ok(Pages { pages, lists: self.has_lists(), held })
     }
 
+    fn has_lists(&self) -> bool {
+        self.chunk.column_descr().max_rep_level() > 0
+    }
+
+    /// What the page at `at` comes to, and how many bytes it takes while it is decoded.
     fn decoded(
         &self,
         header: &Header,
-        uncompressed: u64,
-        values: u64,
+        at: u64,
+        size: u64,
         dictionary: Option<(u64, u64)>,
-    ) -> Decoded {
+    ) -> Outcome<(Decoded, u64)> {
+        let values = header.values;
+        let has_lengths = matches!(header.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY);
+        let (mut records, mut held) = (Records { begun: values, longest: 1 }, size);
+        if self.has_lists() || has_lengths {
+            let damaged = || self.damaged("a page is not what it says");
+            let page = self.page(header, at)?;
+            let parts = Parts::of(&page, self.chunk.column_descr()).ok_or_else(damaged)?;
+            if self.has_lists() {
+                records = parts.records(values).ok_or_else(damaged)?;
+            }
+            if has_lengths {
+                let prefixes = header.encoding == DELTA_BYTE_ARRAY;
+                let lengths = parts.lengths(prefixes).filter(|lengths| *lengths <= values);
+                held = held.saturating_add(lengths.ok_or_else(damaged)?.saturating_mul(LENGTHS));
+            }
+        }
         let fixed = self.fixed();
         let (value, text) = match (header.encoding, fixed) {
             (_, Some(width)) => (width, None),
             (PLAIN_DICTIONARY | RLE_DICTIONARY, None) => (dictionary.map_or(0, |(_, largest)| largest), None),
             // Whatever is not written by reference to what was before takes the room in the page that it takes decoded.
-            (PLAIN | DELTA_LENGTH_BYTE_ARRAY, None) => (uncompressed, Some(uncompressed)),
-            (_, None) => (uncompressed, None),
+            (PLAIN | DELTA_LENGTH_BYTE_ARRAY, None) => (size, Some(size)),
+            (_, None) => (size, None),
         };
-        let value = value.saturating_add(BESIDE);
+        let depth = u64::try_from(self.chunk.column_descr().max_rep_level()).unwrap_or(0);
+        let beside = BESIDE * (1 + depth);
+        let value = value.saturating_add(beside);
         let bytes = match text {
-            Some(text) => text.saturating_add(values.saturating_mul(BESIDE)),
+            Some(text) => text.saturating_add(values.saturating_mul(beside)),
             None => value.saturating_mul(values),
         };
-        // Pages of lists that do not count their records may have all of their values in one.
-        let flat = self.chunk.column_descr().max_rep_level() == 0;
-        let rows = match header.rows {
-            _ if flat => values,
-            Some(rows) => u64::try_from(rows).unwrap_or(0),
-            None => 1,
-        };
-        let value = if flat { value } else { bytes };
-        Decoded { rows: rows.max(1), value, bytes }
+        let value = value.saturating_mul(records.longest);
+        Ok((Decoded { rows: records.begun, value, bytes }, held))
     }
 
     /// The bytes of each value, where all have the same.
@@ -206,24 +242,32 @@ impl Column<'_> {
             Type::INT64 | Type::DOUBLE => Some(8),
             // Timestamps and decimals as the decoder holds them.
             Type::INT96 => Some(16),
-            Type::FIXED_LEN_BYTE_ARRAY => {
-                Some(u64::try_from(self.chunk.column_descr().type_length()).unwrap_or(u64::MAX).max(32))
-            }
+            Type::FIXED_LEN_BYTE_ARRAY => Some(self.type_length().max(32)),
             Type::BYTE_ARRAY => None,
         }
     }
 
-    /// The bytes of the largest value of the dictionary, whose size is known to be bounded.
-    fn largest_value(&self) -> Outcome<u64> {
+    fn type_length(&self) -> u64 {
+        u64::try_from(self.chunk.column_descr().type_length()).unwrap_or(u64::MAX)
+    }
+
+    /// The bytes of the largest value of the dictionary at `at`, where not all have the same.
+    fn largest_value(&self, header: &Header, at: u64) -> Outcome<u64> {
+        // The decoder makes room for as many as it is told of.
+        let least = match self.chunk.column_type() {
+            Type::BOOLEAN => 1,
+            Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+            Type::INT64 | Type::DOUBLE => 8,
+            Type::INT96 => 12,
+            Type::FIXED_LEN_BYTE_ARRAY => self.type_length().max(1),
+        };
+        if header.values.saturating_mul(least) > header.uncompressed {
+            return Err(self.damaged("its dictionary is too short for its values"));
+        }
         if self.fixed().is_some() {
             return Ok(0);
         }
-        let reader = Arc::new(self.file.reader.clone());
-        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-        let page = super::unit::guard(self.file, || {
-            SerializedPageReader::new(reader, self.chunk, rows, None)?.get_next_page()
-        })?;
-        let Some(Page::DictionaryPage { buf, .. }) = page else { return Ok(PAGE_BYTES) };
+        let Page::DictionaryPage { buf, .. } = self.page(header, at)? else { return Ok(PAGE_BYTES) };
         let (mut rest, mut largest) = (&buf[..], 0);
         while let Some((length, behind)) = rest.split_first_chunk::<4>() {
             let length = u32::from_le_bytes(*length);
@@ -232,6 +276,49 @@ impl Column<'_> {
             rest = behind.get(length as usize..).unwrap_or_default();
         }
         Ok(largest.min(PAGE_BYTES))
+    }
+
+    /// Fails where the page at `at` decompresses to more than it says, which the decoder notices behind the end.
+    fn check_inflated(&self, header: &Header, at: u64) -> Outcome<()> {
+        let levels = match header.kind {
+            Kind::DataV2 { is_compressed: false, .. } => return Ok(()),
+            Kind::DataV2 { levels, .. } => levels,
+            Kind::Dictionary | Kind::Data => 0,
+        };
+        let compression = self.chunk.compression();
+        if !inflate::has_no_bound(compression) {
+            return Ok(());
+        }
+        let (Some(room), Some(length)) =
+            (header.uncompressed.checked_sub(levels), header.compressed.checked_sub(levels))
+        else {
+            return Err(self.damaged("a page is not what it says"));
+        };
+        let bytes = self.file.reader.get_bytes(at + header.length + levels, length as usize);
+        let bytes = bytes.map_err(|error| self.file.failure(error))?;
+        if inflate::is_longer(compression, &bytes, room) {
+            return Err(self.damaged("a page decompresses to more than it says"));
+        }
+        Ok(())
+    }
+
+    /// The page at `at`, decompressed, as the decoder has it.
+    fn page(&self, header: &Header, at: u64) -> Outcome<Page> {
+        let page = guard(self.file, || {
+            let location = PageLocation {
+                offset: i64::try_from(at)?,
+                compressed_page_size: i32::try_from(header.length + header.compressed)?,
+                first_row_index: 0,
+            };
+            let reader = Arc::new(self.file.reader.clone());
+            let mut reader = SerializedPageReader::new(reader, self.chunk, 0, Some(vec![location]))?;
+            // Whatever is before the first page that it is told of is a dictionary to it.
+            if at > self.chunk.byte_range().0 {
+                reader.skip_next_page()?;
+            }
+            reader.get_next_page()
+        })?;
+        page.ok_or_else(|| self.damaged("a page is none"))
     }
 
     fn header(&self, position: u64, end: u64) -> Outcome<Header> {
@@ -244,13 +331,13 @@ impl Column<'_> {
                 return Ok(header);
             }
             if length >= left.min(most) {
-                return Err(self.damaged("a page has no header"));
+                return Err(self.damaged("a page has no header that can be read"));
             }
             length = (length * 8).min(most);
         }
     }
 
-    fn damaged(&self, what: &str) -> willcall_core::ports::ExecuteError {
+    fn damaged(&self, what: &str) -> ExecuteError {
         let column = self.chunk.column_path();
         self.file.failure(ParquetError::General(format!("the column \"{column}\": {what}")))
     }
@@ -260,10 +347,16 @@ impl Column<'_> {
 const PLAIN: i64 = 0;
 const PLAIN_DICTIONARY: i64 = 2;
 const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
+const DELTA_BYTE_ARRAY: i64 = 7;
 const RLE_DICTIONARY: i64 = 8;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use arrow_array::{
         ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
         builder::{Int64Builder, ListBuilder},
@@ -300,16 +393,25 @@ mod tests {
             ArrowWriter::try_new(file, batch.schema(), Some(change(properties).build())).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
+        (path.metadata().unwrap().len(), of_file(&path))
+    }
+
+    /// How many rows of each row group of the file may be decoded at once.
+    pub(super) fn of_file(path: &Path) -> Outcome<Vec<u64>> {
         let source = DatasetSource::at(path.to_str().unwrap().to_owned());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let entry = runtime.block_on(LocalDataFiles.list(&source)).unwrap().remove(0);
         let open = LocalDataFiles.open(&entry).unwrap();
-        let file = OpenFile::new(&entry, open, &Arc::new(Blocks::new(0)), Arc::default()).unwrap();
-        (entry.size, most_rows(&file))
+        let file = OpenFile::of_anybody(&entry, open, &Arc::new(Blocks::new(0))).unwrap();
+        most_rows(&file, &|| Ok(()))
     }
 
-    fn refusal(outcome: Outcome<Vec<u64>>) -> String {
+    /// What is said of a file that is refused, to the client and to the operator.
+    pub(super) fn refusal(outcome: Outcome<Vec<u64>>) -> String {
         match outcome {
+            Err(ExecuteError::Fatal { problem, source: Some(source) }) => {
+                format!("{}: {source}", problem.detail)
+            }
             Err(ExecuteError::Fatal { problem, .. }) => problem.detail,
             other => panic!("{other:?}"),
         }
@@ -366,15 +468,21 @@ mod tests {
     #[test]
     fn records_that_are_decoded_together_have_what_their_pages_have_at_most() {
         let page = |rows, value, bytes| Decoded { rows, value, bytes };
+        let of = |pages: &[Decoded], lists| Pages { pages: pages.to_vec(), lists, held: 0 };
+        let window = |pages: &[Decoded], rows| of(pages, false).largest_window(rows);
         let same = [page(10, 5, 50); 4];
         for (rows, expected) in [(1, 5), (2, 10 + 10), (10, 100), (11, 100), (12, 150), (100, 200)] {
-            assert_eq!(largest_window(&same, rows), expected, "{rows}");
+            assert_eq!(window(&same, rows), expected, "{rows}");
         }
         let odd = [page(1, 1_000, 1_000), page(1, 1, 1), page(1, 1_000, 1_000), page(1_000, 1, 1_000)];
-        assert_eq!(largest_window(&odd, 1), 1_000);
-        assert_eq!(largest_window(&odd, 3), 1_000 + 1 + 1_000);
-        assert_eq!(largest_window(&odd, 4), 1_000 + 1 + 1_000 + 4);
-        assert_eq!(largest_window(&[], 8), 0);
-        assert_eq!(largest_window(&[page(1, u64::MAX, u64::MAX); 3], 3), u64::MAX);
+        assert_eq!(window(&odd, 1), 1_000);
+        assert_eq!(window(&odd, 3), 1_000 + 1 + 1_000);
+        assert_eq!(window(&odd, 4), 1_000 + 1 + 1_000 + 4);
+        assert_eq!(window(&[], 8), 0);
+        // Records of lists go on in pages in which none begins, and in the next one.
+        let lists = of(&[page(1, 9, 9), page(0, 20, 20), page(0, 30, 30), page(2, 3, 5)], true);
+        assert_eq!(lists.largest_window(1), 9 + 20 + 30 + 3);
+        assert_eq!(lists.largest_window(2), 9 + 20 + 30 + 5);
+        assert_eq!(window(&[page(1, u64::MAX, u64::MAX); 3], 3), u64::MAX);
     }
 }

@@ -259,8 +259,8 @@ impl Reading {
     }
 }
 
-/// Hands on all records of a file of anybody in order, batch by batch, with the columns of `fields`. No batch has more than
-/// fits into memory, however small the file is that it comes from.
+/// Hands on all records of a file of anybody ([`OpenFile::of_anybody`]) in order, batch by batch, with the columns of `fields`. No
+/// batch has more than fits into memory, however small the file is that it comes from.
 pub(crate) fn read_all(
     attempt: &Attempt,
     file: &OpenFile,
@@ -268,7 +268,7 @@ pub(crate) fn read_all(
     mut each: impl FnMut(Vec<ArrayRef>, usize) -> Outcome<()>,
 ) -> Outcome<()> {
     let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    let most = pages::most_rows(file)?;
+    let most = pages::most_rows(file, &|| attempt.check())?;
     for mut unit in super::cut(0, file, &names, |_| Kept::All) {
         let most = most.get(unit.row_group).map_or(1, |most| usize::try_from(*most).unwrap_or(1));
         unit.batch_rows = unit.batch_rows.min(most);

@@ -2,8 +2,12 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -24,6 +28,7 @@ use willcall_core::{
     usecases::{
         App,
         batches::{arrived, takes_upload},
+        limits::MAX_BODY,
     },
 };
 
@@ -32,10 +37,14 @@ use crate::{
     conditional::{Verdict, http_date, judge, range_applies},
     problem::Failure,
     range::{self, Asked},
-    wire::body::drain,
+    wire::body::drain_within,
 };
 
 const PREFIX: &str = "/v1/files/";
+/// How much is read on, and for how long, of a file that is refused: of whoever has a link, whatever comes in a minute.
+const DRAINED: (u64, Duration) = (u64::MAX, Duration::from_secs(60));
+/// The same of whoever has none.
+const DRAINED_OF_OTHERS: (u64, Duration) = (MAX_BODY, Duration::from_secs(5));
 /// What stays as it is in `filename*` (RFC 8187 §3.2.1).
 const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
@@ -77,11 +86,17 @@ async fn receive(
         length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         now: api.app.clock.now(),
     };
-    let mut bytes = Shared(Arc::new(Mutex::new(body.into_data_stream())));
-    let taken = take(&api, upload, bytes.clone()).await;
-    if taken.is_err() && header(header::EXPECT).is_none() {
-        // Whoever sends without asking reads no answer before all is sent, and whoever asks has sent nothing.
-        drain(&mut bytes).await;
+    let mut bytes = Shared(Arc::new((Mutex::new(body.into_data_stream()), AtomicBool::new(false))));
+    // Whoever has no link learns nothing of batches.
+    let admitted = api.files.admit(upload).map_err(refused);
+    let (most, longest) = if admitted.is_ok() { DRAINED } else { DRAINED_OF_OTHERS };
+    let taken = match admitted {
+        Ok(()) => take(&api, upload, bytes.clone()).await,
+        Err(failure) => Err(failure),
+    };
+    if taken.is_err() && (header(header::EXPECT).is_none() || bytes.was_asked_for()) {
+        // Whoever sends reads no answer before all is sent. Whoever asks first has sent nothing until it is told to.
+        drain_within(&mut bytes, most, longest).await;
     }
     let (key, head) = taken?;
     if let BlobKey::Upload { job, file } = key {
@@ -96,8 +111,6 @@ async fn receive(
 }
 
 async fn take(api: &Files, upload: Received<'_>, bytes: Shared) -> Result<(BlobKey, BlobHead), Failure> {
-    // Whoever has no link learns nothing of batches.
-    api.files.admit(upload).map_err(refused)?;
     if let Some((batch, _)) = BlobKey::upload(upload.key) {
         takes_upload(&api.app, &batch).await?;
     }
@@ -105,15 +118,23 @@ async fn take(api: &Files, upload: Received<'_>, bytes: Shared) -> Result<(BlobK
     api.files.receive(upload, bytes.boxed()).await.map_err(refused)
 }
 
-/// A body that whoever refuses it leaves to be read on.
+/// A body that whoever refuses it leaves to be read on, and whether any of it was asked for.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<BodyDataStream>>);
+struct Shared(Arc<(Mutex<BodyDataStream>, AtomicBool)>);
+
+impl Shared {
+    fn was_asked_for(&self) -> bool {
+        self.0.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Stream for Shared {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+        let (body, asked_for) = &*self.0;
+        asked_for.store(true, Ordering::Relaxed);
+        body.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
     }
 }
 

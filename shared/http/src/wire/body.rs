@@ -123,11 +123,18 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
 
 /// Reads on for a while and throws it away: a client that is still sending when the connection closes never sees
 /// the answer.
-pub(crate) async fn drain<E>(stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) {
-    const MOST: u64 = 16 * MAX_BODY;
-    const LONGEST: Duration = Duration::from_secs(5);
+async fn drain<E>(stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) {
+    drain_within(stream, 16 * MAX_BODY, Duration::from_secs(5)).await;
+}
+
+/// The same of at most so many bytes, for as long at most.
+pub(crate) async fn drain_within<E>(
+    stream: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+    most: u64,
+    longest: Duration,
+) {
     let draining = async {
-        let mut left = MOST;
+        let mut left = most;
         while let Some(Ok(chunk)) = stream.next().await {
             left = left.saturating_sub(chunk.len() as u64);
             if left == 0 {
@@ -136,7 +143,7 @@ pub(crate) async fn drain<E>(stream: &mut (impl Stream<Item = Result<Bytes, E>> 
         }
     };
     // Whoever is slower than this does without.
-    let _ = tokio::time::timeout(LONGEST, draining).await;
+    let _ = tokio::time::timeout(longest, draining).await;
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {

@@ -1,6 +1,12 @@
 //! Signed links of a host that serves its own files.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,6 +71,10 @@ impl SignedFiles for OneFile {
         match upload.query {
             "sig=put" => {}
             "sig=small" => return Err(SignedFileError::Unfit("the link is for 5 bytes".into())),
+            "sig=full" => {
+                let _ = body.take(1).collect::<Vec<_>>().await;
+                return Err(SignedFileError::Unavailable("no space is left".into()));
+            }
             _ => return Err(SignedFileError::Invalid),
         }
         assert_eq!((upload.media_type, upload.length), (Some("text/csv"), Some(10)));
@@ -109,6 +119,41 @@ async fn an_upload_is_taken_by_its_link_alone() {
     world.ask("DELETE", &format!("/v1/jobs/{}", job["job_id"].as_str().unwrap()), &[], "").await.expect(204);
     put("sig=forged").await.problem(403, "forbidden");
     put("sig=put").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn what_is_sent_of_a_refused_file_is_read_so_that_the_answer_is_seen() {
+    const PIECE: usize = 1 << 20;
+    const PIECES: usize = 40;
+    let world = world().await;
+    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
+    let job = world.post("/v1/jobs", job).await.expect(202).json();
+    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
+    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
+    let batch = world.post(&batches, file).await.expect(201).json();
+    let path = format!("/v1/files/uploads/acme/{}/0", batch["batch_id"].as_str().unwrap());
+    // The whole file of whoever has a link, but of one who asks first only what was asked for already.
+    for (query, expect, status, expected) in [
+        ("sig=small", None, 400, PIECES),
+        ("sig=full", None, 503, PIECES),
+        ("sig=full", Some("100-continue"), 503, PIECES),
+        ("sig=small", Some("100-continue"), 400, 0),
+        ("sig=forged", None, 403, 1),
+    ] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&read);
+        let pieces = stream::iter(0..PIECES).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from(vec![b'\n'; PIECE]))
+        });
+        let mut request = Request::builder().method("PUT").uri(format!("{path}?{query}"));
+        if let Some(expect) = expect {
+            request = request.header("expect", expect);
+        }
+        let request = request.body(axum::body::Body::from_stream(pieces)).unwrap();
+        assert_eq!(world.send(request).await.status, status, "{query}");
+        assert_eq!(read.load(Ordering::Relaxed), expected, "{query}, {expect:?}");
+    }
 }
 
 #[tokio::test]

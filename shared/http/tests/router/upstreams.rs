@@ -56,8 +56,12 @@ async fn a_number_that_64_bits_do_not_hold_is_told_from_its_neighbour() {
     // What is no row of the client's is refused as it was.
     let asked = r#"{"dataset": "flights", "limit": 1e400}"#;
     assert_eq!(world.post("/v1/jobs", asked).await.pointers(), ["#"]);
-    let broken = world.post(PATH, r#"{"email": "a@b.test", "n": [1e400,,]}"#).await;
-    broken.problem(400, "invalid-request");
+    for none in ["[1e400,,]", "01e400", "1.e400", "-.5e400"] {
+        let broken = item(none);
+        world.post(PATH, &broken).await.problem(400, "invalid-request");
+        let items = format!(r#"{{"kind": "call", "upstream": "enrich", "items": [{broken}]}}"#);
+        world.post("/v1/jobs", &items).await.problem(400, "invalid-request");
+    }
 }
 
 #[tokio::test]

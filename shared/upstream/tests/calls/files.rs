@@ -71,6 +71,21 @@ async fn numbers_of_files_are_sent_as_they_were_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn text_of_csv_that_is_no_number_of_json_is_not_sent_as_one() {
+    let scripted = scripted().await;
+    let number = json!({ "input": { "properties": { "n": { "type": "number" } } } });
+    let rows = b"id,n\n1,01e400\n2,1.e400\n3,-.5e400\n4,1e400\n";
+    let world = World::uploaded(upstream(&scripted, "/", number), &[("a.csv", "text/csv", rows)]).await;
+    let (outcomes, delivered) = world.run().await;
+    assert_eq!(tally(&outcomes, &delivered), [1, 0, 0, 3]);
+    for outcome in &outcomes[..3] {
+        let said = outcome.error.as_ref().unwrap();
+        assert!(said.contains("/n: must be number"), "{said}");
+    }
+    assert_eq!(scripted.seen()[0].body, r#"{"id":"4","n":1e400}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_every_format_are_items_in_the_order_of_the_files() {
     let scripted = scripted().await;
     let schema = json!({
