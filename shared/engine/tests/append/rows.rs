@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    cast::AsArray, types::Int64Type,
+    builder::{ListBuilder, StringBuilder},
+    cast::AsArray,
+    types::Int64Type,
 };
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{
+    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    basic::Compression,
+    file::properties::{WriterProperties, WriterVersion},
+};
 use willcall_core::{
     format::{Format, OutputFormat},
     job::{
@@ -173,5 +179,50 @@ async fn every_format_of_result_is_written_and_text_has_its_pages() {
         } else {
             assert_eq!(ran.delivered.pages, None);
         }
+    }
+}
+
+#[tokio::test]
+async fn parquet_of_every_compression_comes_back_whole_and_in_its_order_lists_too() {
+    const ROWS: usize = 12_000;
+    let mut tags = ListBuilder::new(StringBuilder::new());
+    for row in 0..ROWS {
+        for tag in 0..row % 4 {
+            tags.values().append_value(format!("tag {tag} of {}", row % 300));
+        }
+        tags.append(row % 7 != 0);
+    }
+    let k: ArrayRef = Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("key {row}"))));
+    let rows = RecordBatch::try_from_iter([("k", k), ("tags", Arc::new(tags.finish()) as ArrayRef)]).unwrap();
+    let data = letters();
+    let work = || AppendWork { output: OutputFormat::plain(Format::Jsonl), ..exact("k") };
+    let mut expected = None;
+    for (compression, version) in [
+        (Compression::SNAPPY, WriterVersion::PARQUET_1_0),
+        (Compression::GZIP(Default::default()), WriterVersion::PARQUET_2_0),
+        (Compression::BROTLI(Default::default()), WriterVersion::PARQUET_1_0),
+        (Compression::LZ4, WriterVersion::PARQUET_2_0),
+    ] {
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_writer_version(version)
+            .set_data_page_row_count_limit(700)
+            .set_write_batch_size(100)
+            .set_dictionary_page_size_limit(4_000);
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties.build())).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        let uploads = [("rows.parquet", "application/vnd.apache.parquet", Bytes::from(bytes))];
+        let ran = append(&data, work(), &uploads).await;
+        assert_eq!(ran.delivered.counts, counts(ROWS as u64, 0, ROWS as u64, 0, 0), "{compression:?}");
+        let text = ran.text();
+        for (row, line) in text.lines().enumerate() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let tags: Vec<_> = (0..row % 4).map(|tag| format!("tag {tag} of {}", row % 300)).collect();
+            let tags = if row % 7 == 0 { serde_json::Value::Null } else { tags.into() };
+            assert_eq!((&line["k"], &line["tags"]), (&format!("key {row}").into(), &tags), "{compression:?}");
+        }
+        assert_eq!(*expected.get_or_insert_with(|| text.clone()), text, "{compression:?}");
     }
 }
