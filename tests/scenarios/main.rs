@@ -14,6 +14,7 @@ mod one_box;
 mod requests;
 mod results;
 mod s3;
+mod s3_statements;
 mod statements;
 mod submissions;
 mod texts;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
             one_box::scenarios(),
             texts::scenarios(),
             s3::scenarios(),
+            s3_statements::scenarios(),
             webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),
