@@ -7,6 +7,7 @@ mod aws_limits;
 mod aws_services;
 mod aws_webhooks;
 mod aws_workers;
+mod aws_zips;
 mod batches;
 mod damage;
 mod jobs;
@@ -42,6 +43,7 @@ fn main() -> std::process::ExitCode {
             webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),
+            aws_zips::scenarios(),
             aws_services::scenarios(),
             aws_webhooks::scenarios(),
         ]
