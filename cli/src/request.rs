@@ -205,13 +205,16 @@ pub(crate) fn list(items: &[String]) -> Option<Value> {
 }
 
 impl Submission {
-    /// The name of the file where none is given: the data set's, with the ending of format and compression.
-    pub(crate) fn file_name(&self) -> String {
+    /// The name of the file where none is given: the data set's, with the ending of format and compression, or of a zip.
+    pub(crate) fn file_name(&self, zip: bool) -> String {
         let text = |name| self.members.get(name).and_then(Value::as_str);
         let format = text("format").and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
         let compression =
             text("compression").and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
         let dataset = text("dataset").unwrap_or("result").replace(['/', '\\'], "-");
+        if zip {
+            return format!("{dataset}.zip");
+        }
         format!("{dataset}.{}{}", format.extension(), compression.suffix())
     }
 }
@@ -281,13 +284,23 @@ fn unescape(text: &str) -> &str {
     if matches!(text, r"\t" | "tab") { "\t" } else { text }
 }
 
-/// Format and compression by the ending of a file's name.
+fn lower_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// Whether a file's name is that of a zip, which holds a result and its manifest.
+pub(crate) fn is_zip(path: &Path) -> bool {
+    lower_name(path).ends_with(".zip")
+}
+
+/// Format and compression by the ending of a file's name. What is in a zip is told by what stands before that ending.
 fn by_name(path: &Path) -> (Option<Format>, Option<Compression>) {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name = lower_name(path);
+    let name = name.strip_suffix(".zip").unwrap_or(&name);
     let (stem, compression) = match name.rsplit_once('.') {
         Some((stem, "gz")) => (stem, Some(Compression::Gzip)),
         Some((stem, "zst")) => (stem, Some(Compression::Zstd)),
-        _ => (name.as_str(), None),
+        _ => (name, None),
     };
     (stem.rsplit_once('.').and_then(|(_, ending)| ending.parse().ok()), compression)
 }
@@ -343,6 +356,10 @@ mod tests {
             ("x.json.zst", Some("json"), Some("zstd")),
             ("x.arrows", Some("arrow"), None),
             ("x.xlsx", Some("xlsx"), None),
+            ("x.csv.zip", Some("csv"), None),
+            ("X.JSONL.GZ.ZIP", Some("jsonl"), Some("gzip")),
+            ("x.zip", None, None),
+            ("x.zip.csv", Some("csv"), None),
             ("x.txt", None, None),
             ("csv", None, None),
         ] {
@@ -351,6 +368,11 @@ mod tests {
             assert_eq!(members.get("compression").and_then(Value::as_str), compression, "{name}");
         }
         assert_eq!(submission(&["d", "--format", "json"], Some("x.csv")).members["format"], "json");
+        for (name, zip) in
+            [("x.zip", true), ("x.csv.ZIP", true), ("x.zip.csv", false), ("zip", false), ("-", false)]
+        {
+            assert_eq!(is_zip(Path::new(name)), zip, "{name}");
+        }
     }
 
     #[test]
@@ -372,7 +394,10 @@ mod tests {
         );
         let made =
             line(&["airports", "--csv-header", "true"]).submission(Some(Path::new("x.csv.gz"))).unwrap();
-        assert_eq!(made.file_name(), "airports.csv.gz");
+        assert_eq!(
+            (made.file_name(false), made.file_name(true)),
+            ("airports.csv.gz".into(), "airports.zip".into())
+        );
         assert_eq!(made.members["csv"], json!({ "delimiter": ";", "header": true }));
         for wrong in ["", "[]", "{\"dataset\": }", r#"{"kind": "append"}"#, r#"{"kind": 1}"#] {
             fs::write(&path, wrong).unwrap();
@@ -405,7 +430,7 @@ mod tests {
             Value::Object(made.members.clone()),
             json!({ "sql": "SELECT $a", "limit": 3, "format": "csv", "parameters": { "a": "2024-01-01", "b": 5, "c": "5" } })
         );
-        assert_eq!((made.params.len(), made.file_name().as_str()), (0, "result.csv"));
+        assert_eq!((made.params.len(), made.file_name(false).as_str()), (0, "result.csv"));
         let date = r#"d={"type": "date", "value": "2024-01-01"}"#;
         let made = submission(&["--sql-file", path.to_str().unwrap(), "--param", date], None).members;
         assert_eq!(

@@ -7,6 +7,7 @@ mod aws_limits;
 mod aws_services;
 mod aws_webhooks;
 mod aws_workers;
+mod aws_zips;
 mod batches;
 mod damage;
 mod jobs;
@@ -14,6 +15,7 @@ mod one_box;
 mod requests;
 mod results;
 mod s3;
+mod s3_statements;
 mod statements;
 mod submissions;
 mod texts;
@@ -37,9 +39,11 @@ fn main() -> std::process::ExitCode {
             one_box::scenarios(),
             texts::scenarios(),
             s3::scenarios(),
+            s3_statements::scenarios(),
             webhooks::scenarios(),
             aws_limits::scenarios(),
             aws_workers::scenarios(),
+            aws_zips::scenarios(),
             aws_services::scenarios(),
             aws_webhooks::scenarios(),
         ]

@@ -10,11 +10,11 @@ use willcall_tests::{Bucket, Client, Directory, On, OneBox, Operator, Trouble, i
 /// How long the host may take to notice what has changed in S3.
 const NOTICE: Duration = Duration::from_secs(30);
 
-const SALES: [(&str, i64); 3] =
+pub(crate) const SALES: [(&str, i64); 3] =
     [("year=2025/month=12", 0), ("year=2026/month=1", 40_000), ("year=2026/month=2", 80_000)];
 
 /// A host over data sets in the bucket, each a name and a key, and over `numbers`, which lies on its disk.
-async fn over(bucket: &Bucket, datasets: &[(&str, &str)]) -> Result<OneBox> {
+pub(crate) async fn over(bucket: &Bucket, datasets: &[(&str, &str)]) -> Result<OneBox> {
     start(bucket, datasets, Bucket::credentials()).await
 }
 
@@ -31,19 +31,19 @@ async fn start(
     OneBox::start_with(directory.with(&bucket.endpoint())?, environment, &["--workers", "1"]).await
 }
 
-fn zipped(text: &str) -> Result<Vec<u8>> {
+pub(crate) fn zipped(text: &str) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
     Ok(encoder.finish()?)
 }
 
 /// Lines of CSV with a header, all of one length.
-fn lines(from: u64, rows: u64) -> String {
+pub(crate) fn lines(from: u64, rows: u64) -> String {
     let row = |n: u64| format!("{n:012},{:016x}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     "n,word\n".to_owned() + &(from..from + rows).map(row).collect::<String>()
 }
 
-async fn manifest(client: &Client, job: &Value) -> Result<Value> {
+pub(crate) async fn manifest(client: &Client, job: &Value) -> Result<Value> {
     client.get(&format!("/v1/jobs/{}/manifest", id(job))).await?.json()
 }
 
@@ -56,7 +56,7 @@ fn complaints(host: &OneBox) -> Result<String> {
 }
 
 /// Waits for the log to say it.
-async fn logged(host: &OneBox, words: &str) -> Result<()> {
+pub(crate) async fn logged(host: &OneBox, words: &str) -> Result<()> {
     let begun = std::time::Instant::now();
     while !host.log().contains(words) {
         ensure!(begun.elapsed() < NOTICE, "no {words:?} in {}", host.log());
@@ -72,7 +72,7 @@ async fn serves_what_is_near(host: &OneBox) -> Result<()> {
 }
 
 /// Fails unless the job has, in its first attempt, with a problem of that type; answers the problem.
-fn failed_at_once(job: &Value, problem: &str) -> Value {
+pub(crate) fn failed_at_once(job: &Value, problem: &str) -> Value {
     let error = job["error"].clone();
     assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(1)), "{job}");
     assert!(error["type"].as_str().unwrap().ends_with(&format!("/problems/{problem}")), "{job}");
@@ -199,13 +199,19 @@ async fn a_job_that_is_refused_an_object_fails_at_once(_: On) -> Result<()> {
     }
     let host = over(&bucket, &[("far", "d/")]).await?;
     let client = host.client();
-    bucket.trouble("d/b.parquet", Trouble::Refused(403, "AccessDenied"), usize::MAX);
-    let job = client.submit(json!({"dataset": "far", "format": "jsonl"})).await?;
-    let job = client.ended(&job).await?;
-    let error = failed_at_once(&job, "engine-failed");
-    assert!(error["detail"].as_str().unwrap().contains("b.parquet"), "{error}");
-    assert!(!job.to_string().contains(&bucket.name), "no place of the operator's is shown: {job}");
-    logged(&host, &format!("access to the bucket {} is denied", bucket.name)).await?;
+    for (code, words) in [
+        ("AccessDenied", format!("access to the bucket {} is denied", bucket.name)),
+        ("InvalidObjectState", format!("an object of the bucket {} is archived: restore it", bucket.name)),
+    ] {
+        bucket.trouble("d/b.parquet", Trouble::Refused(403, code), usize::MAX);
+        let job = client.submit(json!({"dataset": "far", "format": "jsonl"})).await?;
+        let job = client.ended(&job).await?;
+        let error = failed_at_once(&job, "engine-failed");
+        assert!(error["detail"].as_str().unwrap().contains("b.parquet"), "{error}");
+        assert!(!job.to_string().contains(&bucket.name), "no place of the operator's is shown: {job}");
+        logged(&host, &words).await?;
+        bucket.mend();
+    }
     serves_what_is_near(&host).await
 }
 
@@ -231,14 +237,13 @@ async fn a_bucket_that_is_missing_is_named(_: On) -> Result<()> {
 
 /// Runs a query that waits at a read of an object, after so many that pass, changes the bucket meanwhile, and answers
 /// the job as it has ended.
-async fn changed_at(
-    host: &OneBox,
+pub(crate) async fn changed_at(
+    client: &Client,
     bucket: &Bucket,
     (key, pass): (&str, usize),
     query: Value,
     change: impl FnOnce() -> Result<()>,
 ) -> Result<Value> {
-    let client = host.client();
     bucket.hold(&format!("GET /{}/{key}", bucket.name), pass);
     let job = client.submit(query).await?;
     bucket.held().await?;
@@ -260,7 +265,7 @@ async fn an_object_that_is_replaced_while_a_job_reads_is_a_conflict(_: On) -> Re
     let parquet = json!({"dataset": "parquet", "format": "csv"});
     // Before it is read, and in the middle of it.
     for pass in [0, 2] {
-        let job = changed_at(&host, &bucket, ("p/b.parquet", pass), parquet.clone(), || {
+        let job = changed_at(&client, &bucket, ("p/b.parquet", pass), parquet.clone(), || {
             bucket.put("p/b.parquet", &new)
         });
         let job = job.await?;
@@ -274,7 +279,7 @@ async fn an_object_that_is_replaced_while_a_job_reads_is_a_conflict(_: On) -> Re
         bucket.put("p/b.parquet", &old)?;
     }
     let text = json!({"dataset": "text", "format": "csv"});
-    let job = changed_at(&host, &bucket, ("t/a.csv", 4), text.clone(), || {
+    let job = changed_at(&client, &bucket, ("t/a.csv", 4), text.clone(), || {
         bucket.put("t/a.csv", new_lines.as_bytes())
     });
     let error = failed_at_once(&job.await?, "conflict");
@@ -311,7 +316,7 @@ async fn an_object_that_goes_before_its_job_is_worked_on_is_a_conflict(_: On) ->
     assert!(error["detail"].as_str().unwrap().contains("the data set"), "{error}");
 
     // And one of several that goes after they were listed.
-    let job = changed_at(&host, &bucket, ("two/b.csv", 0), json!({"dataset": "two"}), || {
+    let job = changed_at(&client, &bucket, ("two/b.csv", 0), json!({"dataset": "two"}), || {
         bucket.remove("two/b.csv")
     });
     let error = failed_at_once(&job.await?, "conflict");

@@ -11,7 +11,7 @@ use willcall_tests::{Answer, Aws, Client, On, OneBox, id, write_numbers, write_t
 
 use crate::batches::{append, close, feed, submit};
 
-async fn ask(client: &Client, method: Method, job: &Value, more: &str) -> Result<Answer> {
+pub(crate) async fn ask(client: &Client, method: Method, job: &Value, more: &str) -> Result<Answer> {
     let path = format!("/v1/jobs/{}/download{more}", id(job));
     client.send(client.request(method, &path).header("accept", "application/zip")).await
 }
@@ -29,14 +29,14 @@ async fn link(client: &Client, job: &Value) -> Result<String> {
     anyhow::bail!("the zip was not packed")
 }
 
-async fn zip(client: &Client, job: &Value) -> Result<Vec<u8>> {
+pub(crate) async fn zip(client: &Client, job: &Value) -> Result<Vec<u8>> {
     let answer = client.with_token(None).get(&link(client, job).await?).await?;
     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
     Ok(answer.body.to_vec())
 }
 
 /// The files of the zip, each compared with its CRC-32 and its size.
-fn unzip(zip: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn unzip(zip: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     let archive = ZipArchive::from_slice(zip)?;
     let (mut files, mut entries) = (Vec::new(), archive.entries());
     while let Some(entry) = entries.next_entry()? {

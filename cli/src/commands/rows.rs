@@ -20,7 +20,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{clean, note, note_json, print_json},
     progress::Reporter,
-    request::{OutputArgs, name_format},
+    request::{OutputArgs, is_zip, name_format},
     rows::{Collector, Input, Ledger, Shape, Told, check_parts, feed, same_file},
     signals::Signals,
     target::Target,
@@ -99,6 +99,12 @@ pub(crate) async fn run_rows(
     check: impl Fn(&Input) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
+    if is_zip(&args.output) {
+        let words =
+            format!("the results of all rows come in one file, and {} would be a zip", args.output.display());
+        return Err(Failure::new(Exit::Usage, words)
+            .advice("name it .csv, .jsonl or the like; `willcall download JOB --zip` then has a zip of the batches' results"));
+    }
     let mut members = work.members;
     name_format(&mut members, &args.output);
     let shape = shape_of(&members, work.default)?;
@@ -294,8 +300,8 @@ fn check_failed(args: &RowsArgs, input: &Input, shape: Shape) -> Result<(), Fail
         return wrong("--failed names the file of the rows or of the result".into(), "name another");
     }
     let name = failed.to_string_lossy().to_ascii_lowercase();
-    if name.ends_with(".gz") || name.ends_with(".zst") {
-        return wrong("--failed is not compressed".into(), "name it without .gz or .zst");
+    if [".gz", ".zst", ".zip"].iter().any(|ending| name.ends_with(ending)) {
+        return wrong("--failed is not compressed".into(), "name it without .gz, .zst or .zip");
     }
     Ok(())
 }

@@ -102,6 +102,8 @@ export function statements({ table, bucket, jobs, notifications }: Data): Record
         ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'],
         objects('results/*'),
       ),
+      // What a worker began of a zip that died of it goes once another has packed it.
+      allow('FindUnfinishedZips', ['s3:ListBucketMultipartUploads'], [bucket.bucketArn]),
       listAndTell('ListDataResultsAndUploads', 'datasets/*', 'results/*', 'uploads/*'),
     ],
     notify: [

@@ -17,7 +17,7 @@ use willcall_core::{
     job::{Job, JobState, MAX_ATTEMPTS, Problem, ProblemType},
     ports::{BlobKey, BlobPrefix, JobFilter, JobStore as _, ManualClock},
     usecases::{
-        self, App, JobView, QueryDraft, Settings, accounts,
+        self, AboutDraft, App, JobView, QueryDraft, Settings, accounts,
         authenticate::authenticate,
         jobs, records, results,
         submit::Submission,
@@ -176,7 +176,11 @@ async fn submit(app: &App, caller: &Caller, draft: QueryDraft, original: Value) 
 }
 
 fn draft() -> QueryDraft {
-    QueryDraft { dataset: "flights".into(), format: Some("jsonl".into()), ..QueryDraft::default() }
+    QueryDraft { dataset: "flights".into(), about: about(), ..QueryDraft::default() }
+}
+
+fn about() -> AboutDraft {
+    AboutDraft { format: Some("jsonl".into()), ..AboutDraft::default() }
 }
 
 fn problem() -> Problem {

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use willcall_core::ports::DataFilesError;
+use willcall_objects::words;
 
 use crate::{refusal::Refused, settings::NO_CREDENTIALS, stores::NoCredentials};
 
@@ -44,14 +45,8 @@ pub(crate) fn failed(bucket: &str, source: object_store::Error) -> DataFilesErro
             ),
             source,
         ),
-        (_, "InvalidObjectState") => unreadable(
-            format!("an object of the bucket {bucket} is archived: restore it, or put it elsewhere"),
-            source,
-        ),
-        (401 | 403, _) => unreadable(
-            format!("access to the bucket {bucket} is denied: it takes s3:ListBucket and s3:GetObject"),
-            source,
-        ),
+        (_, "InvalidObjectState") => unreadable(words::archived(bucket), source),
+        (401 | 403, _) => unreadable(words::denied(bucket), source),
         (300..=399, _) => {
             let region = refused.region.as_deref().map(|region| format!(", {region}")).unwrap_or_default();
             unreadable(format!("the bucket {bucket} lies in another region{region}: set AWS_REGION"), source)

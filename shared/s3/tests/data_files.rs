@@ -89,6 +89,7 @@ fn cause(error: &DataFilesError) -> String {
 
 const DENIED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\nConnection: close\r\n\r\n<Error><Code>AccessDenied</Code></Error>";
 const UNKNOWN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 46\r\nConnection: close\r\n\r\n<Error><Code>InvalidAccessKeyId</Code></Error>";
+const ARCHIVED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 88\r\nConnection: close\r\n\r\n<Error><Code>InvalidObjectState</Code><StorageClass>DEEP_ARCHIVE</StorageClass></Error>\n";
 const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 40\r\nConnection: close\r\n\r\n<Error><Code>ExpiredToken</Code></Error>";
 const ELSEWHERE: &str = "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-north-1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -99,6 +100,18 @@ async fn a_bucket_that_is_closed_is_unreadable_and_said_to_be() {
     let error = listed(&scripted(&[DENIED])).await.unwrap_err();
     assert!(matches!(error, DataFilesError::Unreadable(_)), "{error:?}");
     assert!(cause(&error).contains("access to the bucket bucket is denied"), "{error:?}");
+}
+
+/// It is listed as any other; who reads it is refused.
+#[tokio::test]
+async fn an_object_that_is_archived_is_unreadable_and_said_to_be() {
+    let files = files_at(Some(&scripted(&[LISTED, ARCHIVED])), true);
+    let entries = files.list(&DatasetSource::at("s3://bucket/d/")).await.unwrap();
+    let file = files.open(&entries[0]).unwrap();
+    let read = tokio::task::spawn_blocking(move || file.read_at(&mut [0; 3], 0)).await.unwrap();
+    let error = read.unwrap_err();
+    assert!(matches!(error, DataFilesError::Unreadable(_)), "{error:?}");
+    assert_eq!(cause(&error), "an object of the bucket bucket is archived: restore it, or put it elsewhere");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ use willcall_engine::{
 
 use crate::{
     child::CHILD_ARGUMENT,
+    failure::chain,
     wire::{
         ANSWER, ASK, Ask, Job, OUTCOME, Outcome, RECORDS, TICK, WORK, What, answer, read_frame, write_frame,
     },
@@ -437,8 +438,8 @@ impl Serving {
             Ok(parts) => (answer::DONE, parts),
             Err(DataFilesError::Missing) => (answer::MISSING, Vec::new()),
             Err(DataFilesError::Changed) => (answer::CHANGED, Vec::new()),
-            Err(DataFilesError::Unreadable(error)) => (answer::UNREADABLE, vec![error.to_string().into()]),
-            Err(DataFilesError::Unavailable(error)) => (answer::UNAVAILABLE, vec![error.to_string().into()]),
+            Err(DataFilesError::Unreadable(error)) => (answer::UNREADABLE, vec![chain(&*error).into()]),
+            Err(DataFilesError::Unavailable(error)) => (answer::UNAVAILABLE, vec![chain(&*error).into()]),
         };
         let number = number.to_le_bytes();
         let mut all: Vec<&[u8]> = vec![&number, std::slice::from_ref(&how)];

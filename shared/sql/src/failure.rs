@@ -49,12 +49,12 @@ impl From<&ExecuteError> for Failure {
         match error {
             ExecuteError::Cancelled => Self::defect("a scan was cancelled"),
             ExecuteError::Transient { problem, source } => {
-                Self { problem: problem.clone(), transient: true, log: Some(source.to_string()) }
+                Self { problem: problem.clone(), transient: true, log: Some(chain(&**source)) }
             }
             ExecuteError::Fatal { problem, source } => Self {
                 problem: problem.clone(),
                 transient: false,
-                log: source.as_ref().map(ToString::to_string),
+                log: source.as_ref().map(|source| chain(&**source)),
             },
         }
     }
@@ -92,6 +92,18 @@ impl From<DataFusionError> for Failure {
             _ => Self::defect(error),
         }
     }
+}
+
+/// The error with everything that caused it, in one line: what another process is told of it.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += ": ";
+        text += &source.to_string();
+        next = source.source();
+    }
+    text
 }
 
 impl Failure {

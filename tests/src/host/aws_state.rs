@@ -87,6 +87,19 @@ impl Aws {
         rewritten.await.with_context(|| format!("whoever holds {} lives", id(job)))
     }
 
+    /// Ends the lease of whoever packs the zip of a job, as if its time had passed, and lets the sweeper look at it. Whoever
+    /// packed it must be dead.
+    pub async fn packing_over(&self, job: &Value) -> Result<()> {
+        let sort = format!("JOB#{}", id(job));
+        self.rewrite(job, &sort, |body| {
+            ensure!(body["zip"]["wanted"]["until"].is_string(), "nobody packs it: {}", body["zip"]);
+            body["zip"]["wanted"]["until"] = json!(PAST);
+            body["due_at"] = json!(PAST);
+            Ok(())
+        })
+        .await
+    }
+
     /// Lets the sweeper look at the job's event now, as if the time had come.
     pub async fn event_due_now(&self, job: &Value, sequence: u32) -> Result<()> {
         let sort = format!("EVENT#{}#{sequence:010}", id(job));

@@ -72,6 +72,18 @@ impl OneBox {
         self.directory.join("data")
     }
 
+    /// How many processes for statements the host has that have not ended.
+    pub fn statements(&self) -> Result<usize> {
+        let host = self.child.as_ref().context("not running")?.id().to_string();
+        // The names of the programs may have anything in them; what follows their state is the parent.
+        let is_child = |stat: String| stat.rsplit(") ").next()?.split(' ').nth(1).map(|pid| pid == host);
+        let processes = fs::read_dir("/proc")?.filter_map(|entry| {
+            // What has ended meanwhile is no process.
+            is_child(fs::read_to_string(entry.ok()?.path().join("stat")).ok()?)
+        });
+        Ok(processes.filter(|is_child| *is_child).count())
+    }
+
     /// SIGKILL: nothing is handed back, nothing is flushed.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {

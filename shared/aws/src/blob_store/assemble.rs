@@ -5,10 +5,13 @@ use std::ops::Range;
 
 use aws_sdk_s3::types::CompletedPart;
 use bytes::{Bytes, BytesMut};
-use willcall_core::ports::{BlobError, Piece, WholeBlob};
+use willcall_core::ports::{BlobError, BlobHead, BlobWriter, Piece, WholeBlob};
 
 use super::{Odd, S3BlobStore, parts::parts_in_flight, unavailable, writer::S3BlobWriter};
-use crate::{clients, failure::status};
+use crate::{
+    clients,
+    failure::{chain, status},
+};
 
 const MIB: u64 = 1024 * 1024;
 /// The least that a part has.
@@ -125,9 +128,37 @@ impl S3BlobWriter {
         }
         Ok(())
     }
+
+    /// Makes the blob visible, and gives up what others have begun of it: those who died of it, and those who come too late.
+    /// Where that cannot be, the bucket's rule for unfinished uploads does it.
+    pub(super) async fn finish_alone(self: Box<Self>) -> Result<BlobHead, BlobError> {
+        let in_parts = self.is_in_parts().then(|| (self.store().clone(), self.key().to_owned()));
+        let head = self.finish().await?;
+        if let Some((store, key)) = in_parts
+            && let Err(error) = store.give_up_uploads(&key).await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "failed to give up unfinished uploads of a blob that is there"
+            );
+        }
+        Ok(head)
+    }
 }
 
 impl S3BlobStore {
+    /// Gives up all uploads of that key. A page of them is all: few begin the same blob.
+    async fn give_up_uploads(&self, key: &str) -> Result<(), BlobError> {
+        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(key);
+        let listed = list.send().await.map_err(|error| unavailable("ListMultipartUploads", error))?;
+        for upload in listed.uploads().iter().filter(|upload| upload.key() == Some(key)) {
+            if let Some(id) = upload.upload_id() {
+                self.give_up(key, id).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn read_sections(&self, sections: Vec<Section>) -> Result<Bytes, BlobError> {
         let mut joined = BytesMut::new();
         for section in sections {

@@ -136,7 +136,7 @@ impl BlobStore for S3BlobStore {
         let (key, media_type) = (key.to_string(), media_type.to_owned());
         let mut writer = Box::new(S3BlobWriter::new(self.clone(), key, media_type, HashMap::new()));
         match writer.assemble(pieces).await {
-            Ok(()) => writer.finish().await,
+            Ok(()) => writer.finish_alone().await,
             Err(error) => {
                 // What failed before is what is told.
                 let _ = writer.abort().await;

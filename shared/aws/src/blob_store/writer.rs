@@ -95,6 +95,15 @@ impl S3BlobWriter {
         &self.store
     }
 
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether S3 knows of an upload in parts.
+    pub(super) fn is_in_parts(&self) -> bool {
+        self.upload.is_some()
+    }
+
     /// Takes all that a small blob consists of, to be sent when it is finished.
     pub(super) fn write_small(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.written = bytes.len() as u64;
@@ -258,7 +267,12 @@ impl S3BlobStore {
     /// Gives an upload up once none of its parts is on its way, so that no part comes after it and stays.
     async fn abort(&self, key: &str, mut upload: Upload) -> Result<(), BlobError> {
         upload.on_their_way.shutdown().await;
-        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload.id);
+        self.give_up(key, &upload.id).await
+    }
+
+    /// Tells S3 that nothing becomes of an upload. One that is not there any more is no failure.
+    pub(super) async fn give_up(&self, key: &str, upload: &str) -> Result<(), BlobError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         match abort.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("NoSuchUpload") => Ok(()),

@@ -17,7 +17,7 @@ use willcall_core::{
     error::Source,
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError},
 };
-use willcall_objects::{ObjectFile, OwnRuntime};
+use willcall_objects::{ObjectFile, OwnRuntime, words};
 
 use self::read::S3Object;
 use crate::{Clients, failure::CallFailed};
@@ -85,7 +85,7 @@ impl Listing {
     /// The object of that very key.
     async fn object(&self) -> Result<Option<DataFileEntry>, DataFilesError> {
         let head = self.client.head_object().bucket(&self.bucket).key(&self.key).send().await;
-        let head = match head.map_err(|error| failed("HeadObject", error)) {
+        let head = match head.map_err(|error| failed("HeadObject", &self.bucket, error)) {
             Ok(head) => head,
             Err(DataFilesError::Missing) => return Ok(None),
             Err(error) => return Err(error),
@@ -114,7 +114,7 @@ impl Listing {
         let mut pages = list.set_delimiter(delimiter.map(str::to_owned)).into_paginator().send();
         let (mut files, mut has_partitions) = (Vec::new(), false);
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failed("ListObjectsV2", error))?;
+            let page = page.map_err(|error| failed("ListObjectsV2", &self.bucket, error))?;
             let parts = page.common_prefixes().iter().filter_map(|part| part.prefix()?.strip_prefix(prefix));
             has_partitions |=
                 parts.into_iter().any(|part| Partition::of_directory(part.trim_end_matches('/')).is_some());
@@ -157,15 +157,34 @@ impl Listing {
     }
 }
 
-/// What a failed call means for the file that it was about.
-fn failed<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> DataFilesError
+/// Why a bucket cannot be read; words for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Refused {
+    what: String,
+    #[source]
+    source: CallFailed,
+}
+
+/// What a failed call means for the file that it was about. `bucket` is where that lies.
+fn failed<E>(operation: &'static str, bucket: &str, error: SdkError<E, HttpResponse>) -> DataFilesError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     // Clocks that differ and credentials that ran out are this host's, and pass.
     let passes = matches!(error.code(), Some("RequestTimeTooSkewed" | "ExpiredToken" | "RequestTimeout"));
-    let source = Source::from(CallFailed::new(operation, error));
+    let what = match (status, error.code()) {
+        (_, Some("InvalidObjectState")) => Some(words::archived(bucket)),
+        // A HEAD is refused without a word.
+        (Some(401 | 403), None | Some("AccessDenied" | "Forbidden")) => Some(words::denied(bucket)),
+        _ => None,
+    };
+    let source = CallFailed::new(operation, error);
+    let source = match what {
+        Some(what) => Source::from(Refused { what, source }),
+        None => Source::from(source),
+    };
     match status {
         Some(404) => DataFilesError::Missing,
         // What lies past the end cannot be asked for of the object that was listed.

@@ -66,7 +66,7 @@ impl S3Object {
                 range.start,
                 range.end - 1
             ));
-        let got = get.send().await.map_err(|error| failed("GetObject", error))?;
+        let got = get.send().await.map_err(|error| failed("GetObject", &self.bucket, error))?;
         Ok(got.body)
     }
 }

@@ -60,10 +60,46 @@ async fn s3_copies_what_is_large_by_itself() {
     let before = world.network.count("GET");
     let head = world.assemble().await.unwrap();
     assert_eq!(head.size, (23 * MIB + 8) as u64);
-    assert_eq!(world.network.count("GET") - before, 1, "only what a part lacked was read");
+    assert_eq!(
+        world.network.count("GET") - before,
+        2,
+        "only what a part lacked was read, and uploads looked for"
+    );
     world.is_whole().await;
     let object = world.place.raw_s3.head_object().bucket(&world.place.name).key(world.key.to_string());
     assert_eq!(object.send().await.unwrap().content_type(), Some(MEDIA));
+}
+
+/// Whoever dies in the middle cannot give its upload up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_dead_began_of_a_blob_goes_once_it_is_there() {
+    let world = world().await;
+    let begin = async |key: String| {
+        let begun = world.place.raw_s3.create_multipart_upload().bucket(&world.place.name).key(key);
+        begun.send().await.unwrap();
+    };
+    let left = async || {
+        let listed = world.place.raw_s3.list_multipart_uploads().bucket(&world.place.name).send();
+        listed.await.unwrap().uploads().len()
+    };
+    begin(world.key.to_string()).await;
+    begin(world.key.to_string()).await;
+    world.assemble().await.unwrap();
+    world.is_whole().await;
+
+    // Of no other blob, though its name begins with the same.
+    begin(format!("{}.x", world.key)).await;
+    world.assemble().await.unwrap();
+    assert_eq!(left().await, 1);
+
+    // The blob is made where nobody may look for them: the bucket's rule finds them, though later.
+    begin(world.key.to_string()).await;
+    let denied = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
+    world.network.address("GET", "?uploads", 1, denied);
+    assert_eq!(world.assemble().await.unwrap().size, (23 * MIB + 8) as u64);
+    assert_eq!(left().await, 2);
+    world.assemble().await.unwrap();
+    assert_eq!(left().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

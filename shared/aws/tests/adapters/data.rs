@@ -24,11 +24,14 @@ use willcall_core::{
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 
 use crate::{
+    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };
 
 const DENIED: &str = "<Error><Code>AccessDenied</Code></Error>";
+const ARCHIVED: &str =
+    "<Error><Code>InvalidObjectState</Code><StorageClass>DEEP_ARCHIVE</StorageClass></Error>";
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code></Error>";
 
 #[async_trait]
@@ -261,8 +264,34 @@ async fn what_is_denied_fails_for_good_and_names_the_file_alone() {
     assert_eq!(problem.detail, "b.parquet cannot be read");
     network.address("GET", "list-type=2", 1_000, Fault::Answer(403, DENIED));
     let error = jobs.files.list(&jobs.dataset.source).await.unwrap_err();
-    let DataFilesError::Unreadable(source) = error else { panic!("{error:?}") };
-    assert!(source.to_string().contains("ListObjectsV2 failed with AccessDenied"), "{source}");
+    assert!(matches!(error, DataFilesError::Unreadable(_)), "{error:?}");
+    let words = format!("access to the bucket {} is denied: it takes s3:ListBucket", place.name);
+    for words in [words.as_str(), "ListObjectsV2 failed with AccessDenied"] {
+        assert!(chain(&error).contains(words), "{}", chain(&error));
+    }
+}
+
+/// S3 lists it as any other, and refuses whoever reads it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_archived_fails_for_good_and_says_what_to_do() {
+    let (network, place) = faulty().await;
+    let jobs = two_files(&place).await;
+    let task = jobs.task(jobs.work(Format::Csv));
+    network.address("GET", "b.parquet", 1_000, Fault::Answer(403, ARCHIVED));
+    let before = network.count("GET");
+    let ExecuteError::Fatal { problem, source: Some(source) } = jobs.execute(&task).await.unwrap_err() else {
+        panic!("it is not for another attempt, and has a cause");
+    };
+    assert_eq!((problem.kind, &*problem.detail), (ProblemType::EngineFailed, "b.parquet cannot be read"));
+    let said = chain(&*source);
+    let words =
+        format!("an object of the bucket {} is archived: restore it, or put it elsewhere", place.name);
+    assert!(said.contains(&words) && said.contains("GetObject failed with InvalidObjectState"), "{said}");
+    assert!(network.count("GET") - before <= 10, "what will not pass is not tried again");
+
+    // A catalog over it says so before any job does.
+    let inspected = ParquetInspector::new(place.files()).inspect(&jobs.dataset.source).await.unwrap_err();
+    assert!(chain(&inspected).contains(&words), "{}", chain(&inspected));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

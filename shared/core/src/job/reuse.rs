@@ -34,30 +34,37 @@ pub struct Identity(String);
 
 /// What is hashed. Not name, labels or notification: they change nothing of the result.
 #[derive(Serialize)]
-struct Deciding<'a> {
+struct Deciding<'a, A> {
     account: &'a AccountId,
+    #[serde(flatten)]
+    asked: A,
+    #[serde(flatten)]
+    written: Written<'a>,
+}
+
+/// What a query asks for.
+#[derive(Serialize)]
+struct AskedByQuery<'a> {
     dataset: &'a str,
     version: &'a str,
     filter: &'a Option<Filter>,
     fields: &'a [String],
     sort: &'a [SortKey],
-    cap: u64,
-    // A result that says that it was cut does not serve those who asked for just so many.
-    may_be_cut: bool,
-    offset: u64,
-    output: &'a OutputFormat,
-    page_size: u32,
-    writer: &'a str,
 }
 
-/// The same of a statement. Equal statements are those of equal text.
+/// What a statement asks for. Equal statements are those of equal text.
 #[derive(Serialize)]
-struct DecidingStatement<'a> {
-    account: &'a AccountId,
+struct AskedByStatement<'a> {
     sql: &'a str,
     parameters: &'a BTreeMap<String, SqlValue>,
     datasets: Vec<(&'a str, &'a str)>,
+}
+
+/// How much of it is written, and how.
+#[derive(Serialize)]
+struct Written<'a> {
     cap: u64,
+    // A result that says that it was cut does not serve those who asked for just so many.
     may_be_cut: bool,
     offset: u64,
     output: &'a OutputFormat,
@@ -68,13 +75,14 @@ struct DecidingStatement<'a> {
 impl Identity {
     /// The identity of the account's work on the data set's `version`.
     pub fn of(account: &AccountId, version: &str, work: &QueryWork) -> Result<Self, serde_json::Error> {
-        let deciding = Deciding {
-            account,
+        let asked = AskedByQuery {
             dataset: &work.dataset,
             version,
             filter: &work.filter,
             fields: &work.fields,
             sort: &work.sort,
+        };
+        let written = Written {
             cap: work.cap(),
             may_be_cut: work.plan_may_cut(),
             offset: work.offset,
@@ -82,7 +90,7 @@ impl Identity {
             page_size: work.page_size,
             writer: WRITER_VERSION,
         };
-        Ok(Self(hex::encode(Sha256::digest(serde_json::to_vec(&deciding)?))))
+        Deciding { account, asked, written }.hashed()
     }
 
     /// The identity of the account's statement over these `versions` of its data sets, in their order.
@@ -91,11 +99,12 @@ impl Identity {
         versions: &[&str],
         work: &SqlWork,
     ) -> Result<Self, serde_json::Error> {
-        let deciding = DecidingStatement {
-            account,
+        let asked = AskedByStatement {
             sql: &work.sql,
             parameters: &work.parameters,
             datasets: work.datasets.iter().map(String::as_str).zip(versions.iter().copied()).collect(),
+        };
+        let written = Written {
             cap: work.cap(),
             may_be_cut: work.plan_may_cut(),
             offset: work.offset,
@@ -103,12 +112,18 @@ impl Identity {
             page_size: work.page_size,
             writer: WRITER_VERSION,
         };
-        Ok(Self(hex::encode(Sha256::digest(serde_json::to_vec(&deciding)?))))
+        Deciding { account, asked, written }.hashed()
     }
 
     /// Lower-case hexadecimal.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<A: Serialize> Deciding<'_, A> {
+    fn hashed(&self) -> Result<Identity, serde_json::Error> {
+        Ok(Identity(hex::encode(Sha256::digest(serde_json::to_vec(self)?))))
     }
 }
 
@@ -166,5 +181,51 @@ impl Job {
         }
         job.version += 1;
         Some((job, event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Format;
+
+    /// Jobs that are stored serve on only while equal work has the identity that it had.
+    #[test]
+    fn an_identity_is_the_hash_of_these_members_in_this_order() {
+        let account: AccountId = "acme".parse().unwrap();
+        let output = OutputFormat::plain(Format::Csv);
+        let written = format!(
+            r#""cap":7,"may_be_cut":false,"offset":1,"output":{},"page_size":10,"writer":"{WRITER_VERSION}"}}"#,
+            serde_json::to_string(&output).unwrap()
+        );
+        let hashed = |asked: &str| {
+            let text = format!(r#"{{"account":"acme",{asked},{written}"#);
+            hex::encode(Sha256::digest(text))
+        };
+        let query = QueryWork {
+            dataset: "d".into(),
+            filter: None,
+            fields: vec!["n".into()],
+            sort: vec![SortKey { column: "n".into(), descending: true }],
+            limit: Some(7),
+            offset: 1,
+            max_records: 9,
+            output: output.clone(),
+            page_size: 10,
+        };
+        let asked = r#""dataset":"d","version":"v","filter":null,"fields":["n"],"sort":[{"column":"n","descending":true}]"#;
+        assert_eq!(Identity::of(&account, "v", &query).unwrap().as_str(), hashed(asked));
+        let statement = SqlWork {
+            sql: "SELECT $a FROM d".into(),
+            parameters: BTreeMap::from([("a".into(), SqlValue::Boolean(true))]),
+            datasets: vec!["d".into()],
+            limit: Some(7),
+            offset: 1,
+            max_records: 9,
+            output,
+            page_size: 10,
+        };
+        let asked = r#""sql":"SELECT $a FROM d","parameters":{"a":{"type":"boolean","value":true}},"datasets":[["d","v"]]"#;
+        assert_eq!(Identity::of_statement(&account, &["v"], &statement).unwrap().as_str(), hashed(asked));
     }
 }

@@ -30,24 +30,6 @@ impl From<QueryDraft> for Draft {
     }
 }
 
-/// What every kind of work has beside itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) name: Option<&'a str>,
-    pub(super) labels: &'a BTreeMap<String, String>,
-    pub(super) notification_url: Option<&'a str>,
-    pub(super) notification_method: Option<&'a str>,
-}
-
-/// How the result is to be written.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OutputDraft<'a> {
-    pub(super) format: Option<&'a str>,
-    pub(super) compression: Option<&'a str>,
-    pub(super) csv: Option<&'a CsvDraft>,
-    pub(super) parquet: Option<&'a ParquetDraft>,
-}
-
 impl Draft {
     /// The kind of job.
     pub fn kind(&self) -> JobKind {
@@ -67,33 +49,17 @@ impl Draft {
         }
     }
 
-    pub(super) fn about(&self) -> About<'_> {
+    pub(super) fn about(&self) -> &AboutDraft {
         match self {
-            Self::Query(draft) => About {
-                name: draft.name.as_deref(),
-                labels: &draft.labels,
-                notification_url: draft.notification_url.as_deref(),
-                notification_method: draft.notification_method.as_deref(),
-            },
-            Self::Sql(draft) => draft.about.about(),
-            Self::Append(draft) => draft.about.about(),
-            Self::Call(draft) => draft.about.about(),
+            Self::Query(draft) => &draft.about,
+            Self::Sql(draft) => &draft.about,
+            Self::Append(draft) => &draft.about,
+            Self::Call(draft) => &draft.about,
         }
     }
 }
 
-impl QueryDraft {
-    pub(super) fn output(&self) -> OutputDraft<'_> {
-        OutputDraft {
-            format: self.format.as_deref(),
-            compression: self.compression.as_deref(),
-            csv: self.csv.as_ref(),
-            parquet: self.parquet.as_ref(),
-        }
-    }
-}
-
-/// What work that is no [`QueryDraft`] has beside itself, and how its result is to be written.
+/// What every kind of work has beside itself, and how its result is to be written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct AboutDraft {
     /// What the client calls the job.
@@ -114,26 +80,6 @@ pub struct AboutDraft {
     pub parquet: Option<ParquetDraft>,
     /// The most records in a page.
     pub page_size: Option<u64>,
-}
-
-impl AboutDraft {
-    fn about(&self) -> About<'_> {
-        About {
-            name: self.name.as_deref(),
-            labels: &self.labels,
-            notification_url: self.notification_url.as_deref(),
-            notification_method: self.notification_method.as_deref(),
-        }
-    }
-
-    pub(super) fn output(&self) -> OutputDraft<'_> {
-        OutputDraft {
-            format: self.format.as_deref(),
-            compression: self.compression.as_deref(),
-            csv: self.csv.as_ref(),
-            parquet: self.parquet.as_ref(),
-        }
-    }
 }
 
 /// A statement before validation.
@@ -223,28 +169,12 @@ pub struct QueryDraft {
     pub limit: Option<u64>,
     /// Records to leave out at the start.
     pub offset: u64,
-    /// The format.
-    pub format: Option<String>,
-    /// The compression of the file.
-    pub compression: Option<String>,
-    /// Options of CSV.
-    pub csv: Option<CsvDraft>,
-    /// Options of Parquet.
-    pub parquet: Option<ParquetDraft>,
-    /// The most records in a page.
-    pub page_size: Option<u64>,
-    /// What the client calls the job.
-    pub name: Option<String>,
-    /// The client's marks.
-    pub labels: BTreeMap<String, String>,
     /// Whether an identical job may serve.
     pub reuse: Option<bool>,
     /// How many seconds ago that job may have completed.
     pub max_age: Option<u64>,
-    /// Where the end of the job is told.
-    pub notification_url: Option<String>,
-    /// How: POST or GET.
-    pub notification_method: Option<String>,
+    /// Everything beside.
+    pub about: AboutDraft,
 }
 
 /// Options of CSV before validation.

@@ -28,7 +28,8 @@ fn complaints<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Vec<String> {
 
 #[tokio::test]
 async fn a_query_for_more_columns_than_a_sheet_has_is_refused_at_submit() {
-    let xlsx = || QueryDraft { format: Some("xlsx".into()), ..draft() };
+    let about = || AboutDraft { format: Some("xlsx".into()), ..AboutDraft::default() };
+    let xlsx = || QueryDraft { about: about(), ..draft() };
     assert_eq!(complaints(wide(MAX_SHEET_COLUMNS).submit_as(xlsx()).await), [""; 0]);
     let world = wide(MAX_SHEET_COLUMNS + 1);
     let told = complaints(world.submit_as(xlsx()).await);

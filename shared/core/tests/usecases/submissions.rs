@@ -290,7 +290,7 @@ async fn an_identical_job_serves_while_it_runs_and_as_long_as_its_result_is_youn
     assert_eq!((joined.view.job.id, joined.view.reused), (first.job, true));
     world.work(&first).await;
     world.clock.advance(MINUTE);
-    let named = QueryDraft { name: Some("other".into()), ..reusing(None) };
+    let named = QueryDraft { about: AboutDraft { name: Some("other".into()), ..about() }, ..reusing(None) };
     assert_eq!(world.ask(plan(), named, None).await.unwrap().view.job.id, first.job, "names decide nothing");
     let by_age = QueryDraft { max_age: Some(61), ..draft() };
     assert_eq!(world.ask(plan(), by_age, None).await.unwrap().view.job.id, first.job, "an age is a wish too");
@@ -338,15 +338,16 @@ async fn what_decides_the_bytes_decides_whether_jobs_are_identical() {
     let same = QueryDraft { filter: Some("carrier IN ('UA', 'AA')".into()), ..asked.clone() };
     assert_eq!(world.ask(plan(), same, None).await.unwrap().view.job.id, first, "said in other words");
     let more = Plan { max_records: 5_000, ..plan() };
+    let beside = |about| QueryDraft { about, ..asked.clone() };
     for (plan, other) in [
         (plan(), QueryDraft { filter: None, ..asked.clone() }),
         (plan(), QueryDraft { fields: Some(vec!["flight".into()]), ..asked.clone() }),
         (plan(), QueryDraft { sort: vec!["flight".into()], ..asked.clone() }),
         (plan(), QueryDraft { limit: Some(1_000), ..asked.clone() }),
         (plan(), QueryDraft { offset: 1, ..asked.clone() }),
-        (plan(), QueryDraft { format: Some("csv".into()), ..asked.clone() }),
-        (plan(), QueryDraft { compression: Some("gzip".into()), ..asked.clone() }),
-        (plan(), QueryDraft { page_size: Some(100), ..asked.clone() }),
+        (plan(), beside(AboutDraft { format: Some("csv".into()), ..about() })),
+        (plan(), beside(AboutDraft { compression: Some("gzip".into()), ..about() })),
+        (plan(), beside(AboutDraft { page_size: Some(100), ..about() })),
         (more, asked.clone()),
     ] {
         assert!(!world.ask(plan, other.clone(), None).await.unwrap().view.reused, "{other:?}");

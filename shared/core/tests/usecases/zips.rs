@@ -12,7 +12,8 @@ const FILE: &[u8] = b"{\"flight\":1}\n{\"flight\":2}\n";
 
 impl World {
     async fn completed(&self) -> JobRef {
-        let job = self.submit_as(QueryDraft { name: Some("late / ../départs".into()), ..draft() }).await;
+        let about = AboutDraft { name: Some("late / ../départs".into()), ..about() };
+        let job = self.submit_as(QueryDraft { about, ..draft() }).await;
         let job = job.unwrap().job.reference();
         self.queue.receive();
         assert_eq!(self.work(&job).await, Disposition::Done);

@@ -122,10 +122,11 @@ async fn answer(
     let given = params.left().to_vec();
     let wait = waited(api, params.flag("async"), headers);
     let mut query = query::read(body, params, Endpoint::Records(dataset))?;
-    if query.draft.format.is_none() {
-        query.draft.format = accepted_format(headers)?;
+    if query.draft.about.format.is_none() {
+        query.draft.about.format = accepted_format(headers)?;
         // The job's request must show the format that it inherits.
-        if let (Some(format), serde_json::Value::Object(members)) = (&query.draft.format, &mut query.original)
+        if let (Some(format), serde_json::Value::Object(members)) =
+            (&query.draft.about.format, &mut query.original)
         {
             members.insert("format".into(), format.as_str().into());
         }

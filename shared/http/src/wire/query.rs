@@ -317,7 +317,6 @@ fn put(members: &mut Map<String, Value>, params: &mut Params, name: &str, path: 
 fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
     kind(members, endpoint);
     let dataset = dataset(members, endpoint);
-    let format = format(members);
     for name in OF_STATEMENTS {
         if members.given(name) {
             members.wrong(name, of_statements(name, endpoint));
@@ -333,17 +332,9 @@ fn draft(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> QueryDraft {
         sort: members.texts("sort").unwrap_or_default(),
         limit: members.whole("limit"),
         offset: members.whole("offset").unwrap_or(0),
-        format,
-        compression: members.text("compression"),
-        csv: members.object("csv").map(csv),
-        parquet: members.object("parquet").map(parquet),
-        page_size: members.whole("page_size"),
-        name: members.text("name"),
-        labels: members.text_map("labels").unwrap_or_default(),
         reuse: members.flag("reuse"),
         max_age: members.whole("max_age"),
-        notification_url: members.text("notification_url"),
-        notification_method: members.text("notification_method"),
+        about: rows::about(members),
     }
 }
 

@@ -273,7 +273,7 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         account: caller.account.id.clone(),
         plan: caller.plan.name.clone(),
         kind: work.kind(),
-        name: about.name.map(str::to_owned),
+        name: about.name.clone(),
         labels: about.labels.clone(),
         dataset: work.dataset().map(str::to_owned),
         view: draft.view().map(str::to_owned),

@@ -5,7 +5,7 @@ use crate::{
     account::Plan,
     format::{Compression, CsvOptions, Format, OutputFormat, ParquetCodec, ParquetOptions},
     job::kinds::{MAX_PAGE_SIZE, MIN_PAGE_SIZE},
-    usecases::{CsvDraft, ParquetDraft, draft::OutputDraft, limits::DEFAULT_PAGE_SIZE},
+    usecases::{AboutDraft, CsvDraft, ParquetDraft, limits::DEFAULT_PAGE_SIZE},
 };
 
 pub(super) fn page_size(wanted: Option<u64>, errors: &mut Vec<FieldError>) -> u32 {
@@ -20,11 +20,11 @@ pub(super) fn page_size(wanted: Option<u64>, errors: &mut Vec<FieldError>) -> u3
 
 pub(super) fn output(
     plan: &Plan,
-    draft: OutputDraft<'_>,
+    draft: &AboutDraft,
     default: Format,
     errors: &mut Vec<FieldError>,
 ) -> OutputFormat {
-    let format = match draft.format.unwrap_or(default.as_str()).parse::<Format>() {
+    let format = match draft.format.as_deref().unwrap_or(default.as_str()).parse::<Format>() {
         Ok(format) => {
             if !plan.allows_format(format) {
                 let detail = format!("the plan {:?} does not allow the format {format}", plan.name);
@@ -37,7 +37,7 @@ pub(super) fn output(
             return OutputFormat::plain(default);
         }
     };
-    let compression = match draft.compression.unwrap_or("none").parse::<Compression>() {
+    let compression = match draft.compression.as_deref().unwrap_or("none").parse::<Compression>() {
         Ok(compression) => compression,
         Err(detail) => {
             errors.push(FieldError::at("compression", detail));
@@ -65,8 +65,8 @@ pub(super) fn output(
     OutputFormat {
         format,
         compression,
-        csv: (format == Format::Csv).then(|| csv(draft.csv, errors)),
-        parquet: (format == Format::Parquet).then(|| parquet(draft.parquet, errors)),
+        csv: (format == Format::Csv).then(|| csv(draft.csv.as_ref(), errors)),
+        parquet: (format == Format::Parquet).then(|| parquet(draft.parquet.as_ref(), errors)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     output::{output, page_size},
-    validate::{check_labels, check_name, fields, unknown_dataset, with_nearest},
+    validate::{check_about, fields, unknown_dataset, with_nearest},
 };
 use crate::{
     Error, FieldError,
@@ -30,7 +30,7 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
     let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
         return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
     };
-    check_about(draft.about.name.as_deref(), &draft.about.labels, &mut errors);
+    check_about(&draft.about, &mut errors);
     let on = keys(&dataset, draft, &mut errors);
     let on_multiple = one_of(
         "on_multiple",
@@ -39,7 +39,7 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
         &mut errors,
     );
     let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
-    let output = output(plan, draft.about.output(), Format::Csv, &mut errors);
+    let output = output(plan, &draft.about, Format::Csv, &mut errors);
     let page_size = page_size(draft.about.page_size, &mut errors);
     if let Some(items) = &draft.items {
         check_items(items, &mut errors);
@@ -62,7 +62,7 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
         let sentence = format!("there is no upstream {:?}", draft.upstream);
         return Err(Error::invalid("upstream", with_nearest(sentence, &draft.upstream, allowed)));
     };
-    check_about(draft.about.name.as_deref(), &draft.about.labels, &mut errors);
+    check_about(&draft.about, &mut errors);
     let id = draft.id.clone().unwrap_or_else(|| "id".into());
     if id.is_empty() || id.len() > 200 {
         errors.push(FieldError::at("id", "must have 1 to 200 characters"));
@@ -70,7 +70,7 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
     if draft.max_errors == Some(0) {
         errors.push(FieldError::at("max_errors", "must be at least 1, or be left out"));
     }
-    let output = output(plan, draft.about.output(), Format::Jsonl, &mut errors);
+    let output = output(plan, &draft.about, Format::Jsonl, &mut errors);
     if !output.format.is_text() {
         // An answer may be of any shape, so there are no columns that it would fit.
         let detail =
@@ -87,17 +87,6 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
     let (upstream, max_records, max_errors) = (upstream.name.clone(), plan.max_records, draft.max_errors);
     let items = draft.items.clone();
     Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items, first_item: None })
-}
-
-fn check_about(
-    name: Option<&str>,
-    labels: &std::collections::BTreeMap<String, String>,
-    errors: &mut Vec<FieldError>,
-) {
-    if let Some(name) = name {
-        check_name(name, errors);
-    }
-    check_labels(labels, errors);
 }
 
 /// The value of that name, the default where none is given.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     output::{output, page_size},
-    validate::{check_labels, check_name, check_reuse, with_nearest},
+    validate::{check_about, check_reuse, with_nearest},
 };
 use crate::{
     Error, FieldError,
@@ -30,10 +30,7 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &SqlDraft) -> Resu
     }
     let mut errors = Vec::new();
     let about = &draft.about;
-    if let Some(name) = &about.name {
-        check_name(name, &mut errors);
-    }
-    check_labels(&about.labels, &mut errors);
+    check_about(about, &mut errors);
     check_reuse(draft.reuse, draft.max_age, &mut errors);
     let names: BTreeSet<&str> = catalog.datasets.keys().map(String::as_str).collect();
     let allowed = names.into_iter().filter(|name| plan.allows_dataset(name)).collect();
@@ -49,7 +46,7 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &SqlDraft) -> Resu
             None
         }
     };
-    let output = output(plan, about.output(), Format::Json, &mut errors);
+    let output = output(plan, about, Format::Json, &mut errors);
     let page_size = page_size(about.page_size, &mut errors);
     match statement {
         Some(statement) if errors.is_empty() => Ok(SqlWork {

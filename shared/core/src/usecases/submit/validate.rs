@@ -11,7 +11,7 @@ use crate::{
     job::kinds::{QueryWork, SortKey},
     query::{self, Filter, SyntaxError},
     usecases::{
-        QueryDraft,
+        AboutDraft, QueryDraft,
         limits::{
             MAX_FIELDS, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, MAX_SHEET_COLUMNS, MAX_SORT,
         },
@@ -24,21 +24,18 @@ pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Re
     let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
         return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
     };
-    if let Some(name) = &draft.name {
-        check_name(name, &mut errors);
-    }
-    check_labels(&draft.labels, &mut errors);
+    check_about(&draft.about, &mut errors);
     check_reuse(draft.reuse, draft.max_age, &mut errors);
     let filter = filter(&dataset, draft, &mut errors);
     let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);
-    let output = output(plan, draft.output(), Format::Json, &mut errors);
+    let output = output(plan, &draft.about, Format::Json, &mut errors);
     if output.format == Format::Xlsx && fields.len() > MAX_SHEET_COLUMNS {
         let detail =
             format!("are {} columns, and a sheet of xlsx has at most {MAX_SHEET_COLUMNS}", fields.len());
         errors.push(FieldError::at("fields", detail));
     }
-    let page_size = page_size(draft.page_size, &mut errors);
+    let page_size = page_size(draft.about.page_size, &mut errors);
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
@@ -193,6 +190,14 @@ pub(super) fn check_reuse(reuse: Option<bool>, max_age: Option<u64>, errors: &mu
     if reuse == Some(false) && max_age.is_some() {
         errors.push(FieldError::at("max_age", "is for jobs that may be reused: leave it out, or reuse"));
     }
+}
+
+/// What every kind of work has beside itself, and is no matter of its result.
+pub(super) fn check_about(about: &AboutDraft, errors: &mut Vec<FieldError>) {
+    if let Some(name) = &about.name {
+        check_name(name, errors);
+    }
+    check_labels(&about.labels, errors);
 }
 
 pub(in crate::usecases) fn check_name(name: &str, errors: &mut Vec<FieldError>) {

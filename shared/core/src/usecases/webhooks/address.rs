@@ -1,22 +1,22 @@
 //! The address that a job's own request names.
 
 use super::Notifier;
-use crate::{Error, FieldError, usecases::draft::About, webhook::NotifyAddress};
+use crate::{Error, FieldError, usecases::AboutDraft, webhook::NotifyAddress};
 
 /// Whom the request asks to be told, checked as far as that can be done before anything is sent.
 pub(in crate::usecases) fn addresses(
     notifier: &Notifier,
-    draft: About<'_>,
+    draft: &AboutDraft,
 ) -> Result<Vec<NotifyAddress>, Error> {
     let mut errors = Vec::new();
-    let method = match draft.notification_method.map(str::parse).transpose() {
+    let method = match draft.notification_method.as_deref().map(str::parse).transpose() {
         Ok(method) => method,
         Err(detail) => {
             errors.push(FieldError::at("notification_method", detail));
             None
         }
     };
-    let Some(url) = draft.notification_url else {
+    let Some(url) = &draft.notification_url else {
         if draft.notification_method.is_some() {
             errors.push(FieldError::at("notification_method", "needs a notification_url"));
         }
@@ -28,5 +28,5 @@ pub(in crate::usecases) fn addresses(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
-    Ok(vec![NotifyAddress { url: url.to_owned(), method: method.unwrap_or_default() }])
+    Ok(vec![NotifyAddress { url: url.clone(), method: method.unwrap_or_default() }])
 }
