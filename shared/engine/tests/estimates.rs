@@ -110,16 +110,16 @@ fn late_ones() -> Data {
 #[tokio::test]
 async fn records_that_lie_at_the_end_are_found_by_looking_everywhere() {
     let data = late_ones();
-    let slow = Slow { open: Duration::from_millis(60), ..Slow::default() };
+    let slow = Slow { open: Duration::from_millis(120), ..Slow::default() };
     // Enough to read a third of the files: the sample's search from the start on must not use all of it.
-    let survey = survey_slowly(slow, &data, is("late", Literal::Int(1)), Duration::from_millis(1_500)).await;
+    let survey = survey_slowly(slow, &data, is("late", Literal::Int(1)), Duration::from_secs(3)).await;
     let (all, late) = (FILES * ROWS, FILES * ROWS / 4);
     assert_eq!(survey.found_by, FoundBy::Part);
     assert!(survey.at_least > 0 && survey.at_least <= late && late <= survey.at_most.unwrap(), "{survey:?}");
     assert!((late / 2..late * 2).contains(&survey.likely), "{survey:?}");
     let part = survey.part.unwrap();
     assert!(part.weight > 0 && part.weight < part.of && part.of == all, "{survey:?}");
-    assert!((1_000..60_000).contains(&part.millis), "{survey:?}");
+    assert!((2_000..600_000).contains(&part.millis), "{survey:?}");
 }
 
 #[tokio::test]
