@@ -18,9 +18,11 @@ import time
 import uuid
 from pathlib import Path
 
-from peers import DuckDb, NotThere, Roapi, Willcall, run
+from peers import Celery, DuckDb, NotThere, Roapi, Willcall, run
 
 SMALL = 69_000
+# How long a client of Celery waits before it asks for a state again, in seconds: shorter takes the workers' time.
+POLL = 0.005
 CASES = ["export", "read", "jobs", "status", "memory", "page"]
 
 
@@ -153,17 +155,26 @@ class Bench:
 
     def jobs(self):
         small = self.small()
+        celery = self.peer(Celery)
+        every = [("willcall", submitter, lambda: self.willcall(f"jobs-{uuid.uuid4()}", small=small).serve())]
+        if celery:
+            # What its users run comes first and is compared with; `always` keeps what it has accepted, as Willcall does.
+            every = [
+                (f"celery, {fsync}", celery_submitter,
+                 lambda fsync=fsync: celery.serve(small, self.work / f"celery-{uuid.uuid4()}", fsync))
+                for fsync in ("everysec", "always")
+            ] + every
         for _ in self.rounds():
-            server = self.willcall(f"jobs-{uuid.uuid4()}", small=small).serve()
-            try:
-                for clients in (1, 8):
-                    taken, elapsed = crowd(server, submitter, clients, self.args.seconds, None)
-                    line = f"small jobs from submit to completed, {clients} client{'s' * (clients > 1)}"
-                    self.report.add(f"{line}, rate", "willcall", "1/s", len(taken) / elapsed, peak=server.peak())
-                    self.report.add(f"{line}, p99", "willcall", "ms", 1e3 * percentile(taken, 99))
-            finally:
-                server.stop()
-        self.report.missing["celery with redis"] = "this program does not drive it"
+            for who, work, serve in every:
+                server = serve()
+                try:
+                    for clients in (1, 8):
+                        taken, elapsed = crowd(server, work, clients, self.args.seconds, None)
+                        line = f"small jobs from submit to completed, {clients} client{'s' * (clients > 1)}"
+                        self.report.add(f"{line}, rate", who, "1/s", len(taken) / elapsed, peak=server.peak())
+                        self.report.add(f"{line}, p99", who, "ms", 1e3 * percentile(taken, 99))
+                finally:
+                    server.stop()
 
     def status(self):
         small = self.small()
@@ -237,7 +248,22 @@ def reader(connection, path, number):
 
 
 def submitter(connection, _, number):
-    finished(connection, {"kind": "query", "dataset": "small", "filter": f"l_linenumber = {number % 7 + 1}", "limit": 10})
+    finished(connection, {"kind": "query", "dataset": "small", "filter": f"l_linenumber = {number % 7 + 1}", "limit": 100})
+
+
+def celery_submitter(connection, _, number):
+    status, answer = connection.post("/jobs", {"number": number % 7 + 1})
+    if status != 202:
+        raise RuntimeError(f"{status}: {answer[:500]!r}")
+    path = f"/jobs/{json.loads(answer)['id']}"
+    until = time.monotonic() + 60
+    while True:
+        state = json.loads(connection.get(path)[1])["state"]
+        if state == "SUCCESS":
+            return
+        if state in ("FAILURE", "REVOKED") or time.monotonic() > until:
+            raise RuntimeError(f"a task of Celery is {state}")
+        time.sleep(POLL)
 
 
 def client(server, work, seconds, path, ready, go, out):

@@ -22,10 +22,11 @@ print(json.dumps({"seconds": time.perf_counter() - begun}))
 """
 # DuckDB's json is what others call JSON Lines.
 OPTIONS = {"csv": "FORMAT csv, HEADER", "jsonl": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION snappy"}
+INSTALL = "pip install -r benches/requirements.txt"
 
 
 class NotThere(Exception):
-    """A peer that is not installed, in words."""
+    """A peer that is not installed, in words, with how to install it."""
 
 
 def run(command, env=None):
@@ -49,24 +50,45 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Server:
-    """A process that answers HTTP, until it is stopped."""
+class Process:
+    """A process of a peer, until it is stopped."""
 
-    def __init__(self, command, port, path, log, headers=None):
-        self.port, self.headers = port, headers or {}
+    def __init__(self, command, log, env=None):
+        self.command, self.log = command, log
         with open(log, "wb") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)
+
+    def until(self, answers):
+        """Returns when it answers. One that does not is stopped, and an error says what it wrote."""
         until = time.monotonic() + 60
         while True:
             try:
-                if self.connect().get(path)[0] < 500:
+                if answers():
                     return
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 pass
             if self.process.poll() is not None or time.monotonic() > until:
                 self.stop()
-                raise RuntimeError(f"{command[0]} does not answer: {Path(log).read_text()[-2000:]}")
+                raise RuntimeError(f"{self.command[0]} does not answer: {Path(self.log).read_text()[-2000:]}")
             time.sleep(0.05)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Server(Process):
+    """A process that answers HTTP."""
+
+    def __init__(self, command, port, path, log, headers=None, env=None):
+        super().__init__(command, log, env)
+        self.port, self.headers = port, headers or {}
+        self.until(lambda: self.connect().get(path)[0] < 500)
 
     def connect(self):
         return Connection(self.port, self.headers)
@@ -77,15 +99,6 @@ class Server:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         return None
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 class Connection:
@@ -149,7 +162,7 @@ class DuckDb:
 
     def __init__(self):
         if importlib.util.find_spec("duckdb") is None:
-            raise NotThere("the Python package duckdb is not installed")
+            raise NotThere(f"the Python package duckdb is not installed: {INSTALL}")
 
     def export(self, source, form, target, limit=None):
         """COPY alone: neither the start of Python nor the import of DuckDB counts as time."""
@@ -167,7 +180,7 @@ class Roapi:
         beside = Path(sys.executable).with_name("roapi")
         self.binary = str(beside) if beside.is_file() else shutil.which("roapi")
         if not self.binary:
-            raise NotThere("the command roapi is not installed")
+            raise NotThere(f"the command roapi is not installed: {INSTALL}")
 
     def serve(self, table, path, log):
         port = free_port()
@@ -175,3 +188,73 @@ class Roapi:
         flight = f"127.0.0.1:{free_port()}"
         command = [self.binary, "--table", f"{table}={path}", "--addr-http", f"127.0.0.1:{port}"]
         return Server([*command, "--addr-postgres", postgres, "--addr-flight-sql", flight], port, "/api/schema", log)
+
+
+class Celery:
+    """Tasks of Celery with Redis behind FastAPI: as many workers as cores, and as many processes for HTTP."""
+
+    name = "celery"
+
+    def __init__(self):
+        needed = ("celery", "redis", "fastapi", "uvicorn", "duckdb")
+        missing = [package for package in needed if importlib.util.find_spec(package) is None]
+        if missing:
+            raise NotThere(f"Python packages are not installed, {', '.join(missing)}: {INSTALL}")
+        self.redis = shutil.which("redis-server")
+        if not self.redis:
+            raise NotThere("the command redis-server is not installed: apt-get install redis-server")
+
+    def serve(self, path, directory, fsync):
+        """Redis writes its log to disk when `fsync` says: `always` before each answer, `everysec` once a second."""
+        return CeleryServers(self.redis, path, Path(directory), fsync)
+
+
+class CeleryServers:
+    """The three of them, which are one to a client."""
+
+    def __init__(self, redis, path, directory, fsync):
+        directory.mkdir(parents=True)
+        cores = str(len(os.sched_getaffinity(0)))
+        port = free_port()
+        env = {
+            **os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONDONTWRITEBYTECODE": "1",
+            "BENCH_REDIS": f"redis://127.0.0.1:{port}/0", "BENCH_PARQUET": str(path),
+        }
+        self.processes = []
+        try:
+            log = ["--appendonly", "yes", "--appendfsync", fsync, "--save", ""]
+            command = [redis, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), *log]
+            store = self.started(Process(command, directory / "redis.log"))
+            store.until(lambda: socket.create_connection(("127.0.0.1", port), 5).close() is None)
+            command = [sys.executable, "-m", "celery", "-A", "celery_peer:work", "worker"]
+            self.started(Process([*command, "-c", cores, "-l", "WARNING"], directory / "celery.log", env))
+            port = free_port()
+            command = [sys.executable, "-m", "uvicorn", "celery_peer:web", "--host", "127.0.0.1", "--port", str(port)]
+            command += ["--workers", cores, "--no-access-log", "--log-level", "warning"]
+            # It is ready when a worker of Celery says that it is.
+            self.web = self.started(Server(command, port, "/ready", directory / "uvicorn.log", env=env))
+        except BaseException:
+            self.stop()
+            raise
+
+    def started(self, process):
+        self.processes.append(process)
+        return process
+
+    def connect(self):
+        return self.web.connect()
+
+    def peak(self):
+        """The memory of all processes now, what they share counted once: less than the most that each has had."""
+        todo, total = [one.process.pid for one in self.processes], 0
+        while todo:
+            pid = todo.pop()
+            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.stop()
