@@ -1,4 +1,4 @@
-"""The small jobs as a team builds them in Python: a task of Celery with Redis as broker and as store of results, behind FastAPI.
+"""The small jobs as a team builds them in Python: a task of Celery, with Redis for broker and results, behind FastAPI.
 
 `celery -A celery_peer:work worker` runs the tasks, `uvicorn celery_peer:web` takes and tells of them. The environment
 names the Redis (BENCH_REDIS) and the file that is read (BENCH_PARQUET).
