@@ -345,16 +345,23 @@ def main():
     args.willcall = Path(args.willcall).resolve()
     with tempfile.TemporaryDirectory(prefix="willcall-bench-", dir=args.work) as work:
         bench = Bench(args, work)
-        for case in args.cases or CASES:
-            print(case, file=sys.stderr)
-            getattr(bench, case)()
-    bench.report.table()
+        try:
+            for case in args.cases or CASES:
+                print(case, file=sys.stderr)
+                getattr(bench, case)()
+        finally:
+            # What was measured before a case went wrong is worth the time that it took.
+            tell(bench.report, args)
+
+
+def tell(report, args):
+    report.table()
     if args.json:
         version = subprocess.run([args.willcall, "--version"], capture_output=True, text=True, check=True).stdout.strip()
         document = {
             "willcall": version, "machine": platform.platform(), "cpus": multiprocessing.cpu_count(),
-            "scale": args.scale, "memory_scale": args.memory_scale, "rounds": args.rounds, "results": bench.report.results(),
-            "not_measured": bench.report.missing, "notes": bench.report.notes,
+            "scale": args.scale, "memory_scale": args.memory_scale, "rounds": args.rounds, "results": report.results(),
+            "not_measured": report.missing, "notes": report.notes,
         }
         Path(args.json).write_text(json.dumps(document, indent=2) + "\n")
 

@@ -16,6 +16,7 @@ DUCKDB = """
 import duckdb, json, sys, time
 source, target, options, limit = sys.argv[1:]
 duckdb.sql("SET preserve_insertion_order = true")
+duckdb.sql("SET enable_progress_bar = false")
 begun = time.perf_counter()
 duckdb.sql(f"COPY (SELECT * FROM read_parquet('{source}') {limit}) TO '{target}' ({options})")
 print(json.dumps({"seconds": time.perf_counter() - begun}))
