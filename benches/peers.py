@@ -11,15 +11,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 DUCKDB = """
 import duckdb, json, sys, time
 source, target, options, limit = sys.argv[1:]
 duckdb.sql("SET preserve_insertion_order = true")
 duckdb.sql("SET enable_progress_bar = false")
-begun = time.perf_counter()
+begun, spent = time.perf_counter(), time.process_time()
 duckdb.sql(f"COPY (SELECT * FROM read_parquet('{source}') {limit}) TO '{target}' ({options})")
-print(json.dumps({"seconds": time.perf_counter() - begun}))
+print(json.dumps({"seconds": time.perf_counter() - begun, "cpu": time.process_time() - spent}))
 """
 # DuckDB's json is what others call JSON Lines.
 OPTIONS = {"csv": "FORMAT csv, HEADER", "jsonl": "FORMAT json", "parquet": "FORMAT parquet, COMPRESSION snappy"}
@@ -30,8 +31,17 @@ class NotThere(Exception):
     """A peer that is not installed, in words, with how to install it."""
 
 
+class Ran(NamedTuple):
+    """What a command took: seconds, those of processors, its peak memory in bytes, and what it wrote."""
+
+    seconds: float
+    cpu: float
+    peak: int
+    out: str
+
+
 def run(command, env=None):
-    """Runs a command to its end: seconds, its peak memory in bytes, and what it wrote."""
+    """Runs a command to its end."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=err, env=env)
@@ -42,13 +52,32 @@ def run(command, env=None):
         err.seek(0)
         if process.returncode != 0:
             raise RuntimeError(f"{command[0]} ended with {process.returncode}: {err.read().decode()[-2000:]}")
-        return seconds, usage.ru_maxrss * 1024, out.read().decode()
+        return Ran(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, out.read().decode())
 
 
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def tree(pids):
+    """These processes and all below them."""
+    todo = list(pids)
+    while todo:
+        pid = todo.pop()
+        todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        yield pid
+
+
+def spent(pids):
+    """Seconds of processors that these have had, with their children that have ended."""
+    ticks = 0
+    for pid in pids:
+        # The command's name may have anything in it, and ends with the last bracket.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Process:
@@ -93,6 +122,10 @@ class Server(Process):
 
     def connect(self):
         return Connection(self.port, self.headers)
+
+    def cpu(self):
+        """Seconds of processors so far."""
+        return spent(tree([self.process.pid]))
 
     def peak(self):
         """The most memory that it has had, in bytes."""
@@ -144,14 +177,13 @@ class Willcall:
         """The whole command: start, query, encoding, hash, page index, manifest, commit, and the copy to the target."""
         Path(target).unlink(missing_ok=True)
         limited = ["--limit", str(limit)] if limit else []
-        seconds, peak, _ = run(self.command("get", dataset, "-o", str(target), *limited))
-        measured = {"seconds": seconds, "peak": peak, "bytes": Path(target).stat().st_size}
+        ran = run(self.command("get", dataset, "-o", str(target), *limited))
         shutil.rmtree(self.data)
-        return measured
+        return {"seconds": ran.seconds, "cpu": ran.cpu, "peak": ran.peak, "bytes": Path(target).stat().st_size}
 
     def serve(self):
         made = run(self.command("token", "create", "--json", "--account", "bench", "--plan", "bench", "--scope", "admin"))
-        token = json.loads(made[2])["token"]
+        token = json.loads(made.out)["token"]
         port = free_port()
         command = self.command("serve", "--bind", f"127.0.0.1:{port}")
         headers = {"authorization": f"Bearer {token}"}
@@ -170,8 +202,8 @@ class DuckDb:
         Path(target).unlink(missing_ok=True)
         limited = f"LIMIT {limit}" if limit else ""
         command = [sys.executable, "-c", DUCKDB, str(source), str(target), OPTIONS[form], limited]
-        _, peak, out = run(command)
-        return {"seconds": json.loads(out)["seconds"], "peak": peak, "bytes": Path(target).stat().st_size}
+        ran = run(command)
+        return {**json.loads(ran.out), "peak": ran.peak, "bytes": Path(target).stat().st_size}
 
 
 class Roapi:
@@ -247,14 +279,19 @@ class CeleryServers:
 
     def peak(self):
         """The memory of all processes now, what they share counted once: less than the most that each has had."""
-        todo, total = [one.process.pid for one in self.processes], 0
-        while todo:
-            pid = todo.pop()
-            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        total = 0
+        for pid in self.pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
                     total += int(line.split()[1]) * 1024
         return total
+
+    def cpu(self):
+        """Seconds of processors so far, of all processes."""
+        return spent(self.pids())
+
+    def pids(self):
+        return tree(one.process.pid for one in self.processes)
 
     def stop(self):
         for process in reversed(self.processes):
