@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import platform
 import shutil
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -18,9 +19,11 @@ import time
 import uuid
 from pathlib import Path
 
-from peers import DuckDb, NotThere, Roapi, Willcall, run
+from peers import Celery, DuckDb, NotThere, Roapi, Willcall, run
 
 SMALL = 69_000
+# How long a client of Celery waits before it asks for a state again, in seconds: shorter takes the workers' time.
+POLL = 0.005
 CASES = ["export", "read", "jobs", "status", "memory", "page"]
 
 
@@ -31,9 +34,9 @@ class Report:
         self.lines, self.missing, self.notes = {}, {}, []
 
     def add(self, line, who, unit, value, **more):
-        entry = self.lines.setdefault((line, who), {"unit": unit, "values": [], "peak": [], "bytes": []})
+        entry = self.lines.setdefault((line, who), {"unit": unit, "values": [], "peak": [], "bytes": [], "cpu": []})
         entry["values"].append(value)
-        for name in ("peak", "bytes"):
+        for name in ("peak", "bytes", "cpu"):
             if more.get(name) is not None:
                 entry[name].append(more[name])
 
@@ -45,6 +48,7 @@ class Report:
                 "what": line, "who": who, "unit": entry["unit"], "median": statistics.median(values),
                 "least": min(values), "most": max(values), "rounds": len(values),
                 "peak_bytes": max(entry["peak"], default=None), "bytes": max(entry["bytes"], default=None),
+                "cpu_seconds": statistics.median(entry["cpu"]) if entry["cpu"] else None,
             }
             base = self.lines.get((line, baseline(self.lines, line)))
             if base is not entry and base:
@@ -53,13 +57,14 @@ class Report:
         return found
 
     def table(self):
-        rows = [("what", "who", "median", "unit", "ratio", "least", "most", "peak MiB", "MB")]
+        rows = [("what", "who", "median", "unit", "ratio", "least", "most", "cpu ms", "peak MiB", "MB")]
         for r in self.results():
             mib = "" if r["peak_bytes"] is None else f"{r['peak_bytes'] / 2**20:.0f}"
             mb = "" if r["bytes"] is None else f"{r['bytes'] / 1e6:.1f}"
             ratio = f"{r['ratio']:.2f}" if "ratio" in r else ""
+            cpu = "" if r["cpu_seconds"] is None else f"{1e3 * r['cpu_seconds']:.4g}"
             rows.append((r["what"], r["who"], f"{r['median']:.4g}", r["unit"], ratio, f"{r['least']:.4g}",
-                         f"{r['most']:.4g}", mib, mb))
+                         f"{r['most']:.4g}", cpu, mib, mb))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
@@ -142,28 +147,38 @@ class Bench:
             try:
                 for clients in (1, 8):
                     for who, path, server in servers:
-                        taken, elapsed = crowd(server, reader, clients, self.args.seconds, path)
+                        taken, elapsed, cpu = crowd(server, reader, clients, self.args.seconds, path)
                         line = f"100 of {SMALL} rows by a filter, {clients} client{'s' * (clients > 1)}"
                         self.report.add(f"{line}, p50", who, "ms", 1e3 * statistics.median(taken))
                         rate = len(taken) / elapsed
-                        self.report.add(f"{line}, rate", who, "1/s", rate, peak=server.peak())
+                        self.report.add(f"{line}, rate", who, "1/s", rate, cpu=cpu, peak=server.peak())
             finally:
                 for _, _, server in servers:
                     server.stop()
 
     def jobs(self):
         small = self.small()
+        celery = self.peer(Celery)
+        every = [("willcall", submitter, lambda: self.willcall(f"jobs-{uuid.uuid4()}", small=small).serve())]
+        if celery:
+            # What its users run comes first and is compared with; `always` keeps what it has accepted, as Willcall does.
+            every = [
+                (f"celery, {fsync}", celery_submitter,
+                 lambda fsync=fsync: celery.serve(small, self.work / f"celery-{uuid.uuid4()}", fsync))
+                for fsync in ("everysec", "always")
+            ] + every
         for _ in self.rounds():
-            server = self.willcall(f"jobs-{uuid.uuid4()}", small=small).serve()
-            try:
-                for clients in (1, 8):
-                    taken, elapsed = crowd(server, submitter, clients, self.args.seconds, None)
-                    line = f"small jobs from submit to completed, {clients} client{'s' * (clients > 1)}"
-                    self.report.add(f"{line}, rate", "willcall", "1/s", len(taken) / elapsed, peak=server.peak())
-                    self.report.add(f"{line}, p99", "willcall", "ms", 1e3 * percentile(taken, 99))
-            finally:
-                server.stop()
-        self.report.missing["celery with redis"] = "this program does not drive it"
+            for who, work, serve in every:
+                server = serve()
+                try:
+                    for clients in (1, 8):
+                        taken, elapsed, cpu = crowd(server, work, clients, self.args.seconds, None)
+                        line = f"small jobs from submit to completed, {clients} client{'s' * (clients > 1)}"
+                        rate = len(taken) / elapsed
+                        self.report.add(f"{line}, rate", who, "1/s", rate, cpu=cpu, peak=server.peak())
+                        self.report.add(f"{line}, p99", who, "ms", 1e3 * percentile(taken, 99))
+                finally:
+                    server.stop()
 
     def status(self):
         small = self.small()
@@ -179,8 +194,8 @@ class Bench:
             for who, willcall, job in stores:
                 server = willcall.serve()
                 try:
-                    taken, _ = crowd(server, reader, 1, self.args.seconds, f"/v1/jobs/{job}")
-                    self.report.add("status of a job, p50", who, "ms", 1e3 * statistics.median(taken))
+                    taken, _, cpu = crowd(server, reader, 1, self.args.seconds, f"/v1/jobs/{job}")
+                    self.report.add("status of a job, p50", who, "ms", 1e3 * statistics.median(taken), cpu=cpu)
                 finally:
                     server.stop()
 
@@ -204,8 +219,9 @@ class Bench:
             made = json.loads(connection.get(f"/v1/jobs/{job}")[1])["result"]
             for _ in self.rounds():
                 for who, number in (("willcall, the first", 0), ("willcall, the middle", made["pages"] // 2)):
-                    taken, _ = crowd(server, reader, 1, self.args.seconds, f"/v1/jobs/{job}/result/pages/{number}")
-                    self.report.add("a page of 1000 rows, p50", who, "ms", 1e3 * statistics.median(taken))
+                    path = f"/v1/jobs/{job}/result/pages/{number}"
+                    taken, _, cpu = crowd(server, reader, 1, self.args.seconds, path)
+                    self.report.add("a page of 1000 rows, p50", who, "ms", 1e3 * statistics.median(taken), cpu=cpu)
             self.report.notes.append(f"pages: of a result of {made['bytes'] / 1e9:.2f} GB")
         finally:
             server.stop()
@@ -237,14 +253,32 @@ def reader(connection, path, number):
 
 
 def submitter(connection, _, number):
-    finished(connection, {"kind": "query", "dataset": "small", "filter": f"l_linenumber = {number % 7 + 1}", "limit": 10})
+    finished(connection, {"kind": "query", "dataset": "small", "filter": f"l_linenumber = {number % 7 + 1}", "limit": 100})
+
+
+def celery_submitter(connection, _, number):
+    status, answer = connection.post("/jobs", {"number": number % 7 + 1})
+    if status != 202:
+        raise RuntimeError(f"{status}: {answer[:500]!r}")
+    path = f"/jobs/{json.loads(answer)['id']}"
+    until = time.monotonic() + 60
+    while True:
+        state = json.loads(connection.get(path)[1])["state"]
+        if state == "SUCCESS":
+            return
+        if state in ("FAILURE", "REVOKED") or time.monotonic() > until:
+            raise RuntimeError(f"a task of Celery is {state}")
+        time.sleep(POLL)
 
 
 def client(server, work, seconds, path, ready, go, out):
     try:
         connection, taken = server.connect(), []
+        begun = time.perf_counter()
         for number in range(20):
             work(connection, path, number)
+            if time.perf_counter() - begun > seconds:
+                break
         ready.release()
         go.wait()
         begun = time.perf_counter()
@@ -259,7 +293,10 @@ def client(server, work, seconds, path, ready, go, out):
 
 
 def crowd(server, work, clients, seconds, path):
-    """Clients, each a process of its own that waits for each answer: the times of all, and how long it took together."""
+    """Clients, each a process of its own that waits for each answer.
+
+    The times of all, how long it took together, and the seconds of processors that the server had for each.
+    """
     fork = multiprocessing.get_context("fork")
     ready, go, out = fork.Semaphore(0), fork.Event(), fork.Queue()
     processes = [fork.Process(target=client, args=(server, work, seconds, path, ready, go, out)) for _ in range(clients)]
@@ -267,14 +304,17 @@ def crowd(server, work, clients, seconds, path):
         process.start()
     for _ in processes:
         ready.acquire()
+    before = server.cpu()
     go.set()
     outcomes = [out.get() for _ in processes]
+    spent = server.cpu() - before
     for process in processes:
         process.join()
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
-    return [value for taken, _ in outcomes for value in taken], max(elapsed for _, elapsed in outcomes)
+    every = [value for taken, _ in outcomes for value in taken]
+    return every, max(elapsed for _, elapsed in outcomes), spent / len(every)
 
 
 def multiply(database, count):
@@ -317,18 +357,27 @@ def main():
     if not Path(args.willcall).is_file():
         parser.error(f"{args.willcall} is not there: make build, or name it with --willcall")
     args.willcall = Path(args.willcall).resolve()
+    # So that servers are stopped then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="willcall-bench-", dir=args.work) as work:
         bench = Bench(args, work)
-        for case in args.cases or CASES:
-            print(case, file=sys.stderr)
-            getattr(bench, case)()
-    bench.report.table()
+        try:
+            for case in args.cases or CASES:
+                print(case, file=sys.stderr)
+                getattr(bench, case)()
+        finally:
+            # What was measured before a case went wrong is worth the time that it took.
+            tell(bench.report, args)
+
+
+def tell(report, args):
+    report.table()
     if args.json:
         version = subprocess.run([args.willcall, "--version"], capture_output=True, text=True, check=True).stdout.strip()
         document = {
             "willcall": version, "machine": platform.platform(), "cpus": multiprocessing.cpu_count(),
-            "scale": args.scale, "memory_scale": args.memory_scale, "rounds": args.rounds, "results": bench.report.results(),
-            "not_measured": bench.report.missing, "notes": bench.report.notes,
+            "scale": args.scale, "memory_scale": args.memory_scale, "rounds": args.rounds, "results": report.results(),
+            "not_measured": report.missing, "notes": report.notes,
         }
         Path(args.json).write_text(json.dumps(document, indent=2) + "\n")
 
