@@ -196,9 +196,8 @@ impl Scan {
         })?;
         let told = scan.partitions.fields.clone();
         scan.fields.extend(told);
-        let lacks =
-            |scan: &Self| used.iter().any(|name| !scan.fields.iter().any(|field| field.name() == name));
-        if lacks(&scan) {
+        let there: HashSet<&str> = scan.fields.iter().map(|field| field.name().as_str()).collect();
+        if !used.iter().all(|name| there.contains(name)) {
             // Files that the filter rules out may be those that have it.
             let rest: Vec<usize> = (0..count).filter(|index| kept.binary_search(index).is_err()).collect();
             scan.footers(attempt, &rest, |_, _, _| {})?;
@@ -413,6 +412,8 @@ fn nullable(field: &FieldRef) -> FieldRef {
 /// Cuts a file's row groups into units, by the size of the columns in use.
 fn cut(index: usize, file: &OpenFile, used: &[&str], kept: impl Fn(usize) -> Kept) -> Vec<Unit> {
     let mut units = Vec::new();
+    // Both may be thousands.
+    let used: HashSet<&str> = used.iter().copied().collect();
     for (row_group, metadata) in file.parquet().row_groups().iter().enumerate() {
         let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
         if rows == 0 {
@@ -421,7 +422,7 @@ fn cut(index: usize, file: &OpenFile, used: &[&str], kept: impl Fn(usize) -> Kep
         let in_use = || {
             metadata.columns().iter().enumerate().filter(|(_, column)| {
                 let root = column.column_path().parts().first();
-                root.is_some_and(|root| used.contains(&root.as_str()))
+                root.is_some_and(|root| used.contains(root.as_str()))
             })
         };
         let bytes: u64 = in_use()
