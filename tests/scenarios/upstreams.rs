@@ -7,6 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use willcall_tests::{Answer, Client, Directory, Manner, On, OneBox, Receiver, id};
 
+use crate::batches::{close, feed};
+
 const OK: Manner = Manner::Json(200, r#"{"known":true}"#);
 
 /// A catalog with upstreams that all lead to the receiver, each by a path of its own name.
@@ -135,6 +137,38 @@ async fn result_text(client: &Client, accepted: &Answer) -> Result<String> {
         }
     }
     bail!("the job did not complete: {}", client.get(job).await?.text())
+}
+
+async fn a_job_tells_how_far_its_batch_is_while_items_are_sent(on: On) -> Result<()> {
+    let receiver = Receiver::start().await?;
+    receiver.behave("slow", [Manner::Late(Duration::from_millis(200))]);
+    let host = on.directory(catalog(&receiver, &["slow"], "concurrency = 1")?).await?;
+    let client = host.client();
+    let job = submit(&client, &json!({"kind": "call", "upstream": "slow"})).await?;
+    let items: String = (0..50).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+    feed(&client, &job, "items.jsonl", "application/x-ndjson", items.as_bytes()).await?;
+    let mut seen = BTreeSet::new();
+    for _ in 0..300 {
+        let found: Value = client.get(&format!("/v1/jobs/{}", id(&job))).await?.json()?;
+        let progress = &found["progress"];
+        if let Some(succeeded @ 1..50) = progress["counts"]["succeeded"].as_u64() {
+            assert_eq!(
+                (&progress["stage"], &progress["counts"]["total"]),
+                (&json!("calling"), &json!(50)),
+                "{found}"
+            );
+            seen.insert(succeeded);
+        }
+        if seen.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(seen.len(), 2, "it grows while the batch is at work: {seen:?}");
+    close(&client, &job).await?;
+    let done = client.ended(&job).await?;
+    assert_eq!((&done["state"], &done["progress"]["counts"]["succeeded"]), (&json!("completed"), &json!(50)));
+    Ok(())
 }
 
 async fn numbers_come_as_they_were_written(on: On) -> Result<()> {
@@ -284,6 +318,7 @@ willcall_tests::scenarios! {
         one_call_is_answered_as_the_upstream_answers,
         many_items_are_sent_once_each_whatever_the_upstream_does,
         items_that_fail_say_so_and_errors_can_end_the_job_early,
+        a_job_tells_how_far_its_batch_is_while_items_are_sent,
         numbers_come_as_they_were_written,
         nothing_inside_is_reached,
     ],

@@ -80,6 +80,7 @@ pub fn job_at(name: &str, created: Timestamp) -> Job {
         upload: None,
         max_records: None,
         fed: None,
+        followed: Vec::new(),
         zip: None,
     }
 }
@@ -108,6 +109,7 @@ pub fn batch_at(container: &Job, created: Timestamp) -> Job {
         due_at: Some(created.plus(UPLOAD_DUE)),
         container: Some(container.id),
         batches: None,
+        followed: Vec::new(),
         upload: Some(Upload { files: vec![file], first_item: None }),
         ..container.clone()
     }

@@ -30,6 +30,8 @@ use willcall_core::{
 mod attempts;
 #[path = "usecases/conditions.rs"]
 mod conditions;
+#[path = "usecases/followed.rs"]
+mod followed;
 #[path = "usecases/leftovers.rs"]
 mod leftovers;
 #[path = "usecases/sheets.rs"]

@@ -1,6 +1,9 @@
 //! Reading what an upstream answers.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use encoding_rs::{Encoding, UTF_8};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, value::RawValue};
@@ -29,36 +32,65 @@ pub(crate) async fn read(mut body: Incoming, most: u64) -> Result<Vec<u8>, Cut> 
     Ok(bytes)
 }
 
+/// An answer's body as a result holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Body {
+    /// JSON; `None` where the body is empty.
+    pub(crate) json: Option<Box<RawValue>>,
+    /// What is to be said of it, behind "its answer".
+    pub(crate) note: Option<String>,
+}
+
 /// The body as a result holds it: JSON as it came but for the space between its parts, and any other text as a JSON string.
 /// Where the answer says that it is JSON, it must be; and where the upstream has a schema for answers, it must be JSON that
-/// fits, unless the answer is that of a failure.
+/// fits, unless the answer is that of a failure. Bytes that are no text are no reason to say that nothing was done: U+FFFD
+/// stands for them, and the note says so.
 pub(crate) fn understand(
     upstream: &Upstream,
     content_type: Option<&str>,
     bytes: &[u8],
     succeeded: bool,
-) -> Result<Option<Box<RawValue>>, String> {
+) -> Result<Body, String> {
     let schema = upstream.output.as_ref().filter(|_| succeeded);
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.is_empty() {
+    let is_json = schema.is_some() || content_type.is_some_and(is_json);
+    let (text, note) = decode(content_type, bytes, is_json);
+    if text.is_empty() {
         return match schema {
             Some(_) => Err("its answer is empty".into()),
-            None => Ok(None),
+            None => Ok(Body::default()),
         };
     }
-    let says_json = content_type.is_some_and(is_json);
-    if !says_json && schema.is_none() {
-        let text = str::from_utf8(bytes).map_err(|_| "its answer is neither JSON nor UTF-8 text")?;
-        return raw(serde_json::to_string(text).map_err(|error| error.to_string())?);
+    if !is_json {
+        let json = raw(serde_json::to_string(&text).map_err(|error| error.to_string())?)?;
+        return Ok(Body { json, note });
     }
-    let text = str::from_utf8(bytes).map_err(|_| "its answer is not JSON: it is not UTF-8")?;
     let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("its answer is not JSON: {error}"))?;
+        serde_json::from_str(&text).map_err(|error| format!("its answer is not JSON: {error}"))?;
     if let Some(misfit) = schema.and_then(|schema| schema.check(&value).into_iter().next()) {
         return Err(format!("its answer does not fit its schema: {misfit}"));
     }
     // The text and not the value: numbers keep all their digits.
-    raw(compact(text))
+    Ok(Body { json: raw(compact(&text))?, note })
+}
+
+/// The text of a body, and a note where some of it is none. A mark at its start is believed first. JSON is UTF-8 whatever else
+/// it says (RFC 8259 §8.1), unless it is not. All else is in the charset that it names, and in UTF-8 where it names none that
+/// is known.
+fn decode<'b>(content_type: Option<&str>, bytes: &'b [u8], is_json: bool) -> (Cow<'b, str>, Option<String>) {
+    let named = content_type.and_then(charset);
+    let named = named.and_then(|label| Encoding::for_label_no_replacement(label.as_bytes()));
+    let named = named.filter(|_| !is_json || str::from_utf8(bytes).is_err());
+    let (text, encoding, lost) = named.unwrap_or(UTF_8).decode(bytes);
+    let note = || format!("has bytes that are not {}: U+FFFD stands in their place", encoding.name());
+    (text, lost.then(note))
+}
+
+/// The charset that a media type names.
+fn charset(content_type: &str) -> Option<&str> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    })
 }
 
 fn raw(json: String) -> Result<Option<Box<RawValue>>, String> {
@@ -101,8 +133,9 @@ mod tests {
     }
 
     fn understood(more: &str, content_type: Option<&str>, body: &[u8]) -> Result<String, String> {
-        let body = understand(&upstream(more), content_type, body, true)?;
-        Ok(body.map_or_else(|| "nothing".to_owned(), |body| body.get().to_owned()))
+        let Body { json, note } = understand(&upstream(more), content_type, body, true)?;
+        let text = json.map_or_else(|| "nothing".to_owned(), |body| body.get().to_owned());
+        Ok(text + &note.unwrap_or_default())
     }
 
     #[test]
@@ -121,17 +154,60 @@ mod tests {
         assert_eq!(understood("", Some("text/html"), b"<p>\"x\"\n").unwrap(), r#""<p>\"x\"\n""#);
         assert_eq!(understood("", None, b"{}").unwrap(), "\"{}\"");
         assert_eq!(understood("", Some("application/json"), b"").unwrap(), "nothing");
-        assert!(understood("", Some("image/png"), b"\x89PNG\xff").unwrap_err().contains("nor UTF-8"));
+    }
+
+    #[test]
+    fn text_is_in_the_charset_that_it_names() {
+        let latin = b"\xa1ol\xe9!";
+        for content_type in [
+            "text/plain; charset=iso-8859-1",
+            "text/plain;format=flowed;CHARSET=\"ISO-8859-1\"",
+            "text/plain; charset = Windows-1252",
+        ] {
+            assert_eq!(understood("", Some(content_type), latin).unwrap(), "\"¡olé!\"", "{content_type}");
+        }
+        for (content_type, body) in [
+            ("text/plain; charset=shift_jis", &b"\x93\xfa\x96{"[..]),
+            ("text/plain; charset=utf-16le", b"\xe5\x65\x2c\x67"),
+            // What marks itself is what it is, whatever is said of it.
+            ("text/plain; charset=iso-8859-1", b"\xef\xbb\xbf\xe6\x97\xa5\xe6\x9c\xac"),
+            ("text/plain", b"\xff\xfe\xe5\x65\x2c\x67"),
+            ("text/plain; charset=klingon", "日本".as_bytes()),
+        ] {
+            assert_eq!(understood("", Some(content_type), body).unwrap(), "\"日本\"", "{content_type}");
+        }
+    }
+
+    #[test]
+    fn json_is_utf_8_before_it_is_what_it_says() {
+        let latin = Some("application/json; charset=iso-8859-1");
+        assert_eq!(understood("", latin, "{\"a\": \"é\"}".as_bytes()).unwrap(), "{\"a\":\"é\"}");
+        assert_eq!(understood("", latin, b"{\"a\": \"\xe9\"}").unwrap(), "{\"a\":\"é\"}");
+        let schema = r#", "output": {"type": "object"}"#;
+        let plain = Some("text/plain; charset=iso-8859-1");
+        assert_eq!(understood(schema, plain, b"{\"a\": \"\xe9\"}").unwrap(), "{\"a\":\"é\"}");
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_with_what_stands_for_it() {
+        let told = "has bytes that are not UTF-8: U+FFFD stands in their place";
+        for content_type in [None, Some("text/plain"), Some("text/plain; charset=utf-8"), Some("image/png")] {
+            let said = understood("", content_type, b"\x89PNG\xff").unwrap();
+            assert_eq!(said, format!("\"\u{fffd}PNG\u{fffd}\"{told}"), "{content_type:?}");
+        }
+        let said = understood("", Some("application/json"), b"\"\xff\"").unwrap();
+        assert_eq!(said, format!("\"\u{fffd}\"{told}"));
+        let said = understood("", Some("text/plain; charset=shift_jis"), b"\x93").unwrap();
+        assert_eq!(said, "\"\u{fffd}\"has bytes that are not Shift_JIS: U+FFFD stands in their place");
     }
 
     #[test]
     fn what_says_to_be_json_must_be() {
         let deep = "[".repeat(10_000);
-        for body in ["{", "nul", "{}{}", deep.as_str()] {
-            let said = understood("", Some("application/json"), body.as_bytes()).unwrap_err();
+        for body in [b"{", &b"nul"[..], b"{}{}", b"{\xff}", deep.as_bytes()] {
+            let said = understood("", Some("application/json"), body).unwrap_err();
             assert!(said.contains("is not JSON"), "{said}");
         }
-        assert!(understood("", Some("application/json"), b"\"\xff\"").unwrap_err().contains("not UTF-8"));
     }
 
     #[test]
@@ -148,6 +224,6 @@ mod tests {
             assert!(said.contains(words), "{said}");
         }
         let failed = understand(&upstream(schema), Some("text/html"), b"<html>", false);
-        assert_eq!(failed.unwrap().unwrap().get(), "\"<html>\"");
+        assert_eq!(failed.unwrap().json.unwrap().get(), "\"<html>\"");
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
@@ -19,7 +18,7 @@ use willcall_core::{
 use willcall_outbound::{Client, retry_after};
 
 use crate::{
-    answer::{self, Cut},
+    answer::{self, Body, Cut},
     headers::Headers,
     limit::Limits,
 };
@@ -65,7 +64,7 @@ pub(crate) struct Calls {
 /// What came of one attempt.
 enum Tried {
     /// The upstream answered.
-    Answered { status: u16, wait: Option<Duration>, body: Result<Option<Box<RawValue>>, String> },
+    Answered { status: u16, wait: Option<Duration>, body: Result<Body, String> },
     /// The upstream did not see it.
     NotSent(SendError),
     /// The upstream may have seen it and acted.
@@ -137,7 +136,7 @@ impl Calls {
         match timeout_at(deadline, self.body(answer, succeeded)).await {
             Ok(Ok(body)) => Tried::Answered { status, wait, body },
             // That it failed is known, whatever else it had to say.
-            Ok(Err(())) | Err(_) if !succeeded => Tried::Answered { status, wait, body: Ok(None) },
+            Ok(Err(())) | Err(_) if !succeeded => Tried::Answered { status, wait, body: Ok(Body::default()) },
             Ok(Err(())) => Tried::InDoubt {
                 status: Some(status),
                 words: "the connection broke in the middle of the answer".into(),
@@ -147,11 +146,7 @@ impl Calls {
     }
 
     /// The body, what is wrong with it, or nothing where it broke off.
-    async fn body(
-        &self,
-        answer: Response<Incoming>,
-        succeeded: bool,
-    ) -> Result<Result<Option<Box<RawValue>>, String>, ()> {
+    async fn body(&self, answer: Response<Incoming>, succeeded: bool) -> Result<Result<Body, String>, ()> {
         let upstream = &self.line.upstream;
         let text = |name: HeaderName| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
         let content_type = text(header::CONTENT_TYPE);
@@ -220,21 +215,25 @@ fn outcome(
     };
     match tried {
         Tried::Answered { status: status @ 200..=299, body: Ok(body), .. } => {
-            of(ItemState::Succeeded, Some(status), body, None)
+            // It took the item, whatever its answer is written in.
+            let note = body.note.map(|note| format!("its answer {note}"));
+            of(ItemState::Succeeded, Some(status), body.json, note)
         }
         Tried::Answered { status: status @ 200..=299, body: Err(words), .. } => {
             let error = format!("the upstream answered {status}, but {words}");
             of(ItemState::Failed, Some(status), None, Some(error))
         }
         Tried::Answered { status, body, .. } => {
-            let error = match (status, asked) {
+            let Body { json, note } = body.unwrap_or_default();
+            let mut error = match (status, asked) {
                 (300..=399, _) => format!("the upstream answered {status}: redirects are not followed"),
                 (_, Some(wait)) => {
                     format!("the upstream answered {status}, and asked to wait {} s", wait.as_secs())
                 }
                 _ => format!("the upstream answered {status}"),
             };
-            of(ItemState::Failed, Some(status), body.ok().flatten(), Some(error))
+            note.into_iter().for_each(|note| error += &format!("; its answer {note}"));
+            of(ItemState::Failed, Some(status), json, Some(error))
         }
         Tried::NotSent(error) => {
             // What the guard has to say is for the operator; whoever sends items learns that it is not theirs to mend.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobState, ProblemType};
-use crate::Timestamp;
+use crate::{JobId, Timestamp};
 
 /// How long a container that nobody feeds stays open, and a batch waits for its files.
 pub const BATCH_IDLE: Duration = Duration::from_secs(24 * 3600);
@@ -13,6 +13,8 @@ pub const BATCH_IDLE: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_BATCHES: u32 = 1_000;
 /// The most files of a batch.
 pub const MAX_FILES: usize = 10;
+/// The most batches at work that a view of their container tells of: each is a record that is read for it.
+pub const MAX_FOLLOWED: usize = 16;
 
 /// Where a batch is in its life, as its container counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,6 +119,14 @@ impl BatchCounts {
         self.waiting_for_upload + self.queued + self.in_progress
     }
 
+    /// The part of the work that is done, in percent, each batch counting alike: of those that have ended all of it, and of
+    /// those at work `under_way` together, in batches. Never 100, as the manifest is still to be written.
+    pub fn percent(self, under_way: f64) -> f64 {
+        let ended = f64::from(self.total() - self.pending()) + under_way;
+        let part = ended / f64::from(self.total().max(1));
+        (part.min(0.999) * 1000.0).round() / 10.0
+    }
+
     /// Whether nothing is left but to write the manifest.
     pub fn is_ready(self) -> bool {
         self.closed && self.pending() == 0
@@ -179,6 +189,14 @@ impl Job {
     pub fn holds_name(&self, name: &str) -> bool {
         let gone = matches!(self.phase(), BatchPhase::Failed | BatchPhase::Malformed | BatchPhase::Cancelled);
         self.name.as_deref() == Some(name) && !gone
+    }
+
+    /// Notes of a container that a batch of its is in that phase now.
+    pub(super) fn follow(&mut self, batch: JobId, phase: BatchPhase) {
+        self.followed.retain(|followed| *followed != batch);
+        if phase == BatchPhase::InProgress && self.followed.len() < MAX_FOLLOWED {
+            self.followed.push(batch);
+        }
     }
 
     /// Where a batch is, as its container counts it.

@@ -45,22 +45,16 @@ impl Job {
             return Ok(Change { job, container: None, kind: None });
         }
         let mut container = open.apply(&Transition::MoveBatch { from, to }, now)?;
+        container.follow(job.id, to);
         if let Some(result) = job.newly_delivered(self) {
             let progress = &mut container.progress;
-            progress.records_written += result.records;
+            progress.add(result.records, result.bytes, job.progress.counts);
             if container.max_records.is_some_and(|most| progress.records_written > most) {
                 return Err(Refused::RecordsUsedUp);
             }
-            progress.bytes_written += result.bytes;
-            progress.counts = match (progress.counts, job.progress.counts) {
-                (Some(before), Some(own)) => Some(before.plus(own)),
-                (before, own) => before.or(own),
-            };
         }
-        if let Some(counts) = container.batches.filter(|counts| counts.closed) {
-            // The manifest is still to be written when the last one has ended.
-            let ended = f64::from(counts.total() - counts.pending()) / f64::from(counts.total().max(1));
-            container.progress.percent = (ended.min(0.999) * 1000.0).round() / 10.0;
+        if let Some(batches) = container.batches {
+            container.progress.percent = batches.percent(0.0);
         }
         let kind = EventKind::of_batch(self.state, job.state);
         Ok(Change { job, container: Some(container), kind })

@@ -21,7 +21,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    batch::{BATCH_IDLE, BatchCounts, BatchPhase, MAX_BATCHES, MAX_FILES, Upload, UploadFile, UploadedFile},
+    batch::{
+        BATCH_IDLE, BatchCounts, BatchPhase, MAX_BATCHES, MAX_FILES, MAX_FOLLOWED, Upload, UploadFile,
+        UploadedFile,
+    },
     change::Change,
     counts::Counts,
     day::{Before, DailyLimits, DayEntry},
@@ -157,6 +160,10 @@ pub struct Job {
     /// What became of its batches, where it has batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<BatchCounts>,
+    /// Of a container: its batches that a worker has, the one that was begun first before the others, at most
+    /// [`MAX_FOLLOWED`]. A view tells by their records how far they are, and looks for no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<JobId>,
     /// The files that feed it, where it is a batch that is fed by files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,

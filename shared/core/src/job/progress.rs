@@ -66,6 +66,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Adds what a batch has delivered and what became of its rows, so far or in all, to what its container has.
+    pub fn add(&mut self, records: u64, bytes: u64, counts: Option<Counts>) {
+        self.records_written += records;
+        self.bytes_written += bytes;
+        self.counts = match (self.counts, counts) {
+            (Some(before), Some(own)) => Some(before.plus(own)),
+            (before, own) => before.or(own),
+        };
+    }
+
     /// The progress of a job that nobody has begun.
     pub fn queued() -> Self {
         Self {

@@ -416,7 +416,7 @@ impl Job {
         let until = now.plus(lease);
         self.leased_until = Some(until);
         self.due_at = Some(until);
-        self.progress = Progress { stage: Stage::Planning, ..Progress::queued() };
+        self.progress = Progress { stage: Stage::Planning, ..self.kept_progress() };
         Ok(())
     }
 
@@ -457,14 +457,27 @@ impl Job {
         self.state = JobState::Accepted;
         self.leased_until = None;
         self.due_at = Some(now.plus(UNSENT_DUE));
-        self.progress = Progress::queued();
+        self.progress = self.kept_progress();
+    }
+
+    /// How far the job is where nobody works on it: of a container, what its batches have done.
+    fn kept_progress(&self) -> Progress {
+        match self.batches {
+            Some(_) => Progress { stage: Stage::Queued, estimated_finish: None, ..self.progress.clone() },
+            None => Progress::queued(),
+        }
     }
 
     fn end(&mut self, state: JobState, now: Timestamp) -> Result<(), Refused> {
         self.move_to(state)?;
         self.finished = Some(now);
         self.leased_until = None;
+        self.followed.clear();
         self.progress.estimated_finish = None;
+        // Rows that were counted and came back nowhere: the sums would not even agree. What was sent to an upstream was sent.
+        if state == JobState::Failed && matches!(self.progress.counts, Some(Counts::Append { .. })) {
+            self.progress.counts = None;
+        }
         // What a batch delivered goes with its container.
         self.expires = self
             .container

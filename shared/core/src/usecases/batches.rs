@@ -211,6 +211,7 @@ fn new_batch(container: &Job, upload: Upload, name: Option<String>, now: Timesta
         events: 0,
         container: Some(container.id),
         batches: None,
+        followed: Vec::new(),
         upload: Some(upload),
         fed: None,
         ..container.clone()

@@ -7,6 +7,7 @@ pub mod datasets;
 pub mod dead_letter;
 mod draft;
 pub mod dry_run;
+mod followed;
 pub mod idempotency;
 pub mod jobs;
 pub mod limits;

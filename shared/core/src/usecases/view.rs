@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::App;
+use super::{App, followed::follow};
 use crate::{
     Error, JobRef, Timestamp,
     format::OutputFormat,
@@ -42,8 +42,10 @@ impl JobView {
             JobState::Completed => self.now.as_millis().div_euclid(ETAG_PERIOD),
             _ => 0,
         };
+        // How far its batches at work are is in their records and not in its own, whose version stays.
+        let batches = self.job.batches.map(|_| &self.job.progress);
         let text = format!(
-            "{}:{}:{}:{:?}:{period}",
+            "{}:{}:{}:{:?}:{period}:{batches:?}",
             self.job.id, self.job.version, self.job.state, self.queue_position
         );
         hex::encode(&Sha256::digest(text.as_bytes())[..12])
@@ -118,6 +120,7 @@ pub(super) async fn view(app: &App, mut job: Job) -> Result<JobView, Error> {
     let now = app.clock.now();
     // The host may have another address now than at the insert, and links must work now.
     job.public_url.clone_from(&app.settings.public_url);
+    follow(app, &mut job).await?;
     let request = request_of(app, &job).await?;
     let queue_position = match job.state {
         JobState::Accepted => app.jobs.queue_position(&job.reference()).await?,

@@ -322,6 +322,64 @@ fn a_container_has_what_its_batches_delivered() {
 }
 
 #[test]
+fn a_container_follows_its_batches_while_a_worker_has_them() {
+    let container = fed(2).apply(&moved(WAITS, BatchPhase::Queued), at(3)).unwrap();
+    let queued = batch().apply(&uploaded(at(3)), at(3)).unwrap();
+    let change = queued.change(Some(&container), &claim(), at(3)).unwrap();
+    let (work, container) = (change.job, change.container.unwrap());
+    assert_eq!(container.followed, [work.id]);
+    for transition in [
+        complete(1),
+        fail(problem()),
+        Transition::Cancel,
+        Transition::HandBack { attempt: 1 },
+        Transition::Orphan,
+    ] {
+        let after = work.change(Some(&container), &transition, at(5)).unwrap().container.unwrap();
+        assert!(after.followed.is_empty(), "{transition:?}");
+    }
+    assert!(container.apply(&Transition::Cancel, at(5)).unwrap().followed.is_empty());
+}
+
+#[test]
+fn what_batches_have_done_stays_told_until_the_manifest_is_written() {
+    let (work, container) = working();
+    let mut container = Job {
+        batches: Some(BatchCounts { in_progress: 1, closed: true, ..BatchCounts::default() }),
+        ..container
+    };
+    container.state = JobState::Processing;
+    let ready = work.change(Some(&container), &complete(1), at(5)).unwrap().container.unwrap();
+    let done = Progress { records_written: 10, bytes_written: 100, percent: 99.9, ..Progress::queued() };
+    assert_eq!(ready.progress, done);
+    let claimed = ready.apply(&claim(), at(6)).unwrap();
+    assert_eq!(claimed.progress, Progress { stage: Stage::Planning, ..done.clone() });
+    assert_eq!(claimed.apply(&Transition::HandBack { attempt: 1 }, at(7)).unwrap().progress, done);
+}
+
+#[test]
+fn what_fails_has_no_rows_that_came_back_but_items_that_were_sent() {
+    let (work, _) = working();
+    let half = Counts::Append { rows: 2000, matched: 0, unmatched: 1, ambiguous: 0, malformed: 3 };
+    let sent = Counts::Call { total: Some(9), pending: 4, succeeded: 5, failed: 0, unknown: 0, malformed: 0 };
+    let told = |counts| {
+        let progress = Box::new(Progress { counts: Some(counts), ..Progress::queued() });
+        work.apply(&Transition::Renew { attempt: 1, progress, lease: LEASE }, at(4)).unwrap()
+    };
+    let after = |counts, transition| told(counts).apply(&transition, at(5)).unwrap().progress.counts;
+    for end in [fail(malformed()), fail(problem())] {
+        assert_eq!(after(half, end.clone()), None);
+        assert_eq!(after(sent, end), Some(sent));
+    }
+    let retry = Transition::Retry { attempt: 1, gained: false, problem: problem() };
+    let mut last = told(half);
+    last.failures = MAX_ATTEMPTS - 1;
+    let failed = last.apply(&retry, at(5)).unwrap();
+    assert_eq!((failed.state, failed.progress.counts), (JobState::Failed, None));
+    assert_eq!(after(sent, Transition::Cancel), Some(sent));
+}
+
+#[test]
 fn batches_deliver_together_what_their_job_may() {
     let (work, mut container) = working();
     container.max_records = Some(15);
@@ -350,7 +408,7 @@ fn counts_of_calls_add_up_and_a_total_is_known_of_all_or_none() {
 #[test]
 fn a_stored_record_without_batches_reads_as_before() {
     let text = serde_json::to_string(&job()).unwrap();
-    for member in ["container", "batches", "upload", "fed"] {
+    for member in ["container", "batches", "followed", "upload", "fed"] {
         assert!(!text.contains(&format!("\"{member}\"")), "{member}");
     }
     for job in [fed(2), closed(1), working().0] {

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use willcall_conformance::samples;
-use willcall_core::ports::NewBatch;
+use willcall_core::{job::Stage, ports::NewBatch};
 
 use super::*;
 
@@ -181,6 +181,27 @@ async fn a_job_that_loses_every_worker_is_given_up() {
     let failed = world.job(&job).await;
     assert_eq!(failed.state, JobState::Failed);
     assert!(world.executor.tasks().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_of_seconds_is_seen_at_work() {
+    let world = World::new([Script::UntilCancelled]);
+    let job = world.submit().await;
+    let lease = LeaseSettings { renew_every: Duration::from_secs(6), ..LeaseSettings::default() };
+    let worker = Worker { lease, ..world.worker() };
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (job, shutdown) = (job.clone(), shutdown.clone());
+        async move { work(&worker, &job, &shutdown).await }
+    });
+    let seen = tokio::time::timeout(Duration::from_secs(5), async {
+        while world.job(&job).await.progress.stage != Stage::Writing {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(seen.await.is_ok(), "the first renewal comes before a whole pause between two");
+    shutdown.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]

@@ -152,6 +152,15 @@ impl Row {
         self.fields.push(Slot { kind, start: range.start, end: range.end });
     }
 
+    /// Makes nothing of the values with such text.
+    pub(super) fn forget(&mut self, is_such: impl Fn(&str) -> bool) {
+        for slot in &mut self.fields {
+            if is_such(&self.text[slot.start..slot.end]) {
+                *slot = MISSING;
+            }
+        }
+    }
+
     /// Puts a value with its text at a place. False, and nothing done, where there is one.
     pub(super) fn put(&mut self, place: usize, kind: Kind, text: &str) -> bool {
         if self.fields.len() <= place {

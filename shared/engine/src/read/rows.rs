@@ -127,7 +127,13 @@ impl RowReader {
     fn read(&mut self, row: &mut Row) -> Result<(), RowError> {
         let (number, line) = (row.number, row.line);
         let wrong = |line, detail| RowError { row: number, line, column: None, detail };
-        let text = text(&self.raw, &self.limits).map_err(|(behind, detail)| wrong(line + behind, detail))?;
+        let text = match text(&self.raw, &self.limits) {
+            Ok(text) => text,
+            Err((behind, detail)) => {
+                self.read_in_part(row);
+                return Err(wrong(line + behind, detail));
+            }
+        };
         match &self.source {
             Source::Csv(_, delimiter) => {
                 csv::split(text, *delimiter, row).map_err(|fault| RowError {
@@ -143,6 +149,25 @@ impl RowReader {
             }
             Source::Jsonl(_) | Source::Json(_) => json::object(text, &mut self.columns, &self.limits, row)
                 .map_err(|fault| wrong(line + fault.line, fault.detail)),
+        }
+    }
+
+    /// Reads what can be read of a row with bytes that are no UTF-8: of CSV the fields without such, of JSON the members
+    /// before the first. Nothing is read of a row that is too large, of which nothing is held.
+    fn read_in_part(&mut self, row: &mut Row) {
+        match &self.source {
+            Source::Csv(_, delimiter) => {
+                // What stands for such bytes stands between the same delimiters and quotes. A field that has U+FFFD of its
+                // own goes with those, which is safer than to take half of a text for all of it.
+                let _ = csv::split(&String::from_utf8_lossy(&self.raw.bytes), *delimiter, row);
+                row.forget(|text| text.contains(char::REPLACEMENT_CHARACTER));
+            }
+            Source::Jsonl(_) | Source::Json(_) => {
+                let text = self.raw.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+                // A number that ends there would be taken for a whole one.
+                let text = text.trim_end_matches(|c: char| c.is_ascii_digit() || ".eE+-".contains(c));
+                let _ = json::object(text, &mut self.columns, &self.limits, row);
+            }
         }
     }
 }

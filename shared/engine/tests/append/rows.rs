@@ -43,6 +43,31 @@ async fn rows_come_back_as_they_were_with_what_is_wrong_with_them() {
 }
 
 #[tokio::test]
+async fn of_a_row_with_bytes_that_are_no_text_the_rest_comes_back() {
+    let data = letters();
+    let text = b"x,k\nZRH,\xe9\n\xe9;\"\",c\n\"a,\xff\",\"c\"\"d\"\n\xc3,1,2\n2,c\n";
+    let ran = append(&data, exact("k"), &[("rows.csv", CSV, Bytes::from_static(text))]).await;
+    let said = |place: &str, byte: &str| format!("\"rows.csv: {place} of the line, {byte}, is not UTF-8\"");
+    let expected = format!(
+        "x,k,v,_match,_error\nZRH,,,malformed,{}\n,c,,malformed,{}\n,\"c\"\"d\",,malformed,{}\n,1,,malformed,{}\n2,c,6,matched,\n",
+        said("row 1, line 2: byte 5", "0xE9"),
+        said("row 2, line 3: byte 1", "0xE9"),
+        said("row 3, line 4: byte 4", "0xFF"),
+        said("row 4, line 5: byte 1", "0xC3"),
+    );
+    assert_eq!(ran.text(), expected);
+    assert_eq!(ran.delivered.counts, counts(5, 1, 0, 0, 4));
+
+    // Of JSON what stands before: no number is taken for whole that may go on.
+    let text = b"{\"x\": 1, \"k\": \"a\"}\n{\"x\": 2, \"k\": \"\xe9\", \"late\": 1}\n{\"k\": \"c\", \"x\": 12\xff3}\n";
+    let upload = ("rows.jsonl", "application/x-ndjson", Bytes::from_static(text));
+    let ran = append(&data, exact("k"), &[upload]).await;
+    let rows: Vec<String> =
+        ran.text().lines().map(|line| line.split(",\"rows").next().unwrap().into()).collect();
+    assert_eq!(rows, ["x,k,v,_match,_error", "1,a,1,matched,", "2,,,malformed", ",c,,malformed"]);
+}
+
+#[tokio::test]
 async fn values_that_the_column_cannot_have_are_malformed_and_said() {
     let n: ArrayRef = Arc::new(Int64Array::from(vec![7, 8]));
     let d: ArrayRef = Arc::new(Decimal128Array::from(vec![150, 275]).with_precision_and_scale(9, 2).unwrap());

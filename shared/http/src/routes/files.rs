@@ -86,7 +86,7 @@ async fn receive(
         length: header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
         now: api.app.clock.now(),
     };
-    let mut bytes = Shared(Arc::new((Mutex::new(body.into_data_stream()), AtomicBool::new(false))));
+    let mut bytes = Shared::of(body);
     // Whoever has no link learns nothing of batches.
     let admitted = api.files.admit(upload).map_err(refused);
     let (most, longest) = if admitted.is_ok() { DRAINED } else { DRAINED_OF_OTHERS };
@@ -114,17 +114,45 @@ async fn take(api: &Files, upload: Received<'_>, bytes: Shared) -> Result<(BlobK
     if let Some((batch, _)) = BlobKey::upload(upload.key) {
         takes_upload(&api.app, &batch).await?;
     }
-    let bytes = bytes.map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
-    api.files.receive(upload, bytes.boxed()).await.map_err(refused)
+    let body = bytes.clone().map(|piece| piece.map_err(|error| BlobError::Unavailable(Box::new(error))));
+    api.files.receive(upload, body.boxed()).await.map_err(|error| match error {
+        // What takes the file cannot tell its own failure from one of the client, which hardly sees this answer.
+        SignedFileError::Unavailable(_) if bytes.broke_off() => broken_off(),
+        error => refused(error),
+    })
 }
 
-/// A body that whoever refuses it leaves to be read on, and whether any of it was asked for.
+fn broken_off() -> Failure {
+    Failure::at("#", "the connection ended before all of the file had come: send it again, whole")
+}
+
+/// A body that whoever refuses it leaves to be read on.
 #[derive(Clone)]
-struct Shared(Arc<(Mutex<BodyDataStream>, AtomicBool)>);
+struct Shared(Arc<Sending>);
+
+struct Sending {
+    body: Mutex<BodyDataStream>,
+    /// Whether any of it was asked for.
+    asked_for: AtomicBool,
+    /// Whether the client broke it off.
+    broke_off: AtomicBool,
+}
 
 impl Shared {
+    fn of(body: Body) -> Self {
+        Self(Arc::new(Sending {
+            body: Mutex::new(body.into_data_stream()),
+            asked_for: AtomicBool::new(false),
+            broke_off: AtomicBool::new(false),
+        }))
+    }
+
     fn was_asked_for(&self) -> bool {
-        self.0.1.load(Ordering::Relaxed)
+        self.0.asked_for.load(Ordering::Relaxed)
+    }
+
+    fn broke_off(&self) -> bool {
+        self.0.broke_off.load(Ordering::Relaxed)
     }
 }
 
@@ -132,9 +160,13 @@ impl Stream for Shared {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let (body, asked_for) = &*self.0;
+        let Sending { body, asked_for, broke_off } = &*self.0;
         asked_for.store(true, Ordering::Relaxed);
-        body.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+        let polled = body.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx);
+        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            broke_off.store(true, Ordering::Relaxed);
+        }
+        polled
     }
 }
 

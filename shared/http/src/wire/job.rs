@@ -104,7 +104,7 @@ pub struct JobResource {
 #[schema(as = Progress)]
 pub struct ProgressResource {
     /// What is being done: `queued`, `planning`, `reading`, `calling`, `sorting`, `writing`, `committing` or
-    /// `done`.
+    /// `done`. Of a job with batches what the one does that was begun first, `queued` where none is in progress.
     #[schema(example = "writing")]
     pub stage: String,
     /// All records that match, whatever the limit; null until known.
@@ -117,7 +117,8 @@ pub struct ProgressResource {
     pub records_written: u64,
     /// Bytes written so far, as stored.
     pub bytes_written: u64,
-    /// The part that is done; 100 only when the job has completed.
+    /// The part that is done; 100 only when the job has completed. Of a job with batches the part of those that were added
+    /// so far, each counting alike.
     #[schema(minimum = 0, maximum = 100)]
     pub percent: f64,
     /// When it may be done, by its speed so far.
@@ -126,7 +127,8 @@ pub struct ProgressResource {
     /// How many jobs come before it; null where not waiting or not known.
     #[schema(required)]
     pub queue_position: Option<u64>,
-    /// What became of the rows so far, where the job takes rows; of a job with batches, of those that have completed.
+    /// What became of the rows so far, where the job takes rows; of a job with batches, of those that have completed and of
+    /// those in progress, up to 16 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub counts: Option<CountsResource>,

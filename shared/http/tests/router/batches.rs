@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use willcall_conformance::Script;
+use willcall_conformance::{Script, samples::claim};
 use willcall_core::{
-    job::{Problem, ProblemType},
+    job::{Counts, Problem, ProblemType, Progress, Stage, Transition},
+    ports::JobStore as _,
     usecases::{batches, sweep::sweep},
 };
 
@@ -118,6 +119,39 @@ async fn a_job_is_fed_by_batches_and_ends_with_them() {
     world.ask("DELETE", &format!("/v1/jobs/{job}"), &[], "").await.expect(204);
     assert!(world.blobs.keys().is_empty(), "{:?}", world.blobs.keys());
     world.get(&format!("/v1/jobs/{job}/batches")).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_job_whose_batches_work_tells_how_far_they_are() {
+    let world = World::new().await;
+    let job = open(&world).await;
+    let batch = add(&world, &job, FILE).await;
+    upload(&world, &batch).await;
+    let (path, batch) = (format!("/v1/jobs/{job}"), world.reference(&batch));
+    let change = async |transition| world.jobs.transition(&batch, &transition, world.now()).await.unwrap();
+    change(claim()).await;
+    let before = world.get(&path).await.expect(200);
+    assert_eq!(before.json()["progress"]["stage"], "planning");
+    let counts = Counts::Append { rows: 3, matched: 1, unmatched: 0, ambiguous: 0, malformed: 1 };
+    let progress =
+        Progress { stage: Stage::Reading, percent: 20.0, counts: Some(counts), ..Progress::queued() };
+    let renew =
+        Transition::Renew { attempt: 1, progress: Box::new(progress), lease: Duration::from_secs(30) };
+    change(renew).await;
+    let tag = [("if-none-match", before.header("etag"))];
+    let progress = world.ask("GET", &path, &tag, "").await.expect(200).json()["progress"].clone();
+    assert_eq!((&progress["stage"], &progress["percent"]), (&json!("reading"), &json!(20.0)));
+    let told = json!({"rows": 3, "matched": 1, "unmatched": 0, "ambiguous": 0, "malformed": 1});
+    assert_eq!(progress["counts"], told);
+    // A batch whose files are not what they should be gives no row back, and none is counted.
+    let problem = Problem::new(ProblemType::InvalidRequest, "leads.csv inflates to too much");
+    change(Transition::Fail { attempt: Some(1), problem }).await;
+    let batches = world.get(&format!("{path}/batches")).await.json();
+    assert_eq!(
+        (&batches["batches"][0]["state"], &batches["batches"][0]["counts"]),
+        (&json!("malformed"), &json!(null))
+    );
+    assert_eq!(world.get(&path).await.json()["progress"].get("counts"), None);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use willcall_core::{
     },
 };
 
-use crate::world::World;
+use crate::world::{Log, World};
 
 const BYTES: &[u8] = b"0123456789";
 const PATH: &str = "/v1/files/results/a%20b/result.csv?sig=good";
@@ -71,6 +71,15 @@ impl SignedFiles for OneFile {
         match upload.query {
             "sig=put" => {}
             "sig=small" => return Err(SignedFileError::Unfit("the link is for 5 bytes".into())),
+            "sig=disk" => {
+                let _ = body.collect::<Vec<_>>().await;
+                return Err(SignedFileError::Unavailable("no space is left".into()));
+            }
+            "sig=cut" => {
+                let pieces: Vec<_> = body.collect().await;
+                let broken = pieces.into_iter().find_map(Result::err).unwrap();
+                return Err(SignedFileError::Unavailable(broken.into()));
+            }
             "sig=full" => {
                 let _ = body.take(1).collect::<Vec<_>>().await;
                 return Err(SignedFileError::Unavailable("no space is left".into()));
@@ -154,6 +163,32 @@ async fn what_is_sent_of_a_refused_file_is_read_so_that_the_answer_is_seen() {
         assert_eq!(world.send(request).await.status, status, "{query}");
         assert_eq!(read.load(Ordering::Relaxed), expected, "{query}, {expect:?}");
     }
+}
+
+/// The operator would look for what is wrong with the disk.
+#[tokio::test]
+async fn a_client_that_breaks_off_is_no_failure_of_the_service() {
+    let world = world().await;
+    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
+    let job = world.post("/v1/jobs", job).await.expect(202).json();
+    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
+    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
+    let batch = world.post(&batches, file).await.expect(201).json();
+    let path = format!("/v1/files/uploads/acme/{}/0", batch["batch_id"].as_str().unwrap());
+    let (log, _guard) = Log::begin();
+    let send = async |query: &str, end: Result<Bytes, std::io::Error>| {
+        let pieces = stream::iter([Ok(Bytes::from_static(b"01234")), end]);
+        let request = Request::builder().method("PUT").uri(format!("{path}?{query}"));
+        world.send(request.body(axum::body::Body::from_stream(pieces)).unwrap()).await
+    };
+    let broken = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    let detail = send("sig=cut", broken()).await.problem(400, "invalid-request");
+    assert!(detail.contains("send it again"), "{detail}");
+    assert!(!log.text().contains("ERROR"), "{}", log.text());
+    // What fails while all comes is the service's own, and so is what it refuses before.
+    send("sig=disk", Ok(Bytes::from_static(b"56789"))).await.problem(503, "unavailable");
+    assert!(log.text().contains("ERROR"), "{}", log.text());
+    send("sig=small", broken()).await.problem(400, "invalid-request");
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! The service itself: the contract, its pages, health, and what is not there.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -15,7 +12,7 @@ use willcall_core::{
     ports::{CatalogError, CatalogSource},
 };
 
-use crate::world::{Answer, URL, World};
+use crate::world::{Answer, Log, URL, World};
 
 async fn open(world: &World, method: &str, path: &str) -> Answer {
     world.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
@@ -245,33 +242,16 @@ async fn a_handler_that_panics_is_a_problem_like_any_other() {
     assert!(!text.contains("by the test"), "{text}");
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_request_is_one_line_in_the_log_without_what_was_asked() {
     let world = World::new().await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::begin();
     let id = "0192f6a0-7c1e-7b3a-9f00-3d1c5a8e2b41";
     let answer = world.get(&format!("/v1/jobs/{id}?wait=0")).await;
     world.jobs.break_with(Some("the disk is gone"));
     world.get("/v1/jobs?name=private").await.problem(503, "unavailable");
     drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
     for part in ["route=\"/v1/jobs/{id}\"", "status=404", "account=\"acme\"", answer.header("x-request-id")] {

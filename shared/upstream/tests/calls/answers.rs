@@ -190,6 +190,33 @@ async fn doubt_is_told_where_sending_again_is_not_safe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_is_written_in_is_no_failure_of_what_was_done() {
+    use ItemState::{Failed, Succeeded};
+    let latin = "text/plain; charset=iso-8859-1";
+    let lost = "its answer has bytes that are not UTF-8: U+FFFD stands in their place";
+    let answers = [
+        (Script::Bytes(201, latin, b"caf\xe9"), Succeeded, "café", None),
+        (Script::Bytes(200, "text/plain", b"caf\xe9"), Succeeded, "caf\u{fffd}", Some(lost.to_owned())),
+        (Script::Bytes(422, latin, b"d\xe9j\xe0"), Failed, "déjà", Some("the upstream answered 422".into())),
+        (
+            Script::Bytes(422, "text/html", b"d\xe9j\xe0"),
+            Failed,
+            "d\u{fffd}j\u{fffd}",
+            Some(format!("the upstream answered 422; {lost}")),
+        ),
+    ];
+    let scripts = answers.clone().map(|(script, ..)| script);
+    let scripted = Scripted::start(move |seen| scripts[seen.number() as usize - 1].clone()).await;
+    let world = World::new(upstream(&scripted, "/", json!({})), items(4));
+    let (outcomes, delivered) = world.run().await;
+    assert_eq!(tally(&outcomes, &delivered), [2, 2, 0, 0]);
+    for (outcome, (_, state, text, error)) in outcomes.iter().zip(answers) {
+        assert_eq!((outcome.state, body(outcome), &outcome.error), (state, json!(text), &error));
+    }
+    assert_eq!(scripted.count(), 4, "none is sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_may_pass_is_sent_again_with_the_same_key() {
     let scripted = Scripted::start(|seen| match (seen.number(), seen.times) {
         (1, 1 | 2) => Script::Answer(503, "text/plain", "busy".into()),

@@ -24,6 +24,8 @@ pub(crate) enum Script {
     Answer(u16, &'static str, String),
     /// Answers with these further headers.
     With(u16, &'static str, String),
+    /// Answers with this status, media type and body, which need be no UTF-8.
+    Bytes(u16, &'static str, &'static [u8]),
     /// Answers after a while.
     Late(Duration, String),
     /// Answers a head and then a byte every 20 ms, for ever.
@@ -158,11 +160,12 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 async fn follow(stream: &mut TcpStream, script: Script, state: &State) -> bool {
     let over = || state.now.fetch_sub(1, Ordering::SeqCst);
     let (status, headers, body) = match script {
-        Script::Answer(status, media_type, body) => (status, format!("content-type: {media_type}\r\n"), body),
-        Script::With(status, headers, body) => (status, headers.to_owned(), body),
+        Script::Answer(status, media_type, body) => (status, typed(media_type), body.into_bytes()),
+        Script::Bytes(status, media_type, body) => (status, typed(media_type), body.to_vec()),
+        Script::With(status, headers, body) => (status, headers.to_owned(), body.into_bytes()),
         Script::Late(after, body) => {
             sleep(after).await;
-            (200, "content-type: application/json\r\n".to_owned(), body)
+            (200, typed("application/json"), body.into_bytes())
         }
         Script::Drip => {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
@@ -196,7 +199,11 @@ async fn follow(stream: &mut TcpStream, script: Script, state: &State) -> bool {
     let head = format!("HTTP/1.1 {status} Scripted\r\n{headers}content-length: {}\r\n\r\n", body.len());
     // Not busy any more once the answer can be read.
     over();
-    stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(body.as_bytes()).await.is_ok()
+    stream.write_all(head.as_bytes()).await.is_ok() && stream.write_all(&body).await.is_ok()
+}
+
+fn typed(media_type: &str) -> String {
+    format!("content-type: {media_type}\r\n")
 }
 
 async fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Seen> {

@@ -46,7 +46,7 @@ pub struct ItemOutcome {
     pub attempts: u32,
     /// What the upstream answered, compact: its JSON, or a text where it is no JSON.
     pub body: Option<Box<RawValue>>,
-    /// What went wrong, in words.
+    /// What went wrong, in words; of an item that succeeded, what of its answer could not be read.
     pub error: Option<String>,
 }
 

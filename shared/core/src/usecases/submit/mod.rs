@@ -311,6 +311,7 @@ fn new_job(app: &App, caller: &Caller, draft: &Draft, work: &Work, catalog: Stri
         // Items that were sent are told of, so batches of calls know what they may deliver before they begin, and each by itself.
         max_records: (fed && work.kind() == JobKind::Append).then(|| work.max_records()),
         fed: None,
+        followed: Vec::new(),
         zip: None,
     }
 }

@@ -24,6 +24,11 @@ struct Gathered {
 /// failed has failed; one without a batch has an empty result.
 pub(super) async fn finish(app: &App, job: &Job, control: &Arc<Control>) -> Result<Finished, ExecuteError> {
     control.enter(Stage::Committing);
+    // What the batches have done stays told while the manifest is written.
+    let done = &job.progress;
+    control.add_written(done.records_written, done.bytes_written);
+    done.counts.into_iter().for_each(|counts| control.set_counts(counts));
+    control.set_work(1, 1);
     let JobRequest { work, .. } = request_of(app, job).await.map_err(transient)?;
     let Gathered { batches, manifests, counts } = gather(app, job, control).await?;
     if manifests.is_empty() && !batches.is_empty() {

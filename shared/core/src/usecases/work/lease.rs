@@ -120,7 +120,9 @@ impl Keeping {
     async fn keep(self) {
         let mut listener = self.app.signals.listen(&self.job);
         let mut renewed = Instant::now();
-        let mut next = self.settings.renew_every;
+        // The first comes early, so that a job of seconds is seen at work too.
+        let mut every = self.settings.renew_every / 3;
+        let mut next = every;
         let over = over(self.settings.time_limit);
         tokio::pin!(over);
         let began = Instant::now();
@@ -132,8 +134,8 @@ impl Keeping {
                 () = listener.changed(next) => {}
             }
             let waited = renewed.elapsed();
-            if waited < self.settings.renew_every && self.still_ours().await {
-                next = self.settings.renew_every - waited;
+            if waited < every && self.still_ours().await {
+                next = every - waited;
                 continue;
             }
             // A store that is slow to answer must not cost the time that is left to wind up in.
@@ -144,7 +146,8 @@ impl Keeping {
             match renewed_now {
                 Ok(()) => {
                     renewed = Instant::now();
-                    next = self.settings.renew_every;
+                    every = self.settings.renew_every;
+                    next = every;
                     if self.settings.slice.is_some_and(|slice| began.elapsed() >= slice) {
                         self.make_way();
                     }
