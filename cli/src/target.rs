@@ -137,11 +137,11 @@ impl Target {
 
     /// Leaves the part for another time, if the failure is one that time may heal.
     pub(crate) fn keep_after(&mut self, failure: &Failure) {
-        if let (Some(tag), Exit::Unavailable | Exit::Interrupted) = (&mut self.tag, failure.exit) {
-            if let Temp::Beside(temp) = &mut self.temp {
-                temp.disable_cleanup(true);
-                tag.disable_cleanup(true);
-            }
+        if let (Some(tag), Temp::Beside(temp), Exit::Unavailable | Exit::Interrupted) =
+            (&mut self.tag, &mut self.temp, failure.exit)
+        {
+            temp.disable_cleanup(true);
+            tag.disable_cleanup(true);
         }
     }
 

@@ -125,13 +125,13 @@ fn is_unseen(c: char) -> bool {
 /// Whether Windows takes it for a device: by what stands before the first dot.
 fn is_device(stem: &str) -> bool {
     let name = stem.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let port = |port: &&str| {
-        let rest = name.strip_prefix(port);
-        rest.is_some_and(|rest| {
-            matches!(rest, "¹" | "²" | "³") || (rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit())
-        })
+    let is_number = |rest: &str| {
+        let mut chars = rest.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_digit() || matches!(c, '¹' | '²' | '³'));
+        first && chars.next().is_none()
     };
-    DEVICES.contains(&name.as_str()) || PORTS.iter().any(|name| port(&name))
+    let is_port = |port: &str| name.strip_prefix(port).is_some_and(is_number);
+    DEVICES.contains(&name.as_str()) || PORTS.into_iter().any(is_port)
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ async fn an_upload_is_taken_by_its_link_alone() {
         world.send(request).await
     };
     assert_eq!(put("sig=put").await.expect(200).header("etag"), "\"tag\"");
-    put("sig=bad").await.problem(403, "forbidden");
+    let told = put("sig=bad").await.problem(403, "forbidden");
+    assert!(!told.contains("oken"), "a link needs no token: {told}");
     let detail = put("sig=small").await.problem(400, "invalid-request");
     assert!(detail.contains("the link is for 5 bytes"), "{detail}");
     // Once the batch has ended, and for one that never was, the same link takes nothing.
