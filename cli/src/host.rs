@@ -266,10 +266,7 @@ async fn open_catalog(global: &Global, data: Arc<dyn DataFiles>) -> Result<Arc<d
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match FileCatalog::open(&path, inspector, clock).await {
         Ok(catalog) => Ok(Arc::new(catalog)),
-        Err(error) => {
-            Err(Failure::new(Exit::Usage, chain(&error))
-                .advice("`willcall catalog check` names every problem"))
-        }
+        Err(error) => Err(Failure::new(Exit::Usage, chain(&error))),
     }
 }
 

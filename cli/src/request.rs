@@ -7,7 +7,10 @@ use std::{
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use willcall_core::format::{Compression, Format};
+use willcall_core::{
+    file_name,
+    format::{Compression, Format},
+};
 
 use crate::failure::{Exit, Failure};
 
@@ -62,7 +65,7 @@ pub(crate) struct QueryArgs {
 /// How a result is written, and what the job is called.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct OutputArgs {
-    /// json, jsonl, csv, parquet, arrow or xlsx [default: what the output's name ends in, else json]
+    /// json, jsonl, csv, parquet, arrow or xlsx [default: what the output's name ends in; json, if it has no ending]
     #[arg(long)]
     format: Option<String>,
     /// none, gzip or zstd; text formats only [default: what the output's name ends in, else none]
@@ -133,7 +136,7 @@ impl QueryArgs {
             members.insert("sql".into(), read_text(path)?.into());
         }
         if let Some(output) = output {
-            name_format(&mut members, output);
+            name_format(&mut members, output)?;
         }
         let mut params = self.params.clone();
         if members.get("sql").is_some_and(|sql| !sql.is_null()) && !params.is_empty() {
@@ -141,6 +144,11 @@ impl QueryArgs {
             merge(&mut members, given([("parameters", Some(Value::Object(values)))]));
         }
         Ok(Submission { members, params })
+    }
+
+    /// The files that it is read from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.request.iter().chain(&self.sql_file)
     }
 
     /// What the options say.
@@ -211,7 +219,7 @@ impl Submission {
         let format = text("format").and_then(|text| text.parse::<Format>().ok()).unwrap_or(Format::Json);
         let compression =
             text("compression").and_then(|text| text.parse::<Compression>().ok()).unwrap_or_default();
-        let dataset = text("dataset").unwrap_or("result").replace(['/', '\\'], "-");
+        let dataset = file_name::stem(text("dataset").unwrap_or("result"));
         if zip {
             return format!("{dataset}.zip");
         }
@@ -263,9 +271,20 @@ fn merge(members: &mut Map<String, Value>, over: Map<String, Value>) {
     }
 }
 
-/// Takes format and compression from the output's name, where nothing else tells them.
-pub(crate) fn name_format(members: &mut Map<String, Value>, output: &Path) {
+/// Takes format and compression from the output's name, where nothing else tells them. A name whose ending is none of a format is
+/// refused then: whoever writes `x.txt` means something, and it need not be the default.
+pub(crate) fn name_format(members: &mut Map<String, Value>, output: &Path) -> Result<(), Failure> {
     let (format, compression) = by_name(output);
+    let told =
+        ["format", "async_format"].iter().any(|name| members.get(*name).is_some_and(|told| !told.is_null()));
+    if !told && let Some(ending) = unknown_ending(output) {
+        let words = format!("no format is known by the ending .{ending} of {}", output.display());
+        let endings = Format::ALL.map(|format| format!(".{}", format.extension())).join(", ");
+        return Err(Failure::new(Exit::Usage, words).advice(format!(
+            "say which with --format, or end the name in one of {endings}, with .gz or .zst behind it where it is compressed"
+        )));
+    }
+    let format = format.filter(|_| !told);
     let named = [
         ("format", format.map(|found| found.as_str())),
         ("compression", compression.map(|found| found.as_str())),
@@ -277,6 +296,12 @@ pub(crate) fn name_format(members: &mut Map<String, Value>, output: &Path) {
             members.insert(name.into(), value.into());
         }
     }
+    Ok(())
+}
+
+/// The format that a file's name tells.
+pub(crate) fn named_format(path: &Path) -> Option<Format> {
+    by_name(path).0
 }
 
 /// `\t` as shells pass it on is meant to be a tab.
@@ -293,16 +318,32 @@ pub(crate) fn is_zip(path: &Path) -> bool {
     lower_name(path).ends_with(".zip")
 }
 
-/// Format and compression by the ending of a file's name. What is in a zip is told by what stands before that ending.
+/// Format and compression by the ending of a file's name.
 fn by_name(path: &Path) -> (Option<Format>, Option<Compression>) {
     let name = lower_name(path);
-    let name = name.strip_suffix(".zip").unwrap_or(&name);
-    let (stem, compression) = match name.rsplit_once('.') {
+    let (stem, compression) = without_compression(&name);
+    (stem.rsplit_once('.').and_then(|(_, ending)| ending.parse().ok()), compression)
+}
+
+/// The ending that should tell the format and does not. What is no file, as a pipe, is called as it is.
+fn unknown_ending(path: &Path) -> Option<String> {
+    let name = lower_name(path);
+    let (stem, _) = without_compression(&name);
+    let (before, ending) = stem.rsplit_once('.')?;
+    // `.x` is hidden, and has no ending.
+    let known = before.is_empty() || ending.is_empty() || ending.parse::<Format>().is_ok();
+    let is_stream = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    (!known && !is_stream).then(|| ending.to_owned())
+}
+
+/// The name without what tells of compression. What is in a zip is told by what stands before that ending.
+fn without_compression(name: &str) -> (&str, Option<Compression>) {
+    let name = name.strip_suffix(".zip").unwrap_or(name);
+    match name.rsplit_once('.') {
         Some((stem, "gz")) => (stem, Some(Compression::Gzip)),
         Some((stem, "zst")) => (stem, Some(Compression::Zstd)),
         _ => (name, None),
-    };
-    (stem.rsplit_once('.').and_then(|(_, ending)| ending.parse().ok()), compression)
+    }
 }
 
 #[cfg(test)]
@@ -360,14 +401,23 @@ mod tests {
             ("X.JSONL.GZ.ZIP", Some("jsonl"), Some("gzip")),
             ("x.zip", None, None),
             ("x.zip.csv", Some("csv"), None),
-            ("x.txt", None, None),
             ("csv", None, None),
+            ("x.gz", None, Some("gzip")),
+            (".hidden", None, None),
+            ("..", None, None),
         ] {
             let members = submission(&["d"], Some(name)).members;
             assert_eq!(members.get("format").and_then(Value::as_str), format, "{name}");
             assert_eq!(members.get("compression").and_then(Value::as_str), compression, "{name}");
         }
         assert_eq!(submission(&["d", "--format", "json"], Some("x.csv")).members["format"], "json");
+        for name in ["x.txt", "x.foo.gz", "x.foo.zip", "x.csv.bz2", "x.json.bak", "v1.2", "x.zip.zip"] {
+            let line = |more: &[&str]| Line::try_parse_from([&["x", "d"], more].concat()).unwrap().query;
+            let failure = line(&[]).submission(Some(Path::new(name))).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{name}");
+            let told = line(&["--format", "csv"]).submission(Some(Path::new(name))).unwrap().members;
+            assert_eq!(told["format"], "csv", "{name}");
+        }
         for (name, zip) in
             [("x.zip", true), ("x.csv.ZIP", true), ("x.zip.csv", false), ("zip", false), ("-", false)]
         {

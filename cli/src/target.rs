@@ -1,5 +1,7 @@
 //! Where a result goes: a file that appears whole and checked, or a stream that gets it after the check.
 
+mod parts;
+
 use std::{
     fs::{self, File},
     io::{self, Seek, SeekFrom, Write},
@@ -7,16 +9,27 @@ use std::{
 };
 
 use http::HeaderValue;
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::failure::{Exit, Failure};
 
-/// A place for a result, reserved before the job is submitted, so that what cannot be written is known at once.
+/// A place for a result. That it can be written is tried before the job is submitted, and nothing is there before there is
+/// something to write: whenever the command is killed, no empty file stays.
 pub(crate) struct Target {
-    temp: NamedTempFile,
+    temp: Temp,
     goal: Goal,
     /// Beside a part of a known result: the tag that says of which bytes it is a part.
     tag: Option<TempPath>,
+}
+
+/// What is written until it is checked.
+enum Temp {
+    /// Nothing yet; beside the goal, once there is something.
+    Nothing,
+    /// A file without a name, which goes with the command.
+    Spool(File),
+    /// A file beside the goal, locked as long as somebody writes it.
+    Beside(NamedTempFile),
 }
 
 enum Goal {
@@ -34,7 +47,7 @@ impl Target {
     /// What the user named: a path, or `-` for stdout.
     pub(crate) fn named(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
-            return Ok(Self::new(spool()?, Goal::Stdout));
+            return Self::spool();
         }
         // A link is written through, not replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -43,11 +56,11 @@ impl Target {
                 Err(Failure::new(Exit::Usage, format!("{} is a directory", path.display()))
                     .advice("name a file in it"))
             }
-            Ok(found) if !found.is_file() => Ok(Self::new(spool()?, Goal::Stream(path))),
+            Ok(found) if !found.is_file() => Ok(Self::new(Temp::Spool(unnamed()?), Goal::Stream(path))),
             Ok(found) if found.permissions().readonly() => {
                 Err(Failure::new(Exit::Failed, format!("{} may not be written", path.display())))
             }
-            _ => Ok(Self::new(beside(&path)?, Goal::File(path))),
+            _ => Self::beside(Goal::File(path)),
         }
     }
 
@@ -57,21 +70,39 @@ impl Target {
         if path.symlink_metadata().is_ok() {
             return Err(taken(&path));
         }
-        Ok(Self::new(beside(&path)?, Goal::NewFile(path)))
+        Self::beside(Goal::NewFile(path))
     }
 
     /// A file without a name, for what is only read again.
     pub(crate) fn spool() -> Result<Self, Failure> {
-        Ok(Self::new(spool()?, Goal::Stdout))
+        Ok(Self::new(Temp::Spool(unnamed()?), Goal::Stdout))
     }
 
-    fn new(temp: NamedTempFile, goal: Goal) -> Self {
+    /// A file that can be made: one without a name is, and is gone again.
+    fn beside(goal: Goal) -> Result<Self, Failure> {
+        if let Goal::File(path) | Goal::NewFile(path) = &goal {
+            tempfile::tempfile_in(directory_of(path)).map_err(|error| unwritable(path, &error))?;
+        }
+        Ok(Self::new(Temp::Nothing, goal))
+    }
+
+    fn new(temp: Temp, goal: Goal) -> Self {
         Self { temp, goal, tag: None }
     }
 
     /// Where the result is written until it is checked.
-    pub(crate) fn file(&mut self) -> &mut File {
-        self.temp.as_file_mut()
+    pub(crate) fn file(&mut self) -> io::Result<&mut File> {
+        if matches!(self.temp, Temp::Nothing) {
+            self.temp = match &self.goal {
+                Goal::File(path) | Goal::NewFile(path) => Temp::Beside(parts::make(directory_of(path))?),
+                Goal::Stream(_) | Goal::Stdout => Temp::Spool(tempfile::tempfile()?),
+            };
+        }
+        match &mut self.temp {
+            Temp::Beside(temp) => Ok(temp.as_file_mut()),
+            Temp::Spool(file) => Ok(file),
+            Temp::Nothing => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Goes on with the part of the job's result that an earlier command left here, and answers its tag. Nobody else
@@ -81,7 +112,7 @@ impl Target {
         let said = fs::read(&tag).ok().and_then(|said| HeaderValue::from_bytes(&said).ok())?;
         let file = File::options().read(true).write(true).open(&part).ok()?;
         file.try_lock().ok()?;
-        self.temp = NamedTempFile::from_parts(file, TempPath::try_from_path(part).ok()?);
+        self.temp = Temp::Beside(NamedTempFile::from_parts(file, TempPath::try_from_path(part).ok()?));
         self.tag = TempPath::try_from_path(tag).ok();
         Some(said)
     }
@@ -90,16 +121,14 @@ impl Target {
     /// the command be killed. Where that cannot be, a killed command has to begin anew.
     pub(crate) fn begin_part(&mut self, job: &str, etag: &HeaderValue) {
         let Some((part, tag)) = self.parts_of(job) else { return };
-        if self.temp.path() != part {
-            if part.exists() || self.temp.as_file().try_lock().is_err() {
-                return;
-            }
-            let Ok(file) = self.temp.as_file().try_clone() else { return };
-            let (Ok(held), Ok(())) = (TempPath::try_from_path(&part), fs::rename(self.temp.path(), &part))
-            else {
-                return;
-            };
-            self.temp = NamedTempFile::from_parts(file, held);
+        match &self.temp {
+            Temp::Beside(temp) if temp.path() == part => {}
+            // What is written already stays where it is.
+            Temp::Beside(_) | Temp::Spool(_) => return,
+            Temp::Nothing => match parts::make_named(&part) {
+                Ok(temp) => self.temp = Temp::Beside(temp),
+                Err(_) => return,
+            },
         }
         if fs::write(&tag, etag.as_bytes()).is_ok() {
             self.tag = TempPath::try_from_path(tag).ok();
@@ -108,8 +137,10 @@ impl Target {
 
     /// Leaves the part for another time, if the failure is one that time may heal.
     pub(crate) fn keep_after(&mut self, failure: &Failure) {
-        if let (Some(tag), Exit::Unavailable | Exit::Interrupted) = (&mut self.tag, failure.exit) {
-            self.temp.disable_cleanup(true);
+        if let (Some(tag), Temp::Beside(temp), Exit::Unavailable | Exit::Interrupted) =
+            (&mut self.tag, &mut self.temp, failure.exit)
+        {
+            temp.disable_cleanup(true);
             tag.disable_cleanup(true);
         }
     }
@@ -126,22 +157,32 @@ impl Target {
     /// Lets the result appear. Not called, nothing remains but what [`Self::keep_after`] leaves.
     pub(crate) fn publish(mut self) -> Result<(), Failure> {
         let path = match &self.goal {
-            Goal::Stdout => return copy(self.file(), &mut io::stdout().lock(), Path::new("stdout")),
+            Goal::Stdout => {
+                let place = Path::new("stdout");
+                let file = self.file().map_err(|error| unwritable(place, &error))?;
+                return copy(file, &mut io::stdout().lock(), place);
+            }
             Goal::Stream(path) => {
                 let path = path.clone();
                 let opened = File::options().write(true).open(&path);
                 let mut stream = opened.map_err(|error| unwritable(&path, &error))?;
-                return copy(self.file(), &mut stream, &path);
+                return copy(self.file().map_err(|error| unwritable(&path, &error))?, &mut stream, &path);
             }
             Goal::File(path) | Goal::NewFile(path) => path.clone(),
         };
-        self.temp.as_file().sync_all().map_err(|error| unwritable(&path, &error))?;
+        self.file().and_then(|file| file.sync_all()).map_err(|error| unwritable(&path, &error))?;
+        let Temp::Beside(temp) = self.temp else {
+            return Err(unwritable(&path, &io::ErrorKind::NotFound.into()));
+        };
         let kept = match &self.goal {
-            Goal::NewFile(_) => self.temp.persist_noclobber(&path),
-            _ => self.temp.persist(&path),
+            Goal::NewFile(_) => temp.persist_noclobber(&path),
+            _ => temp.persist(&path),
         };
         match kept {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                parts::sweep(directory_of(&path));
+                Ok(())
+            }
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&path)),
             Err(error) => Err(unwritable(&path, &error.error)),
         }
@@ -169,6 +210,40 @@ impl Target {
     }
 }
 
+/// Whether two paths lead to one file, by links of either kind too; `-` is stdin.
+pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| match path.as_os_str().as_encoded_bytes() {
+        b"-" => fs::metadata("/dev/stdin"),
+        _ => fs::metadata(path),
+    };
+    let (Ok(one_found), Ok(other_found)) = (place(one), place(other)) else { return false };
+    if !one_found.is_file() || !other_found.is_file() {
+        return false;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (one_found.dev(), one_found.ino()) == (other_found.dev(), other_found.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+    }
+}
+
+/// Refuses an output that is one of the files read for it: it would take the place of what may be nowhere else.
+pub(crate) fn refuse_own_input<'a>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    // Stdout is nobody's input here: `-` of an input is stdin.
+    if output.as_os_str() == "-" || !inputs.into_iter().any(|input| same_file(output, input)) {
+        return Ok(());
+    }
+    let words = format!("{} is read, and would be overwritten by the result", output.display());
+    Err(Failure::new(Exit::Usage, words).advice("name another file with -o"))
+}
+
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -182,18 +257,8 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::caused(Exit::Failed, format!("cannot write {}", path.display()), error)
 }
 
-/// A temporary file in the same directory, so that it can take the name in one step.
-fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    let mut builder = Builder::new();
-    builder.prefix(".willcall-").suffix(".part");
-    // As any new file: what the umask leaves of it.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(directory_of(path)).map_err(|error| unwritable(path, &error))
-}
-
-fn spool() -> Result<NamedTempFile, Failure> {
-    NamedTempFile::new()
+fn unnamed() -> Result<File, Failure> {
+    tempfile::tempfile()
         .map_err(|error| Failure::caused(Exit::Failed, "cannot write a temporary file", &error))
 }
 
@@ -224,11 +289,11 @@ mod tests {
         let path = directory.path().join("x.csv");
         fs::write(&path, "old").unwrap();
         let mut given_up = Target::named(&path).unwrap();
-        given_up.file().write_all(b"half").unwrap();
+        given_up.file().unwrap().write_all(b"half").unwrap();
         drop(given_up);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         let mut target = Target::named(&path).unwrap();
-        target.file().write_all(b"new").unwrap();
+        target.file().unwrap().write_all(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         target.publish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -242,7 +307,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let mut target = Target::named(&link).unwrap();
-        target.file().write_all(b"new").unwrap();
+        target.file().unwrap().write_all(b"new").unwrap();
         target.publish().unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert!(link.symlink_metadata().unwrap().is_symlink());
@@ -251,7 +316,7 @@ mod tests {
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
         let mut target = Target::named(Path::new("/dev/null")).unwrap();
-        target.file().write_all(b"x").unwrap();
+        target.file().unwrap().write_all(b"x").unwrap();
         target.publish().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
@@ -272,7 +337,7 @@ mod tests {
         let mut broken = Target::named(&path).unwrap();
         assert_eq!(broken.resume("j-1"), None);
         broken.begin_part("j-1", &etag);
-        broken.file().write_all(b"half").unwrap();
+        broken.file().unwrap().write_all(b"half").unwrap();
         assert_eq!(Target::named(&path).unwrap().resume("j-1"), None, "another has it");
         broken.keep_after(&Failure::new(Exit::Unavailable, "broke"));
         drop(broken);
@@ -281,8 +346,8 @@ mod tests {
         assert_eq!(Target::named(&path).unwrap().resume("../x"), None);
         let mut resumed = Target::named(&path).unwrap();
         assert_eq!(resumed.resume("j-1"), Some(etag.clone()));
-        resumed.file().seek(SeekFrom::End(0)).unwrap();
-        resumed.file().write_all(b" whole").unwrap();
+        resumed.file().unwrap().seek(SeekFrom::End(0)).unwrap();
+        resumed.file().unwrap().write_all(b" whole").unwrap();
         resumed.publish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"half whole");
         assert_eq!(names(directory.path()), ["x.csv"]);
@@ -292,6 +357,47 @@ mod tests {
         corrupt.keep_after(&Failure::new(Exit::Corrupt, "wrong"));
         drop(corrupt);
         assert_eq!(names(directory.path()), ["x.csv"]);
+    }
+
+    #[test]
+    fn one_file_is_known_by_whatever_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("x.csv"), "x").unwrap();
+        fs::write(at("other.csv"), "x").unwrap();
+        std::os::unix::fs::symlink(at("x.csv"), at("soft.csv")).unwrap();
+        fs::hard_link(at("x.csv"), at("hard.csv")).unwrap();
+        for (name, same) in [
+            ("x.csv", true),
+            ("soft.csv", true),
+            ("hard.csv", true),
+            ("other.csv", false),
+            ("new.csv", false),
+        ] {
+            assert_eq!(same_file(&at("x.csv"), &at(name)), same, "{name}");
+            assert_eq!(
+                refuse_own_input(&at(name), [&at("other.csv"), &at("x.csv")]).is_err(),
+                same || name == "other.csv"
+            );
+        }
+        assert!(refuse_own_input(Path::new("-"), [&at("x.csv")]).is_ok());
+        // What is no file is not replaced.
+        assert!(!same_file(Path::new("/dev/null"), Path::new("/dev/null")));
+    }
+
+    #[test]
+    fn nothing_is_there_before_there_is_something_to_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut target = Target::named(&directory.path().join("x.csv")).unwrap();
+        let other = Target::unnamed(directory.path().join("y.csv").to_str().unwrap()).unwrap();
+        assert!(names(directory.path()).is_empty(), "a command that is killed now leaves nothing");
+        target.file().unwrap().write_all(b"x").unwrap();
+        assert!(matches!(names(directory.path()).as_slice(), [name] if name.ends_with(".part")));
+        target.publish().unwrap();
+        assert_eq!(names(directory.path()), ["x.csv"]);
+        // A result may have no bytes at all.
+        other.publish().unwrap();
+        assert_eq!(names(directory.path()), ["x.csv", "y.csv"]);
     }
 
     #[test]

@@ -282,6 +282,8 @@ fn the_check_of_a_catalog_names_every_problem() {
     }
     for (wrong, named) in [
         ("[datasets.x]\npth = \"y\"", "pth"),
+        ("[datasets.x]\npath = \"y\"\nviwes = 1\n[plans.x]\nsqll = true", "`viwes`"),
+        ("[datasets.x]\npath = \"y\"\nviwes = 1\n[plans.x]\nsqll = true", "`sqll`"),
         ("[datasets.x", "line 1"),
         ("[datasets.x]\npath = \"s3://Bucket/y\"", "not the name of a bucket"),
         ("[plans.x]\nmax_records = 0", "plans.x"),

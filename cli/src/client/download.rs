@@ -158,7 +158,8 @@ impl Client {
             return Err(Failure::new(Exit::Corrupt, words).advice("nothing was written: try again"));
         }
         let sha256 = hex::encode(partial.hash.clone().finalize());
-        match packed::wrong(partial.target.file(), &manifest.read.files) {
+        let file = partial.target.file().map_err(|error| unwritable(&error))?;
+        match packed::wrong(file, &manifest.read.files) {
             Ok(None) => Ok(Fetched { bytes, sha256 }),
             Ok(Some(wrong)) => {
                 let words = format!("the results in the zip of job {job} are not what its manifest says");
@@ -323,7 +324,7 @@ impl Partial<'_> {
         }
         let mut piece = vec![0; 64 * 1024];
         loop {
-            match self.target.file().read(&mut piece) {
+            match self.target.file().and_then(|file| file.read(&mut piece)) {
                 Ok(0) => return Ok(true),
                 Ok(read) => {
                     self.hash.update(&piece[..read]);
@@ -369,8 +370,10 @@ impl Partial<'_> {
 
     fn rewind(&mut self) -> Result<(), Failure> {
         if self.written > 0 {
-            self.target.file().set_len(0).map_err(|error| unwritable(&error))?;
-            self.target.file().seek(SeekFrom::Start(0)).map_err(|error| unwritable(&error))?;
+            let file = self.target.file().map_err(|error| unwritable(&error))?;
+            file.set_len(0)
+                .and_then(|()| file.seek(SeekFrom::Start(0)))
+                .map_err(|error| unwritable(&error))?;
         }
         self.written = 0;
         self.hash = Sha256::new();
@@ -379,7 +382,7 @@ impl Partial<'_> {
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), Failure> {
-        self.target.file().write_all(chunk).map_err(|error| unwritable(&error))?;
+        self.target.file().and_then(|file| file.write_all(chunk)).map_err(|error| unwritable(&error))?;
         self.hash.update(chunk);
         self.written += chunk.len() as u64;
         Ok(())

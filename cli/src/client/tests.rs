@@ -136,8 +136,9 @@ async fn fetch_to(path: &Path, plan: &[Answers]) -> (Result<Fetched, Failure>, V
     let mut target = Target::named(path).unwrap();
     let fetched = client.fetch(JOB, &mut target, &mut Reporter::Silent).await;
     let mut bytes = Vec::new();
-    target.file().seek(SeekFrom::Start(0)).unwrap();
-    target.file().read_to_end(&mut bytes).unwrap();
+    let file = target.file().unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_to_end(&mut bytes).unwrap();
     match &fetched {
         Ok(_) => target.publish().unwrap(),
         Err(failure) => target.keep_after(failure),

@@ -74,6 +74,10 @@ fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
                 flatten(&format!("{prefix}{dot}{name}"), value, rows);
             }
         }
+        // What is not limited is not counted either.
+        Value::Null if prefix.starts_with("usage.") => {
+            rows.push(vec![prefix.to_owned(), "not counted".to_owned()]);
+        }
         Value::Null => rows.push(vec![prefix.to_owned(), "no limit".to_owned()]),
         Value::String(text) => rows.push(vec![prefix.to_owned(), crate::output::clean(text)]),
         other => rows.push(vec![prefix.to_owned(), other.to_string()]),

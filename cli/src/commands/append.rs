@@ -16,10 +16,14 @@ use crate::{
 /// The ways to compare, as they may stand behind a column.
 const WAYS: [&str; 4] = ["exact", "text", "email", "phone"];
 
+/// What `--format` says here.
+const FORMATS: &str = "csv, json, jsonl, parquet, arrow or xlsx [default: what the output's name ends in; csv, if it has no ending]";
+
 /// Add to rows of your own what a data set knows of them.
 #[derive(Args)]
+#[command(mut_arg("format", |format| format.help(FORMATS)))]
 pub(crate) struct AppendArgs {
-    /// The rows: CSV, JSON Lines, JSON or Parquet; the first three also compressed (.gz, .zst)
+    /// The rows: CSV, JSON Lines, JSON or Parquet; the first three also compressed (.gz, .zst); - is stdin
     input: PathBuf,
     /// The data set
     #[arg(long)]
@@ -88,7 +92,7 @@ fn has_columns(input: &Input, on: &[String]) -> Result<(), Failure> {
                 Exit::Usage,
                 crate::output::clean(&format!(
                     "{} has no column {missing:?}; its columns are {there}",
-                    input.path.display()
+                    input.called
                 )),
             ))
         }

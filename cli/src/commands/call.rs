@@ -12,10 +12,19 @@ use crate::{
     request::{given, text},
 };
 
+/// What `--format` says here: what upstreams answer fits no columns.
+const FORMATS: &str =
+    "jsonl, json or csv [default: what the output's name ends in; jsonl, if it has no ending]";
+
 /// Call an upstream for each item of your own.
 #[derive(Args)]
+#[command(
+    mut_arg("format", |format| format.help(FORMATS)),
+    mut_arg("parquet_compression", |option| option.hide(true)),
+    mut_arg("parquet_row_group_size", |option| option.hide(true))
+)]
 pub(crate) struct CallArgs {
-    /// The items: JSON Lines, CSV or JSON, also compressed (.gz, .zst)
+    /// The items: JSON Lines, CSV or JSON, also compressed (.gz, .zst); - is stdin
     input: PathBuf,
     /// The upstream, as the operator calls it
     #[arg(long)]

@@ -90,7 +90,7 @@ async fn preview(client: &Client, args: &PreviewArgs, as_json: bool) -> Result<(
     let unreadable = |error: &(dyn std::error::Error + 'static)| {
         Failure::caused(Exit::Failed, "cannot read the records", error)
     };
-    let file = spool.file();
+    let file = spool.file().map_err(|error| unreadable(&error))?;
     file.rewind().map_err(|error| unreadable(&error))?;
     if as_json {
         let json = serde_json::from_reader(io::BufReader::new(file)).map_err(|error| unreadable(&error))?;

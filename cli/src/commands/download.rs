@@ -6,14 +6,16 @@ use std::{
 };
 
 use clap::Args;
+use willcall_core::file_name;
 
 use super::{Session, Work, get::finish};
 use crate::{
     args::Global,
     client::{Answer, Client, Fetched, job_failed, wire},
     failure::{Exit, Failure},
+    output::{clean, note},
     progress::Reporter,
-    request::is_zip,
+    request::{is_zip, named_format},
     target::Target,
 };
 
@@ -68,6 +70,16 @@ async fn collect(
     if job.read.state != "completed" {
         return Err(job_failed(&job));
     }
+    // What is there is not written anew, whatever the file is called.
+    if let Some(named) = args.output.as_deref().and_then(named_format)
+        && !args.quiet
+        && named.as_str() != job.read.format
+    {
+        note(format!(
+            "the job was asked for {}, and its result is: it is not made {named}",
+            clean(&job.read.format)
+        ));
+    }
     let mut target = match named {
         Some(target) => target,
         None => Target::unnamed(&file_name(&job.read, args.zip))?,
@@ -80,15 +92,10 @@ async fn collect(
     Ok((job, fetched, target))
 }
 
-/// A name that is safe on every system, whatever the job is called.
+/// The name that the server would give it.
 fn file_name(job: &wire::Job, zip: bool) -> String {
     let called = job.name.as_deref().or(job.dataset.as_deref()).unwrap_or("result");
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let stem: String = called.chars().map(safe).take(100).collect();
-    let stem = match stem.trim_matches(['.', '-']) {
-        "" => "result",
-        stem => stem,
-    };
+    let stem = file_name::stem(called);
     if zip {
         return format!("{stem}.zip");
     }

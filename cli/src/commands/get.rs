@@ -18,7 +18,7 @@ use crate::{
     progress::Reporter,
     request::{QueryArgs, Submission, is_zip},
     signals::Signals,
-    target::Target,
+    target::{Target, refuse_own_input},
 };
 
 /// Ask for records and collect them.
@@ -45,7 +45,10 @@ pub(crate) async fn run(global: &Global, mut args: GetArgs) -> Result<(), Failur
     args.zip |= args.output.as_deref().is_some_and(is_zip);
     let submission = args.query.submission(args.output.as_deref())?;
     let mut target = match &args.output {
-        Some(path) => Target::named(path)?,
+        Some(path) => {
+            refuse_own_input(path, args.query.files())?;
+            Target::named(path)?
+        }
         None => Target::unnamed(&submission.file_name(args.zip))?,
     };
     let session = Session::open(global, Work::Here).await?;

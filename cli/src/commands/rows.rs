@@ -21,9 +21,9 @@ use crate::{
     output::{clean, note, note_json, print_json},
     progress::Reporter,
     request::{OutputArgs, is_zip, name_format},
-    rows::{Collector, Input, Ledger, Shape, Told, check_parts, feed, same_file},
+    rows::{Collector, Input, Ledger, RowsFile, Shape, Told, check_parts, feed},
     signals::Signals,
-    target::Target,
+    target::{Target, refuse_own_input, same_file},
 };
 
 /// The bytes of a part that is uploaded at once.
@@ -106,19 +106,21 @@ pub(crate) async fn run_rows(
             .advice("name it .csv, .jsonl or the like; `willcall download JOB --zip` then has a zip of the batches' results"));
     }
     let mut members = work.members;
-    name_format(&mut members, &args.output);
+    name_format(&mut members, &args.output)?;
+    refuse_own_input(&args.output, [&work.input])?;
+    let rows = RowsFile::at(&work.input)?;
     let shape = shape_of(&members, work.default)?;
     let most = args.batch_bytes.unwrap_or(PART);
-    let mut input = Input::open(&work.input, most, true)?;
+    let mut input = Input::open(&rows, most, true)?;
     if input.parts.len() > 1 && !shape.joins(input.rows) {
         // One part then: such results cannot be put together.
         let columns = input.columns.take();
-        input = Input::open(&work.input, most, false)?;
+        input = Input::open(&rows, most, false)?;
         input.columns = columns;
     }
     input.numbered = told_of(&members) == Told::Call;
     check(&input)?;
-    check_failed(&args, &input, shape)?;
+    check_failed(&args, &work.input, &input, shape)?;
     let mut target = Target::named(&args.output)?;
     let mut failed = args.failed.as_deref().map(Target::named).transpose()?;
     let ledger_at = (!target.is_stdout() && args.resume.is_none()).then_some(args.output.as_path());
@@ -215,7 +217,7 @@ impl Run<'_> {
             }
         }
         let failed_rows = collector.failed_rows;
-        let bytes = target.file().metadata().map_or(0, |found| found.len());
+        let bytes = target.file().and_then(|file| file.metadata()).map_or(0, |found| found.len());
         Ok(Done { job, batches, lost, bytes, failed_rows })
     }
 
@@ -285,18 +287,18 @@ fn told_of(members: &Map<String, Value>) -> Told {
 }
 
 /// Whether failed rows can be told, and have a place of their own.
-fn check_failed(args: &RowsArgs, input: &Input, shape: Shape) -> Result<(), Failure> {
+fn check_failed(args: &RowsArgs, given: &Path, input: &Input, shape: Shape) -> Result<(), Failure> {
     let Some(failed) = &args.failed else { return Ok(()) };
     let wrong = |words: String, advice: &str| Err(Failure::new(Exit::Usage, words).advice(advice));
     if input.rows.is_none() {
-        let words = format!("--failed cannot take rows out of {}", input.path.display());
+        let words = format!("--failed cannot take rows out of {}", input.called);
         return wrong(words, "it can of CSV and of JSON Lines, in an encoding like UTF-8");
     }
     if !shape.tells_rows() {
         let words = format!("--failed cannot read a result in {}", shape.format);
         return wrong(words, "ask for csv or jsonl");
     }
-    if same_file(failed, &input.path) || same_file(failed, &args.output) || *failed == args.output {
+    if same_file(failed, given) || same_file(failed, &args.output) || same_place(failed, &args.output) {
         return wrong("--failed names the file of the rows or of the result".into(), "name another");
     }
     let name = failed.to_string_lossy().to_ascii_lowercase();
@@ -304,6 +306,11 @@ fn check_failed(args: &RowsArgs, input: &Input, shape: Shape) -> Result<(), Fail
         return wrong("--failed is not compressed".into(), "name it without .gz, .zst or .zip");
     }
     Ok(())
+}
+
+/// Whether two names that nothing has yet are one.
+fn same_place(one: &Path, other: &Path) -> bool {
+    matches!((std::path::absolute(one), std::path::absolute(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// What makes it the same work: what is asked for, of whom, with which bytes.

@@ -72,7 +72,8 @@ pub(crate) enum WebhookCommand {
 pub(crate) struct CreateArgs {
     /// Where messages are sent: an https address
     url: String,
-    /// Of what it is told: results.ready,job.failed,job.cancelled,job.expired [default: everything]
+    /// Of what it is told: results.ready, job.failed, job.cancelled, job.expired, batch.completed, batch.failed, with
+    /// commas between [default: everything]
     #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
     events: Vec<String>,
     /// What you call it

@@ -100,11 +100,12 @@ impl<'a> Collector<'a> {
         let source = Source::Batch { job: self.job, batch: &batch.batch_id };
         let result = if self.input.parts.len() == 1 {
             self.client.fetch_file(source, expected, self.target, reporter).await?;
-            self.target.file().try_clone().map_err(|error| unwritable(&error))?
+            self.target.file().and_then(|file| file.try_clone()).map_err(|error| unwritable(&error))?
         } else {
             let mut spool = Target::spool()?;
             self.client.fetch_file(source, expected, &mut spool, reporter).await?;
-            let result = spool.file().try_clone().map_err(|error| unwritable(&error))?;
+            let result =
+                spool.file().and_then(|file| file.try_clone()).map_err(|error| unwritable(&error))?;
             self.join(&result)?;
             result
         };
@@ -136,12 +137,14 @@ impl<'a> Collector<'a> {
                     .advice("ask for jsonl, which can have them in one file"));
                 }
             }
-            if self.target.file().stream_position().map_err(wrong)? > 0 {
-                return pack(&mut rest, self.target.file(), self.shape.compression).map_err(wrong);
+            let target = self.target.file().map_err(wrong)?;
+            if target.stream_position().map_err(wrong)? > 0 {
+                return pack(&mut rest, target, self.shape.compression).map_err(wrong);
             }
             result.rewind().map_err(wrong)?;
         }
-        io::copy(&mut result, self.target.file()).map(|_| ()).map_err(wrong)
+        let target = self.target.file().map_err(wrong)?;
+        io::copy(&mut result, target).map(|_| ()).map_err(wrong)
     }
 
     /// Leaves all rows of a part whose batch failed.
@@ -183,7 +186,7 @@ impl<'a> Collector<'a> {
         let wrong = |error: io::Error| {
             Failure::caused(
                 Exit::Failed,
-                format!("cannot tell the failed rows of {}", self.input.path.display()),
+                format!("cannot tell the failed rows of {}", self.input.called),
                 &error,
             )
         };
@@ -196,11 +199,12 @@ impl<'a> Collector<'a> {
         while records.read(&mut row).map_err(wrong)? {
             count += 1;
             if fails(&row).map_err(wrong)? {
+                let file = failed.file().map_err(wrong)?;
                 if self.failed_rows == 0 {
-                    line(failed.file(), &header).map_err(wrong)?;
+                    line(file, &header).map_err(wrong)?;
                 }
                 self.failed_rows += 1;
-                line(failed.file(), &row).map_err(wrong)?;
+                line(file, &row).map_err(wrong)?;
             }
             row.clear();
         }

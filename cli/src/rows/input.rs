@@ -1,7 +1,7 @@
 //! The user's file, and the parts that it is uploaded in.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     ops::Range,
     path::{Path, PathBuf},
@@ -19,7 +19,10 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use willcall_core::{format::Compression, job::MAX_BATCHES, usecases::limits::MAX_UPLOAD};
 
-use super::records::{Records, Rows};
+use super::{
+    records::{Records, Rows},
+    source::RowsFile,
+};
 use crate::failure::{Exit, Failure};
 
 /// What is read and sent at once.
@@ -30,6 +33,8 @@ const HEAD: usize = 16 * 1024;
 /// A file of rows.
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
+    /// What people are told that it is called.
+    pub(crate) called: String,
     /// How its rows are told apart, where they can be: not in Parquet, nor in an array of JSON.
     pub(crate) rows: Option<Rows>,
     pub(crate) compression: Compression,
@@ -57,23 +62,24 @@ pub(crate) struct Part {
 impl Input {
     /// Looks at a file, and cuts it into parts of about `most` bytes where `may_split`. Compressed files, Parquet and JSON
     /// that is no JSON Lines are one part.
-    pub(crate) fn open(path: &Path, most: u64, may_split: bool) -> Result<Self, Failure> {
-        let unreadable = |error: &io::Error| {
-            Failure::caused(Exit::Usage, format!("cannot read {}", path.display()), error)
-        };
+    pub(crate) fn open(from: &RowsFile, most: u64, may_split: bool) -> Result<Self, Failure> {
+        let (path, called) = (from.path(), from.called());
+        let unreadable =
+            |error: &io::Error| Failure::caused(Exit::Usage, format!("cannot read {called}"), error);
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let found = file.metadata().map_err(|error| unreadable(&error))?;
         if !found.is_file() {
-            return Err(Failure::new(Exit::Usage, format!("{} is not a file", path.display())));
+            return Err(Failure::new(Exit::Usage, format!("{called} is not a file")));
         }
         let size = found.len();
         if size == 0 {
-            return Err(Failure::new(Exit::Usage, format!("{} is empty", path.display())));
+            return Err(Failure::new(Exit::Usage, format!("{called} is empty")));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (rows, compression) = by_name(&name);
         let mut input = Self {
             path: path.to_owned(),
+            called: called.to_owned(),
             rows,
             compression,
             parts: Vec::new(),
@@ -91,8 +97,7 @@ impl Input {
         let too_large = |part: &&Part| part.bytes() > MAX_UPLOAD;
         if let Some(part) = input.parts.iter().find(too_large) {
             let words = format!(
-                "{} is {} bytes in one piece, and no more than {MAX_UPLOAD} can be uploaded",
-                name,
+                "{called} is {} bytes in one piece, and no more than {MAX_UPLOAD} can be uploaded",
                 part.bytes()
             );
             return Err(Failure::new(Exit::Usage, words)
@@ -281,20 +286,17 @@ impl Part {
     }
 }
 
-/// Whether two paths lead to the same file.
-pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
-    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn parts(name: &str, text: &str, most: u64) -> (Input, Vec<String>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
-        let input = Input::open(&path, most, true).unwrap();
+        let input = Input::open(&RowsFile::at(&path).unwrap(), most, true).unwrap();
         let texts = input.parts.iter().map(|part| {
             let mut text = String::new();
             input.read(part).unwrap().read_to_string(&mut text).unwrap();
@@ -355,7 +357,8 @@ mod tests {
         let empty = directory.path().join("x.csv");
         fs::write(&empty, "").unwrap();
         for path in [empty.as_path(), directory.path(), Path::new("missing.csv")] {
-            assert_eq!(Input::open(path, 1, true).err().unwrap().exit, Exit::Usage, "{}", path.display());
+            let opened = RowsFile::at(path).and_then(|rows| Input::open(&rows, 1, true));
+            assert_eq!(opened.err().unwrap().exit, Exit::Usage, "{}", path.display());
         }
     }
 }

@@ -5,12 +5,14 @@ mod feed;
 mod input;
 mod ledger;
 mod records;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::{
     collect::{Collector, Shape, Told},
     feed::{check_parts, feed},
-    input::{Input, Part, same_file},
+    input::{Input, Part},
     ledger::Ledger,
+    source::RowsFile,
 };

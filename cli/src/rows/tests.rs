@@ -164,7 +164,7 @@ impl World {
 
     fn input(&self, text: &str) -> Input {
         fs::write(self.path("x.jsonl"), text).unwrap();
-        Input::open(&self.path("x.jsonl"), 10, true).unwrap()
+        Input::open(&RowsFile::at(&self.path("x.jsonl")).unwrap(), 10, true).unwrap()
     }
 
     async fn feed(&self, input: &Input) -> Result<usize, Failure> {

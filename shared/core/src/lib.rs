@@ -6,6 +6,7 @@
 pub mod account;
 pub mod catalog;
 pub mod error;
+pub mod file_name;
 pub mod format;
 pub mod id;
 pub mod idempotency;

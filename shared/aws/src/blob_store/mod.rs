@@ -21,6 +21,7 @@ use bytes::Bytes;
 use willcall_core::{
     Timestamp,
     error::Source,
+    file_name::disposition,
     ports::{
         BlobError, BlobHead, BlobKey, BlobPrefix, BlobStore, BlobStream, BlobWriter, Piece, PutNew, SignGet,
         SignPut, SignedLink, SignedUpload,
@@ -217,26 +218,6 @@ fn header_name(lower: &str) -> String {
     lower.split('-').filter(|part| !part.is_empty()).map(part).collect::<Vec<_>>().join("-")
 }
 
-/// RFC 6266: a name of ASCII for old clients, and beside it the whole one where that is not the same.
-fn disposition(name: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii() && !c.is_ascii_control() && !matches!(c, '"' | '\\' | '%' | '/') { c } else { '_' }
-    };
-    let ascii: String = name.chars().map(plain).collect();
-    let mut header = format!("attachment; filename=\"{ascii}\"");
-    if ascii != name {
-        header.push_str("; filename*=UTF-8''");
-        for byte in name.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                header.push(char::from(byte));
-            } else {
-                header.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    header
-}
-
 fn blob_head(head: &HeadObjectOutput) -> Result<BlobHead, BlobError> {
     let size = head.content_length().and_then(|size| u64::try_from(size).ok()).ok_or(Odd::Untold("size"))?;
     let etag = head.e_tag().ok_or(Odd::Untold("entity tag"))?.trim_matches('"').to_owned();
@@ -249,18 +230,4 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     BlobError::Unavailable(Box::new(CallFailed::new(operation, error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::disposition;
-
-    #[test]
-    fn file_names_become_headers() {
-        assert_eq!(disposition("late departures.csv"), "attachment; filename=\"late departures.csv\"");
-        assert_eq!(
-            disposition("spä\"te\n.csv"),
-            "attachment; filename=\"sp__te_.csv\"; filename*=UTF-8''sp%C3%A4%22te%0A.csv"
-        );
-    }
 }

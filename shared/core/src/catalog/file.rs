@@ -13,6 +13,7 @@ use super::{
     CatalogFileError, DatasetSource, PricesEntry, S3Entry, Upstream, UpstreamEntry, View,
     column_entry::{ColumnEntry, declared},
     location::absolute,
+    unread,
 };
 use crate::{account::Plan, format::Format, id::is_name, webhook::AllowList};
 
@@ -131,8 +132,8 @@ impl CatalogFile {
 
     /// Checks the text of a catalog file that stands at `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, CatalogFileError> {
-        let raw: Raw = toml::from_str(text)
-            .map_err(|source| CatalogFileError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let raw: Raw = unread::read(text)
+            .map_err(|errors| CatalogFileError::Syntax { path: path.to_owned(), errors })?;
         let wrong =
             |place: String, detail: String| CatalogFileError::Value { path: path.to_owned(), place, detail };
 

@@ -14,14 +14,13 @@ pub enum CatalogFileError {
         #[source]
         source: std::io::Error,
     },
-    /// It is not TOML, or has members that no catalog has; the message names line and column.
-    #[error("{}: {source}", path.display())]
+    /// It is not TOML, or has members that no catalog has; the message names line and column of each.
+    #[error("{}: {}", path.display(), lines(errors))]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Where and why: one at least.
+        errors: Vec<toml::de::Error>,
     },
     /// A value cannot be used.
     #[error("{}: {place}: {detail}", path.display())]
@@ -33,4 +32,8 @@ pub enum CatalogFileError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+fn lines(errors: &[toml::de::Error]) -> String {
+    errors.iter().map(|error| error.to_string().trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -12,6 +12,7 @@ mod partition;
 mod prices_entry;
 mod s3;
 mod statistics;
+mod unread;
 mod upstream;
 
 use std::{

@@ -88,7 +88,7 @@ impl ProblemType {
         match self {
             Self::InvalidRequest => "The request is not valid",
             Self::Unauthenticated => "A valid token is required",
-            Self::Forbidden => "The token does not allow this",
+            Self::Forbidden => "This is not allowed",
             Self::NotFound => "There is no such resource",
             Self::MethodNotAllowed => "The resource does not have this method",
             Self::ResultNotReady => "The job has no result",

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{App, followed::follow};
 use crate::{
-    Error, JobRef, Timestamp,
+    Error, JobRef, Timestamp, file_name,
     format::OutputFormat,
     job::{Job, JobRequest, JobState, RECORD_KEPT, StoredRequest},
     ports::{BlobKey, SignGet, SignedLink},
@@ -148,8 +148,8 @@ async fn sign(app: &App, view: &JobView) -> Result<SignedLink, Error> {
     Ok(app.blobs.sign_get(&key, &sign).await?)
 }
 
-/// The name under which a client saves the result: the job's own name where it has one, else data set and id;
-/// letters, digits, `.`, `-` and `_` only, so that it is safe on every system and in every header.
+/// The name under which a client saves the result: the job's own name where it has one, else data set and id, as
+/// [`file_name::stem`] makes it safe on every system.
 pub fn file_name(job: &Job, output: &OutputFormat) -> String {
     format!("{}{}", stem_of(job), output.file_suffix())
 }
@@ -160,14 +160,5 @@ pub(super) fn stem_of(job: &Job) -> String {
         let id = job.id.to_string();
         format!("{}-{}", job.dataset.as_deref().unwrap_or("result"), &id[id.len() - 12..])
     });
-    let mut stem = String::new();
-    for c in wanted.chars() {
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
-            stem.push(c);
-        } else if !stem.ends_with('-') {
-            stem.push('-');
-        }
-    }
-    let stem: String = stem.trim_matches(['-', '.']).chars().take(100).collect();
-    if stem.is_empty() { "result".to_owned() } else { stem }
+    file_name::stem(&wanted)
 }

@@ -33,7 +33,7 @@ impl World {
         let Ok(ZipAnswer::Made(made)) = self.zip(job).await else { panic!("not made") };
         let bytes = self.blobs.follow(&made.link.url, self.clock_now()).unwrap();
         assert_eq!(made.head.size, bytes.len() as u64);
-        assert_eq!(made.file_name, "late-..-d-parts.zip");
+        assert_eq!(made.file_name, "late-..-départs.zip");
         unzip(&bytes).unwrap()
     }
 
@@ -58,7 +58,7 @@ async fn the_first_who_asks_has_it_packed_and_it_is_kept() {
     assert_eq!(world.queue.receive(), None, "one message for all who ask");
     assert_eq!(world.work(&job).await, Disposition::Done);
     let files = world.unpacked(&job).await;
-    assert_eq!(files[0], ("late-..-d-parts.jsonl".into(), FILE.to_vec()), "a name that leads nowhere");
+    assert_eq!(files[0], ("late-..-départs.jsonl".into(), FILE.to_vec()), "a name that leads nowhere");
     assert_eq!(files[1].0, "manifest.json");
     let manifest: Value = serde_json::from_slice(&files[1].1).unwrap();
     assert_eq!((manifest["records"].as_u64(), files.len()), (Some(2), 2));

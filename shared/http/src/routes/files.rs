@@ -20,9 +20,9 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use willcall_core::{
     Error,
+    file_name::disposition,
     job::ProblemType,
     ports::{BlobError, BlobHead, BlobKey, Received, SignedFile, SignedFileError, SignedFiles},
     usecases::{
@@ -45,20 +45,6 @@ const PREFIX: &str = "/v1/files/";
 const DRAINED: (u64, Duration) = (u64::MAX, Duration::from_secs(60));
 /// The same of whoever has none.
 const DRAINED_OF_OTHERS: (u64, Duration) = (MAX_BODY, Duration::from_secs(5));
-/// What stays as it is in `filename*` (RFC 8187 §3.2.1).
-const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'!')
-    .remove(b'#')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'+')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'^')
-    .remove(b'_')
-    .remove(b'`')
-    .remove(b'|')
-    .remove(b'~');
 
 #[derive(Clone)]
 struct Files {
@@ -243,28 +229,4 @@ fn serve(file: SignedFile, method: &Method, headers: &HeaderMap) -> Response {
     set(&mut response, header::LAST_MODIFIED, http_date(modified));
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     response
-}
-
-/// Names the file twice (RFC 6266): in ASCII for old clients, exactly for the others.
-fn disposition(name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') { c } else { '_' })
-        .collect();
-    let exact = utf8_percent_encode(name, ATTR_CHAR);
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn file_names_cannot_break_out_of_the_header() {
-        assert_eq!(disposition("a.csv"), "attachment; filename=\"a.csv\"; filename*=UTF-8''a.csv");
-        assert_eq!(
-            disposition("é\"\r\n/x.csv"),
-            "attachment; filename=\"_____x.csv\"; filename*=UTF-8''%C3%A9%22%0D%0A%2Fx.csv"
-        );
-    }
 }

@@ -18,7 +18,7 @@ use willcall_core::{
         JobView, datasets,
         idempotency::{Keyed, is_known},
         limits::MAX_SYNC_DEPTH,
-        records::records,
+        records::{mistakes_for_records, records},
         results,
         submit::Submission,
     },
@@ -121,7 +121,12 @@ async fn answer(
 
     let given = params.left().to_vec();
     let wait = waited(api, params.flag("async"), headers);
-    let mut query = query::read(body, params, Endpoint::Records(dataset))?;
+    let mut query = query::read(body, params, Endpoint::Records(dataset));
+    if !query.errors.is_empty() {
+        let draft = query.draft.into();
+        let more = mistakes_for_records(&api.app, caller, &draft, wait).await;
+        return Err(query.places.refuse(query.errors, more));
+    }
     if query.draft.about.format.is_none() {
         query.draft.about.format = accepted_format(headers)?;
         // The job's request must show the format that it inherits.
@@ -133,7 +138,7 @@ async fn answer(
     }
     let path = format!("/v1/datasets/{dataset}/records");
     let asked = Asked { method, headers, wait, path, params: given };
-    let QueryRequest { draft, original, places } = query;
+    let QueryRequest { draft, original, places, .. } = query;
     let submission = Submission { draft: draft.into(), original: original.into(), key, dry_run: false };
     let receipt =
         Box::pin(records(&api.app, caller, submission, wait)).await.map_err(|error| places.explain(error))?;

@@ -15,6 +15,7 @@ use serde_json::json as object;
 use willcall_core::{
     Error, JobId,
     account::Caller,
+    file_name::disposition,
     job::{ProblemType, ResultSummary},
     ports::{BlobHead, SignedLink},
     usecases::{
@@ -195,10 +196,10 @@ fn describe(response: &mut Response, view: &JobView, result: &ResultSummary) {
     }
 }
 
-/// What they tell of any file of a job. The name is of letters, digits, `.`, `-` and `_` alone.
+/// What they tell of any file of a job.
 fn describe_file(response: &mut Response, job: JobId, media_type: &str, name: &str) {
     set(response, header::CONTENT_TYPE, media_type);
-    set(response, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
+    set(response, header::CONTENT_DISPOSITION, disposition(name));
     set(response, WILLCALL_JOB_ID, job.to_string());
 }
 

@@ -13,7 +13,7 @@ use willcall_core::{
         JobView, dry_run,
         idempotency::Keyed,
         jobs::{self, Amendment},
-        submit::{Receipt, Submission, repeated, submit},
+        submit::{Receipt, Submission, mistakes, repeated, submit},
     },
 };
 
@@ -72,8 +72,12 @@ async fn submit_job(
     let dry_run = params.flag("dry_run").unwrap_or_default();
     let query = match rows::kind(&body.members) {
         Some(kind) => rows::read(body, params, kind)?,
-        None => query::job(body.members, params)?,
+        None => query::job(body.members, params),
     };
+    if !query.errors.is_empty() {
+        let more = mistakes(&api.app, &caller, &query.draft).await;
+        return Err(query.places.refuse(query.errors, more));
+    }
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     if dry_run {
         let wait = waited(&api, None, &headers);
@@ -130,6 +134,9 @@ async fn rerun_job(
         }
     };
     let query = query::again(&words)?;
+    if !query.errors.is_empty() {
+        return Err(Failure::invalid(query.errors));
+    }
     let submission = Submission { draft: query.draft, original: query.original, key, dry_run: false };
     made(&submit(&api.app, &caller, submission).await?)
 }

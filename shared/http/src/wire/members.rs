@@ -39,6 +39,11 @@ impl<'a> Members<'a> {
         self.left.contains_key(name)
     }
 
+    /// Whether the member is there and not null.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.left.shift_remove(name).filter(|value| !value.is_null())
     }
@@ -96,6 +101,7 @@ impl<'a> Members<'a> {
             }
         };
         let mut texts = Vec::with_capacity(items.len());
+        let count = items.len();
         for (index, item) in items.into_iter().enumerate() {
             match item {
                 Value::String(text) => texts.push(text),
@@ -103,11 +109,10 @@ impl<'a> Members<'a> {
                     let pointer = format!("{}/{}/{index}", self.place, escape(name));
                     let detail = format!("must be a string, not {}", kind_of(&other));
                     self.errors.push(FieldError { pointer, detail });
-                    return None;
                 }
             }
         }
-        Some(texts)
+        (texts.len() == count).then_some(texts)
     }
 
     pub(crate) fn text_map(&mut self, name: &str) -> Option<BTreeMap<String, String>> {

@@ -185,7 +185,13 @@ impl Params {
     }
 
     /// Whatever is left has a name that nobody knows; `known` are those that it may have been meant to be.
-    pub(crate) fn finish(mut self, known: &[&str]) -> Result<(), Failure> {
+    pub(crate) fn finish(self, known: &[&str]) -> Result<(), Failure> {
+        let errors = self.mistakes(known);
+        if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(errors)) }
+    }
+
+    /// The same, told as it is.
+    pub(crate) fn mistakes(mut self, known: &[&str]) -> Vec<FieldError> {
         for (name, _) in std::mem::take(&mut self.left).into_iter().take(100) {
             let detail = match nearest(&name, known.iter().copied()) {
                 Some(near) => format!("unknown parameter {name:?}; did you mean {near:?}?"),
@@ -193,7 +199,7 @@ impl Params {
             };
             self.wrong(&name, detail);
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Failure::invalid(self.errors)) }
+        self.errors
     }
 }
 

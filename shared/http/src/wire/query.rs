@@ -79,6 +79,9 @@ const PARAMS: [(&str, &str, As); 22] = [
     ("parquet.row_group_size", "parquet/row_group_size", As::Whole),
 ];
 
+/// Members that cannot be judged where another could not be read.
+const TOLD_BY: [(&str, &str); 2] = [("sql", "parameters"), ("format", "async_format")];
+
 /// Where a query is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Endpoint<'a> {
@@ -96,6 +99,8 @@ pub(crate) struct QueryRequest {
     pub(crate) original: Value,
     /// Where each of its members came from.
     pub(crate) places: Places,
+    /// What could not be read of it.
+    pub(crate) errors: Vec<FieldError>,
 }
 
 /// A job of any kind that was read.
@@ -106,11 +111,18 @@ pub(crate) struct JobRequest {
     pub(crate) original: Json,
     /// Where each of its members came from.
     pub(crate) places: Places,
+    /// What could not be read of it: with any, the draft is what is left, to be judged and not to be submitted.
+    pub(crate) errors: Vec<FieldError>,
 }
 
 impl From<QueryRequest> for JobRequest {
     fn from(query: QueryRequest) -> Self {
-        Self { draft: query.draft.into(), original: query.original.into(), places: query.places }
+        Self {
+            draft: query.draft.into(),
+            original: query.original.into(),
+            places: query.places,
+            errors: query.errors,
+        }
     }
 }
 
@@ -132,9 +144,6 @@ impl Places {
             };
             return wrong(path, detail);
         }
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         let param = self.given.iter().find(|(_, member)| within(path, member) || within(member, path));
         match param {
             Some((name, _)) => wrong(name, error.detail),
@@ -147,6 +156,23 @@ impl Places {
         errors.into_iter().map(|error| self.at(error)).collect()
     }
 
+    /// The refusal of a request that was not read whole: what could not be read, and what is wrong with the rest of it.
+    pub(crate) fn refuse(&self, unread: Vec<FieldError>, judged: Vec<FieldError>) -> Failure {
+        let mut errors = self.translate(unread);
+        let judged = self.translate(judged);
+        let unread: Vec<String> = errors.iter().map(|error| error.pointer.clone()).collect();
+        // A member that could not be read is not there for those who judge, and what they say of its place is none of its mistakes.
+        let told = |error: &FieldError| {
+            let at = member_of(&error.pointer);
+            unread
+                .iter()
+                .map(|place| member_of(place))
+                .any(|place| within(at, place) || within(place, at) || TOLD_BY.contains(&(at, place)))
+        };
+        errors.extend(judged.into_iter().filter(|error| !told(error)));
+        Failure::invalid(errors)
+    }
+
     /// An error of the use case in terms of the request.
     pub(crate) fn explain(&self, error: Error) -> Failure {
         match error {
@@ -156,10 +182,20 @@ impl Places {
     }
 }
 
+/// The path of a member, or the name of a parameter.
+fn member_of(place: &str) -> &str {
+    place.trim_start_matches(['#', '?']).trim_start_matches('/')
+}
+
+/// Whether a place is another, or in it.
+fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Reads a job of kind `query`: records of one data set, or a whole statement.
-pub(crate) fn job(body: Map<String, Value>, params: Params) -> Result<JobRequest, Failure> {
+pub(crate) fn job(body: Map<String, Value>, params: Params) -> JobRequest {
     if !statement::is_statement(&body) && !params.has("sql") {
-        return Ok(read(body, params, Endpoint::Jobs)?.into());
+        return read(body, params, Endpoint::Jobs).into();
     }
     let (mut merged, mut params, mut places) = (body, params, Places::default());
     if let Some(sql) = params.text("sql") {
@@ -177,19 +213,12 @@ pub(crate) fn job(body: Map<String, Value>, params: Params) -> Result<JobRequest
     places.conditions = Vec::new();
     let mut errors = params.take_errors();
     let draft = statement::draft(Members::new(merged.clone(), &mut errors));
-    if !errors.is_empty() {
-        return Err(Failure::invalid(places.translate(errors)));
-    }
     let draft = Draft::Sql(Box::new(draft));
-    Ok(JobRequest { draft, original: Value::Object(merged).into(), places })
+    JobRequest { draft, original: Value::Object(merged).into(), places, errors }
 }
 
 /// Reads a query from the members of a body and what is left of a query string.
-pub(crate) fn read(
-    body: Map<String, Value>,
-    mut params: Params,
-    endpoint: Endpoint<'_>,
-) -> Result<QueryRequest, Failure> {
+pub(crate) fn read(body: Map<String, Value>, mut params: Params, endpoint: Endpoint<'_>) -> QueryRequest {
     let mut merged = body;
     let mut places = Places::default();
     let conditions = merge(&mut merged, &mut params, endpoint, &mut places);
@@ -198,12 +227,9 @@ pub(crate) fn read(
     let mut members = Members::new(merged.clone(), &mut errors);
     let mut draft = draft(&mut members, endpoint);
     members.finish(&MEMBERS);
-    if !errors.is_empty() {
-        return Err(Failure::invalid(places.translate(errors)));
-    }
     let original = original(merged, endpoint, &conditions);
     draft.params = conditions;
-    Ok(QueryRequest { draft, original, places })
+    QueryRequest { draft, original, places, errors }
 }
 
 /// Reads the query of a job that there is, in its owner's own words, to be submitted again: as a job of its own, which
@@ -219,7 +245,7 @@ pub(crate) fn again(words: &Json) -> Result<JobRequest, Failure> {
         members.shift_remove(name);
     }
     if statement::is_statement(&members) {
-        return job(members, Params::parse(None)?);
+        return Ok(job(members, Params::parse(None)?));
     }
     let conditions: Vec<(String, String)> = match members.shift_remove("conditions") {
         Some(Value::Array(lines)) => {
@@ -234,12 +260,9 @@ pub(crate) fn again(words: &Json) -> Result<JobRequest, Failure> {
     let mut reading = Members::new(members.clone(), &mut errors);
     let mut draft = draft(&mut reading, endpoint);
     reading.finish(&MEMBERS);
-    if !errors.is_empty() {
-        return Err(Failure::invalid(errors));
-    }
     let original = original(members, endpoint, &conditions);
     draft.params = conditions;
-    Ok(JobRequest { draft: draft.into(), original: original.into(), places: Places::default() })
+    Ok(JobRequest { draft: draft.into(), original: original.into(), places: Places::default(), errors })
 }
 
 fn split_condition(line: &str) -> Option<(String, String)> {
@@ -390,8 +413,13 @@ fn dataset(members: &mut Members<'_>, endpoint: Endpoint<'_>) -> String {
 }
 
 pub(super) fn format(members: &mut Members<'_>) -> Option<String> {
-    match (members.text("format"), members.text("async_format")) {
-        (Some(format), Some(alias)) if format != alias => {
+    // One that is there and no text is no default either: what is said of other members would be of a format that nobody named.
+    let mut read = |name: &str| {
+        let given = members.is_given(name);
+        members.text(name).or_else(|| given.then(String::new))
+    };
+    match (read("format"), read("async_format")) {
+        (Some(format), Some(alias)) if format != alias && !format.is_empty() && !alias.is_empty() => {
             members.wrong("async_format", "is another name for format, and they differ: leave one out");
             Some(format)
         }

@@ -46,8 +46,7 @@ pub(crate) fn kind(body: &Map<String, Value>) -> Option<JobKind> {
 
 /// Reads a job that takes rows. Rows do not fit into a query string, and so nothing of such a job may come by it.
 pub(crate) fn read(words: Words, params: Params, kind: JobKind) -> Result<JobRequest, Failure> {
-    params.finish(&[])?;
-    let mut errors: Vec<FieldError> = Vec::new();
+    let mut errors: Vec<FieldError> = params.mistakes(&[]);
     let mut members = Members::new(words.members.clone(), &mut errors);
     let _ = members.text("kind");
     let draft = match kind {
@@ -56,13 +55,11 @@ pub(crate) fn read(words: Words, params: Params, kind: JobKind) -> Result<JobReq
     };
     let own: &[&str] = if kind == JobKind::Call { &CALL } else { &APPEND };
     members.finish(&[own, &ABOUT].concat());
-    if !errors.is_empty() {
-        return Err(Failure::invalid(errors));
-    }
-    Ok(JobRequest { draft, original: words.json()?, places: Places::default() })
+    Ok(JobRequest { draft, original: words.json()?, places: Places::default(), errors })
 }
 
 fn append(members: &mut Members<'_>, words: &Words) -> AppendDraft {
+    let given = members.is_given("on");
     let on = members.map("on", |on, input, value| match value {
         Value::String(column) => Some(MatchDraft { column, compare: None }),
         Value::Object(_) => {
@@ -81,7 +78,7 @@ fn append(members: &mut Members<'_>, words: &Words) -> AppendDraft {
             None
         }
     });
-    if on.is_none() && !members.has("on") {
+    if !given {
         members.wrong("on", "is missing: say which column of the rows is which of the data set");
     }
     AppendDraft {

@@ -87,6 +87,28 @@ async fn the_result_comes_inline_with_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_is_called_after_its_job_in_whatever_letters() {
+    let world = World::new().await;
+    let body = r#"{"kind": "query", "dataset": "flights", "format": "csv", "name": "日本 été\u202e/../\"x"}"#;
+    let job = world.post("/v1/jobs", body).await.expect(202).json();
+    let path = format!("/v1/jobs/{}", job["job_id"].as_str().unwrap());
+    world.work().await;
+    let exact = "%E6%97%A5%E6%9C%AC-%C3%A9t%C3%A9-..-x";
+    let file = |ending: &str| {
+        format!("attachment; filename=\"__-_t_-..-x.{ending}\"; filename*=UTF-8''{exact}.{ending}")
+    };
+    for (method, below) in [("GET", "/result"), ("HEAD", "/result"), ("HEAD", "/download")] {
+        let answer = world.ask(method, &format!("{path}{below}"), &[], "").await.expect(200);
+        assert_eq!(answer.header("content-disposition"), file("csv"), "{method} {below}");
+    }
+    let (download, zip) = (format!("{path}/download"), [("accept", "application/zip")]);
+    world.ask("GET", &download, &zip, "").await.expect(202);
+    world.work().await;
+    let head = world.ask("HEAD", &download, &zip, "").await.expect(200);
+    assert_eq!(head.header("content-disposition"), file("zip"));
+}
+
+#[tokio::test]
 async fn a_result_past_the_hosts_limit_is_elsewhere() {
     let mut world = World::new().await;
     let id = world.completed().await;

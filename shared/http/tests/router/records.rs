@@ -113,6 +113,28 @@ async fn wrong_parameters_are_named_as_parameters() {
 }
 
 #[tokio::test]
+async fn every_wrong_parameter_is_named_at_once() {
+    let world = World::new().await;
+    let told = |query: &'static str| {
+        let world = &world;
+        async move {
+            let mut told = world.get(&format!("{PATH}?{query}")).await.pointers();
+            told.sort();
+            told
+        }
+    };
+    assert_eq!(
+        told("limit=x&format=foo&sort=zz&fields=yeer&limt=1&dep_delay=x&async=perhaps").await,
+        ["?async", "?dep_delay", "?fields", "?format", "?limit", "?limt", "?sort"]
+    );
+    assert_eq!(told("limit=20000&format=foo").await, ["?format", "?limit"]);
+    assert_eq!(told("limit=20000&page_size=x").await, ["?limit", "?page_size"]);
+    // How deep a limit reaches that cannot be read is not known.
+    assert_eq!(told("offset=9999&limit=x").await, ["?limit"]);
+    assert!(world.queue.receive().is_none(), "nothing wrong became a job");
+}
+
+#[tokio::test]
 async fn a_data_set_that_the_plan_lacks_is_not_there() {
     let world = World::new().await;
     for name in ["secret", "nothing", "..%2fflights"] {

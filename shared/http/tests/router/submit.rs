@@ -123,6 +123,72 @@ async fn every_mistake_is_named_at_once() {
     let world = World::new().await;
     let body = r#"{"kind": "query", "dataset": "flights", "limit": true, "offset": "x", "nam": "y"}"#;
     assert_eq!(world.post("/v1/jobs", body).await.pointers(), ["#/limit", "#/offset", "#/nam"]);
+    // What cannot be read and what is wrong beside it.
+    let body = r##"{"kind": "query", "dataset": "flights", "limit": "5", "fields": [1, "fligth", 2], "filter": "dep_dely > 1",
+        "sort": ["zz"], "format": "docx", "compression": "zip", "csv": {"delimiter": "ab", "header": "no"}, "page_size": 1,
+        "name": "", "reuse": false, "max_age": 1, "notification_url": "http://x"}"##;
+    let pointers = [
+        "#/csv/header",
+        "#/fields/0",
+        "#/fields/2",
+        "#/limit",
+        "#/compression",
+        "#/csv/delimiter",
+        "#/filter",
+        "#/format",
+        "#/max_age",
+        "#/name",
+        "#/notification_url",
+        "#/page_size",
+        "#/sort/0",
+    ];
+    let mut told = world.post("/v1/jobs", body).await.pointers();
+    told.sort();
+    let mut expected = pointers.map(str::to_owned);
+    expected.sort();
+    assert_eq!(told, expected);
+    // The data set alone does not hide the rest, and neither does a parameter.
+    let body =
+        r#"{"kind": "query", "dataset": "fligths", "format": "docx", "compression": "zip", "page_size": 0}"#;
+    let told = world.post("/v1/jobs?dry_run=perhaps", body).await.pointers();
+    assert_eq!(
+        told,
+        ["?dry_run", "#/dataset", "#/format", "#/compression", "#/page_size"].map(str::to_owned)
+    );
+    let body = r#"{"kind": "append", "dataset": "fligths", "on": {"a": 1}, "compare": "sound", "format": "docx", "page_size": "x"}"#;
+    let told = world.post("/v1/jobs?wait=1", body).await.pointers();
+    assert_eq!(
+        told,
+        ["?wait", "#/on/a", "#/page_size", "#/dataset", "#/compare", "#/format"].map(str::to_owned)
+    );
+    let body =
+        r#"{"kind": "call", "upstream": "nope", "id": "", "max_errors": 0, "format": "xlsx", "items": []}"#;
+    let told = world.post("/v1/jobs", body).await.pointers();
+    assert_eq!(told, ["#/upstream", "#/id", "#/max_errors", "#/format", "#/items"].map(str::to_owned));
+    assert!(world.queue.receive().is_none(), "nothing wrong became a job");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_once_and_no_guess_is_made_of_it() {
+    let world = World::new().await;
+    world.change_plan(|plan| plan.sql = true);
+    for (body, pointers) in [
+        (r#"{"kind": "append", "dataset": "flights", "on": "id"}"#, vec!["#/on"]),
+        (r#"{"kind": "append", "dataset": "flights", "on": null}"#, vec!["#/on"]),
+        (r#"{"kind": "query", "dataset": 5}"#, vec!["#/dataset"]),
+        // Which format was meant is not known.
+        (r#"{"kind": "query", "dataset": "flights", "format": 5, "csv": {"null": "-"}}"#, vec!["#/format"]),
+        (r#"{"kind": "query", "dataset": "flights", "async_format": 5, "csv": {}}"#, vec!["#/async_format"]),
+        (
+            r#"{"kind": "query", "dataset": "flights", "format": "csv", "async_format": 5}"#,
+            vec!["#/async_format"],
+        ),
+        // A statement is not judged without its parameters.
+        (r#"{"sql": "SELECT $a FROM flights", "kind": "query", "parameters": [1]}"#, vec!["#/parameters"]),
+        (r#"{"sql": 5, "kind": "query", "page_size": 0}"#, vec!["#/sql", "#/page_size"]),
+    ] {
+        assert_eq!(world.post("/v1/jobs", body).await.pointers(), pointers, "{body}");
+    }
 }
 
 #[tokio::test]

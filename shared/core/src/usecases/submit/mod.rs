@@ -20,8 +20,9 @@ use super::{
     webhooks::{addresses, announce},
 };
 use crate::{
-    Error, JobId,
-    account::{Caller, Scope},
+    Error, FieldError, JobId,
+    account::{Caller, Plan, Scope},
+    catalog::Catalog,
     idempotency::NewKey,
     job::{
         BATCH_IDLE, BatchCounts, DailyLimits, DryRun, Identity, JOB_SCHEMA, Job, JobKind, JobRequest,
@@ -30,6 +31,7 @@ use crate::{
     json::Json,
     ports::{BlobKey, BlobPrefix, InsertError, NewJob, Submitted},
     telemetry::{self, step},
+    webhook::NotifyAddress,
 };
 
 pub use rows::{ERROR_COLUMN, MATCH_COLUMN};
@@ -130,6 +132,47 @@ pub async fn repeated(app: &App, caller: &Caller, key: &Keyed) -> Result<Option<
     Ok(Some(Receipt { view, replayed: true, rate: None }))
 }
 
+/// What is wrong with the work, beside what was seen when it was read: one that was not read whole is judged by what was, so that
+/// every mistake is named at once. It tells nothing to those who may not submit, and makes nothing.
+pub async fn mistakes(app: &App, caller: &Caller, draft: &Draft) -> Vec<FieldError> {
+    if caller.require(Scope::Submit).is_err() {
+        return Vec::new();
+    }
+    let Ok(catalog) = app.catalog.catalog().await else { return Vec::new() };
+    match judge(app, &catalog, &caller.plan, draft) {
+        Err(Error::Invalid(errors)) => errors,
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// The work to be done and who is told of it, or everything that is wrong with either.
+fn judge(
+    app: &App,
+    catalog: &Catalog,
+    plan: &Plan,
+    draft: &Draft,
+) -> Result<(Work, Vec<NotifyAddress>), Error> {
+    let addresses = addresses(&app.notifier, draft.about());
+    match draft {
+        Draft::Query(draft) => {
+            let work = validate::validate(catalog, plan, draft);
+            all_of(work.map(|work| Work::Query(Box::new(work))), addresses)
+        }
+        Draft::Sql(draft) => {
+            let work = statement::validate(catalog, plan, draft);
+            all_of(work.map(|work| Work::Sql(Box::new(work))), addresses)
+        }
+        Draft::Append(draft) => {
+            let work = rows::append(catalog, plan, draft);
+            all_of(work.map(|work| Work::Append(Box::new(work))), addresses)
+        }
+        Draft::Call(draft) => {
+            let work = rows::call(catalog, plan, draft);
+            all_of(work.map(|work| Work::Call(Box::new(work))), addresses)
+        }
+    }
+}
+
 /// Everything that the store takes, checked, with a large request where it is kept.
 async fn prepare(
     app: &App,
@@ -140,26 +183,8 @@ async fn prepare(
     dry_run: bool,
 ) -> Result<NewJob, Error> {
     let catalog = app.catalog.catalog().await?;
-    let addresses = addresses(&app.notifier, draft.about());
     let plan = &caller.plan;
-    let (work, notify) = match draft {
-        Draft::Query(draft) => {
-            let work = validate::validate(&catalog, plan, draft);
-            all_of(work.map(|work| Work::Query(Box::new(work))), addresses)
-        }
-        Draft::Sql(draft) => {
-            let work = statement::validate(&catalog, plan, draft);
-            all_of(work.map(|work| Work::Sql(Box::new(work))), addresses)
-        }
-        Draft::Append(draft) => {
-            let work = rows::append(&catalog, plan, draft);
-            all_of(work.map(|work| Work::Append(Box::new(work))), addresses)
-        }
-        Draft::Call(draft) => {
-            let work = rows::call(&catalog, plan, draft);
-            all_of(work.map(|work| Work::Call(Box::new(work))), addresses)
-        }
-    }?;
+    let (work, notify) = judge(app, &catalog, plan, draft)?;
     quota::check_day(app, caller).await?;
     let facts_of = |name: &str| catalog.datasets.get(name).map(|dataset| &dataset.facts);
     let version = |name: &str| facts_of(name).map_or("", |facts| facts.version.as_str());

@@ -24,17 +24,17 @@ pub(super) fn output(
     default: Format,
     errors: &mut Vec<FieldError>,
 ) -> OutputFormat {
-    let format = match draft.format.as_deref().unwrap_or(default.as_str()).parse::<Format>() {
+    let named = match draft.format.as_deref().unwrap_or(default.as_str()).parse::<Format>() {
         Ok(format) => {
             if !plan.allows_format(format) {
                 let detail = format!("the plan {:?} does not allow the format {format}", plan.name);
                 errors.push(FieldError::at("format", detail));
             }
-            format
+            Some(format)
         }
         Err(detail) => {
             errors.push(FieldError::at("format", detail));
-            return OutputFormat::plain(default);
+            None
         }
     };
     let compression = match draft.compression.as_deref().unwrap_or("none").parse::<Compression>() {
@@ -43,6 +43,11 @@ pub(super) fn output(
             errors.push(FieldError::at("compression", detail));
             Compression::None
         }
+    };
+    let Some(format) = named else {
+        // Whichever was meant, what its options say is right or wrong.
+        let _ = (csv(draft.csv.as_ref(), errors), parquet(draft.parquet.as_ref(), errors));
+        return OutputFormat::plain(default);
     };
     if compression != Compression::None && !format.is_text() {
         let detail = match format {
@@ -57,10 +62,12 @@ pub(super) fn output(
     }
     if draft.csv.is_some() && format != Format::Csv {
         errors.push(FieldError::at("csv", format!("is for the format csv, and the format is {format}")));
+        let _ = csv(draft.csv.as_ref(), errors);
     }
     if draft.parquet.is_some() && format != Format::Parquet {
         let detail = format!("is for the format parquet, and the format is {format}");
         errors.push(FieldError::at("parquet", detail));
+        let _ = parquet(draft.parquet.as_ref(), errors);
     }
     OutputFormat {
         format,

@@ -27,18 +27,22 @@ pub const ERROR_COLUMN: &str = "_error";
 /// The append as work to be done, or everything that is wrong with it.
 pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Result<AppendWork, Error> {
     let mut errors = Vec::new();
-    let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
-        return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
-    };
+    let dataset = catalog.dataset(&draft.dataset, plan);
+    if dataset.is_none() {
+        errors.push(unknown_dataset(catalog, plan, &draft.dataset));
+    }
     check_about(&draft.about, &mut errors);
-    let on = keys(&dataset, draft, &mut errors);
+    let on = keys(dataset.as_deref(), draft, &mut errors);
     let on_multiple = one_of(
         "on_multiple",
         draft.on_multiple.as_deref(),
         OnMultiple::ALL.map(|way| (way.as_str(), way)),
         &mut errors,
     );
-    let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
+    let fields = match &dataset {
+        Some(dataset) => fields(dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors),
+        None => Vec::new(),
+    };
     let output = output(plan, &draft.about, Format::Csv, &mut errors);
     let page_size = page_size(draft.about.page_size, &mut errors);
     if let Some(items) = &draft.items {
@@ -46,9 +50,9 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
         check_columns(items, &on, &mut errors);
     }
     check_sheet(&output, &fields, &on, draft.items.as_deref(), &mut errors);
-    if !errors.is_empty() {
+    let Some(dataset) = dataset.filter(|_| errors.is_empty()) else {
         return Err(Error::Invalid(errors));
-    }
+    };
     let max_records = plan.max_records;
     let (dataset, items) = (dataset.name.clone(), draft.items.clone());
     Ok(AppendWork { dataset, on, on_multiple, fields, max_records, output, page_size, items })
@@ -57,11 +61,12 @@ pub(super) fn append(catalog: &Catalog, plan: &Plan, draft: &AppendDraft) -> Res
 /// The call as work to be done, or everything that is wrong with it.
 pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<CallWork, Error> {
     let mut errors = Vec::new();
-    let Some(upstream) = catalog.upstream(&draft.upstream, plan) else {
+    let upstream = catalog.upstream(&draft.upstream, plan);
+    if upstream.is_none() {
         let allowed = catalog.upstreams.keys().map(String::as_str).filter(|name| plan.allows_upstream(name));
         let sentence = format!("there is no upstream {:?}", draft.upstream);
-        return Err(Error::invalid("upstream", with_nearest(sentence, &draft.upstream, allowed)));
-    };
+        errors.push(FieldError::at("upstream", with_nearest(sentence, &draft.upstream, allowed)));
+    }
     check_about(&draft.about, &mut errors);
     let id = draft.id.clone().unwrap_or_else(|| "id".into());
     if id.is_empty() || id.len() > 200 {
@@ -81,9 +86,9 @@ pub(super) fn call(catalog: &Catalog, plan: &Plan, draft: &CallDraft) -> Result<
     if let Some(items) = &draft.items {
         check_items(items, &mut errors);
     }
-    if !errors.is_empty() {
+    let Some(upstream) = upstream.filter(|_| errors.is_empty()) else {
         return Err(Error::Invalid(errors));
-    }
+    };
     let (upstream, max_records, max_errors) = (upstream.name.clone(), plan.max_records, draft.max_errors);
     let items = draft.items.clone();
     Ok(CallWork { upstream, id, max_errors, max_records, output, page_size, items, first_item: None })
@@ -107,7 +112,8 @@ fn one_of<T: Default, const N: usize>(
     }
 }
 
-fn keys(dataset: &Dataset, draft: &AppendDraft, errors: &mut Vec<FieldError>) -> Vec<MatchKey> {
+/// What is compared with what, as far as the data set is known.
+fn keys(dataset: Option<&Dataset>, draft: &AppendDraft, errors: &mut Vec<FieldError>) -> Vec<MatchKey> {
     let ways = || Compare::ALL.map(|way| (way.as_str(), way));
     let default = one_of("compare", draft.compare.as_deref(), ways(), errors);
     if draft.on.is_empty() || draft.on.len() > MAX_MATCH_KEYS {
@@ -123,6 +129,7 @@ fn keys(dataset: &Dataset, draft: &AppendDraft, errors: &mut Vec<FieldError>) ->
             Some(wanted) => one_of(&format!("{place}/compare"), Some(wanted), ways(), errors),
             None => default,
         };
+        let Some(dataset) = dataset else { continue };
         let names = dataset.facts.columns.iter().map(|column| column.name.as_str());
         match dataset.column(&key.column) {
             None => {

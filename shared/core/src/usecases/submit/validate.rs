@@ -21,11 +21,18 @@ use crate::{
 /// The query as work to be done, or everything that is wrong with it.
 pub(super) fn validate(catalog: &Catalog, plan: &Plan, draft: &QueryDraft) -> Result<QueryWork, Error> {
     let mut errors = Vec::new();
-    let Some(dataset) = catalog.dataset(&draft.dataset, plan) else {
-        return Err(Error::Invalid(vec![unknown_dataset(catalog, plan, &draft.dataset)]));
-    };
+    let dataset = catalog.dataset(&draft.dataset, plan);
+    if dataset.is_none() {
+        errors.push(unknown_dataset(catalog, plan, &draft.dataset));
+    }
     check_about(&draft.about, &mut errors);
     check_reuse(draft.reuse, draft.max_age, &mut errors);
+    let Some(dataset) = dataset else {
+        // Its columns are not known, but how a result is written does not depend on them.
+        let _ = output(plan, &draft.about, Format::Json, &mut errors);
+        let _ = page_size(draft.about.page_size, &mut errors);
+        return Err(Error::Invalid(errors));
+    };
     let filter = filter(&dataset, draft, &mut errors);
     let fields = fields(&dataset, draft.fields.as_deref(), draft.view.as_deref(), &mut errors);
     let sort = sort(&dataset, &draft.sort, &mut errors);

@@ -214,7 +214,7 @@ fn free_name(taken: &mut HashSet<String>, wanted: &str, output: &OutputFormat) -
     let stem = wanted.strip_suffix(suffix.as_str()).unwrap_or(wanted);
     let mut name = wanted.to_owned();
     let mut number = 2;
-    while !taken.insert(name.to_ascii_lowercase()) {
+    while !taken.insert(name.to_lowercase()) {
         name = format!("{stem}-{number}{suffix}");
         number += 1;
     }
