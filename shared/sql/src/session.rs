@@ -17,7 +17,8 @@ use datafusion::{
         memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder, planner::ExprPlanner},
+    optimizer::{Analyzer, AnalyzerRule},
     prelude::{SessionConfig, SessionContext},
     sql::{
         parser::Statement,
@@ -39,7 +40,15 @@ use willcall_core::{
 use willcall_engine::statement::{Table, written_schema};
 
 use crate::{
-    child::tell_records, failure::Failure, files::Parent, order::in_order, table::DatasetTable, wire::Job,
+    arithmetic::CheckArithmetic,
+    child::tell_records,
+    failure::Failure,
+    files::Parent,
+    numbers::{self, BesideDecimals, SettleNumbers},
+    order::in_order,
+    sum::CheckedSum,
+    table::DatasetTable,
+    wire::Job,
 };
 
 /// How a statement ended.
@@ -128,24 +137,34 @@ fn state(job: &Job) -> Result<SessionState, Failure> {
     };
     let mut scalars = SessionStateDefaults::default_scalar_functions();
     scalars.retain(|function| fits(&scalar, function.name(), function.aliases()));
+    scalars.push(Arc::new(numbers::function()));
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.retain(|function| fits(&aggregate, function.name(), function.aliases()));
+    for sum in aggregates.iter_mut().filter(|function| function.name() == "sum") {
+        *sum = Arc::new(AggregateUDF::new_from_impl(CheckedSum::default()));
+    }
     let mut windows = SessionStateDefaults::default_window_functions();
     windows.retain(|function| {
         fits(&window, function.name(), function.aliases())
             || fits(&aggregate, function.name(), function.aliases())
     });
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(BesideDecimals)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(SettleNumbers)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(CheckArithmetic));
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_analyzer_rules(rules)
+        .with_expr_planners(planners)
         .with_scalar_functions(scalars)
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .build())
 }
 
-/// The one query of the text, with literals where its placeholders were.
+/// The one query of the text, with literals where its placeholders were, and numbers as they are written.
 fn statement(state: &SessionState, work: &SqlWork) -> Result<Statement, Failure> {
     let statement = state.sql_to_statement(&work.sql, &Dialect::Generic)?;
     let Statement::Statement(mut parsed) = statement else { return Err(not_a_query()) };
@@ -153,6 +172,10 @@ fn statement(state: &SessionState, work: &SqlWork) -> Result<Statement, Failure>
         return Err(not_a_query());
     }
     let replaced = visit_expressions_mut(&mut *parsed, |expression| {
+        if let Some(number) = numbers::kept(expression) {
+            *expression = number;
+            return std::ops::ControlFlow::Continue(());
+        }
         let ast::Expr::Value(value) = &*expression else { return std::ops::ControlFlow::Continue(()) };
         let ast::Value::Placeholder(name) = &value.value else {
             return std::ops::ControlFlow::Continue(());
