@@ -12,6 +12,7 @@ mod child;
 mod executor;
 mod failure;
 mod files;
+mod names;
 mod numbers;
 mod order;
 mod pushdown;

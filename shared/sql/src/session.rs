@@ -44,6 +44,7 @@ use crate::{
     child::tell_records,
     failure::Failure,
     files::Parent,
+    names::name_columns,
     numbers::{self, BesideDecimals, SettleNumbers},
     order::in_order,
     sum::CheckedSum,
@@ -171,6 +172,7 @@ fn statement(state: &SessionState, work: &SqlWork) -> Result<Statement, Failure>
     if !matches!(&*parsed, ast::Statement::Query(_)) {
         return Err(not_a_query());
     }
+    name_columns(&mut parsed);
     let replaced = visit_expressions_mut(&mut *parsed, |expression| {
         if let Some(number) = numbers::kept(expression) {
             *expression = number;
