@@ -41,7 +41,7 @@ use willcall_engine::statement::{Table, written_schema};
 
 use crate::{
     arithmetic::CheckArithmetic,
-    child::tell_records,
+    child::{tell_reading, tell_records},
     failure::Failure,
     files::Parent,
     names::name_columns,
@@ -63,11 +63,14 @@ pub(crate) struct Ended {
 const FEW: u64 = 100_000;
 
 /// Runs the job's statement, and tells the parent its records.
-pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Parent) -> Result<Ended, Failure> {
+pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Arc<Parent>) -> Result<Ended, Failure> {
     let context = SessionContext::new_with_state(state(job)?);
-    for table in tables {
+    for (place, table) in tables.into_iter().enumerate() {
         let name = datafusion::common::TableReference::bare(table.name());
-        context.register_table(name, Arc::new(DatasetTable(table)) as Arc<dyn TableProvider>)?;
+        let parent = Arc::clone(parent);
+        let told = move |files: &[usize]| tell_reading(&parent, place, files);
+        let table = DatasetTable(table, Arc::new(told));
+        context.register_table(name, Arc::new(table) as Arc<dyn TableProvider>)?;
     }
     let state = context.state();
     let work = &job.work;

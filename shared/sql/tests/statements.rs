@@ -1,6 +1,8 @@
 //! Statements over data sets of several formats, given straight to the executor: no submit has checked them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "statements/around.rs"]
+mod around;
 #[path = "statements/numbers.rs"]
 mod numbers;
 #[path = "../../engine/tests/support/mod.rs"]
