@@ -140,7 +140,9 @@ impl QueryArgs {
         }
         let mut params = self.params.clone();
         if members.get("sql").is_some_and(|sql| !sql.is_null()) && !params.is_empty() {
-            let values = params.drain(..).map(|(name, text)| (name, parameter(text))).collect();
+            let values =
+                params.drain(..).map(|(name, text)| parameter(&name, text).map(|value| (name, value)));
+            let values = values.collect::<Result<_, Failure>>()?;
             merge(&mut members, given([("parameters", Some(Value::Object(values)))]));
         }
         Ok(Submission { members, params })
@@ -228,8 +230,18 @@ impl Submission {
 }
 
 /// What a parameter of a SELECT stands for: JSON where it is some (a number, `true`, `{"type": "date", …}`), else text.
-fn parameter(text: String) -> Value {
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
+fn parameter(name: &str, text: String) -> Result<Value, Failure> {
+    match serde_json::from_str::<Value>(&text) {
+        // It would be sent rounded.
+        Ok(value) if value.is_f64() && !text.contains(['.', 'e', 'E']) => {
+            let typed = format!("{{\"type\": \"decimal\", \"value\": \"{}\"}}", text.trim());
+            let detail =
+                format!("--param {name}: {} does not fit 64 bits; write '{name}={typed}'", text.trim());
+            Err(Failure::new(Exit::Usage, detail))
+        }
+        Ok(value) => Ok(value),
+        Err(_) => Ok(Value::String(text)),
+    }
 }
 
 fn place_of(path: &Path) -> String {
@@ -489,6 +501,15 @@ mod tests {
         );
         for wrong in [&["flights", "--sql", "SELECT 1"][..], &["--sql", "SELECT 1", "--filter", "a = 1"]] {
             assert!(Line::try_parse_from([&["x"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+        for (text, fits) in
+            [("x=18446744073709551616", false), ("x=-99999999999999999999", false), ("x=1e20", true)]
+        {
+            let line = Line::try_parse_from(["x", "--sql", "SELECT $x", "--param", text]).unwrap();
+            match line.query.submission(None) {
+                Ok(_) => assert!(fits, "{text}"),
+                Err(failure) => assert_eq!((failure.exit, fits), (Exit::Usage, false), "{text}"),
+            }
         }
         let gone = Line::try_parse_from(["x", "--sql-file", "/nowhere"]).unwrap();
         assert_eq!(gone.query.submission(None).unwrap_err().exit, Exit::Usage);

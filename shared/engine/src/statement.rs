@@ -99,12 +99,13 @@ impl Table {
         self.dataset.column(name).map(|column| &column.data_type)
     }
 
-    /// Hands on the records that the filter keeps, with these columns by their places. Blocks; an error of `each`
-    /// ends it.
+    /// Hands on the records that the filter keeps, with these columns by their places, and tells first which files have any,
+    /// by their places in the list. Blocks; an error of `each` ends it.
     pub fn read(
         &self,
         columns: &[usize],
         filter: Option<Filter>,
+        begin: impl FnOnce(&[usize]),
         mut each: impl FnMut(RecordBatch) -> Result<(), ExecuteError>,
     ) -> Result<(), ExecuteError> {
         let attempt = Attempt::new(Arc::new(Control::default()));
@@ -118,6 +119,7 @@ impl Table {
         let (filtered, memory) = (filter.as_ref(), self.read_memory);
         let asked = Asked { used: &used, read: &used, filter: filtered, memory };
         let scan = Arc::new(Scan::plan(&attempt, source, &self.dataset, asked)?);
+        begin(scan.read());
         let readers = if scan.is_far() { 2 * self.threads } else { self.threads };
         let reading = Reading::new(Arc::clone(&scan), attempt, filter);
         let schema = Arc::new(Schema::new(fields.clone()));
@@ -177,12 +179,14 @@ pub trait Records: Iterator<Item = Result<RecordBatch, ExecuteError>> + Send {
 }
 
 /// How the records of a result ended: told by what makes them, with the last of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// All records that there are; `None` where they were not counted.
     pub found: Option<u64>,
     /// Whether there are more than were made.
     pub more: bool,
+    /// How many files of each data set were looked into.
+    pub files_read: Vec<u64>,
 }
 
 /// Tells how the records ended, once they have.
@@ -196,6 +200,13 @@ impl Watched {
     /// Whether it is to end.
     pub fn is_over(&self) -> bool {
         self.0.is_over()
+    }
+
+    /// Tells that data is read now.
+    pub fn reads(&self) {
+        if self.0.control.stage() == Stage::Planning {
+            self.0.control.enter(Stage::Reading);
+        }
     }
 
     /// Tells that it moves.
@@ -311,9 +322,10 @@ impl Engine {
             sha256: written.sha256,
             crc32: written.crc32,
         };
-        let read = |list: &Listed| {
-            let files = list.0.files.len() as u64;
-            DatasetRead { version: list.0.version.clone(), files, files_read: files }
+        let read = |(list, files_read): (&Listed, &u64)| DatasetRead {
+            version: list.0.version.clone(),
+            files: list.0.files.len() as u64,
+            files_read: *files_read,
         };
         Ok(Delivered {
             records: told.records,
@@ -324,7 +336,7 @@ impl Engine {
             truncated,
             non_finite_as_null: told.non_finite,
             dataset: None,
-            datasets: lists.iter().map(read).collect(),
+            datasets: lists.iter().zip(&ended.files_read).map(read).collect(),
             counts: None,
             writer: WRITER_VERSION.to_owned(),
         })

@@ -121,6 +121,12 @@ impl Read for LockedStdin {
     }
 }
 
+/// Tells the parent which files of a data set are read, by their places in its list.
+pub(crate) fn tell_reading(parent: &Parent, dataset: usize, files: &[usize]) {
+    // Of numbers alone: nothing in it fails to be written.
+    parent.tell(wire::READING, &[&serde_json::to_vec(&(dataset, files)).unwrap_or_default()]);
+}
+
 /// Hands a piece of Arrow's stream to the parent.
 pub(crate) fn tell_records(parent: &Parent, bytes: &[u8]) {
     parent.tell(wire::RECORDS, &[bytes]);

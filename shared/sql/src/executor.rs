@@ -1,7 +1,7 @@
 //! The parent's side: starts a child for each statement, serves it the job's files, and writes what it makes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io::{self, Read, Write},
     path::PathBuf,
     process::{ChildStdin, Command, ExitStatus, Stdio},
@@ -34,7 +34,8 @@ use crate::{
     child::CHILD_ARGUMENT,
     failure::chain,
     wire::{
-        ANSWER, ASK, Ask, Job, OUTCOME, Outcome, RECORDS, TICK, WORK, What, answer, read_frame, write_frame,
+        ANSWER, ASK, Ask, Job, OUTCOME, Outcome, READING, RECORDS, TICK, WORK, What, answer, read_frame,
+        write_frame,
     },
 };
 
@@ -142,7 +143,14 @@ fn no_space(error: io::Error) -> ExecuteError {
 /// What comes from the child, in order.
 enum Event {
     Records(Vec<u8>),
-    End(Result<Ended, ExecuteError>),
+    End(Result<End, ExecuteError>),
+}
+
+/// How many records there are, where they were counted, and whether there are more than came.
+#[derive(Clone, Copy)]
+struct End {
+    found: Option<u64>,
+    more: bool,
 }
 
 /// A running statement.
@@ -152,7 +160,7 @@ struct Statement {
     buffer: Buffer,
     first: Option<RecordBatch>,
     schema: SchemaRef,
-    ended: Arc<Mutex<Option<Ended>>>,
+    ended: Arc<Mutex<Option<End>>>,
     over: bool,
     /// Dropped, it tells the watcher to end the child.
     _wanted: Arc<()>,
@@ -235,11 +243,14 @@ impl Statement {
             input: Mutex::new(input),
         });
         let (sender, events) = sync_channel(4);
+        let read: Arc<Mutex<Vec<BTreeSet<usize>>>> =
+            Arc::new(Mutex::new(vec![BTreeSet::new(); job.datasets.len()]));
+        let reading = Arc::clone(&read);
         let (seconds, memory) = (config.time.as_secs(), config.memory);
         let readers = job.threads * 2 + 2;
         let hear = move || {
-            let outcome =
-                hear(io::BufReader::with_capacity(1 << 16, output), &serving, &watched, &sender, readers);
+            let output = io::BufReader::with_capacity(1 << 16, output);
+            let outcome = hear(output, &serving, &watched, &reading, &sender, readers);
             drop(serving);
             let end = outcome.unwrap_or_else(|| {
                 let (status, late) = exited.recv().unwrap_or((None, false));
@@ -250,7 +261,7 @@ impl Statement {
             let _ = sender.send(Event::End(end));
         };
         thread::Builder::new().name("willcall-child-in".into()).spawn(hear).map_err(defect)?;
-        let ended: Arc<Mutex<Option<Ended>>> = Arc::default();
+        let ended: Arc<Mutex<Option<End>>> = Arc::default();
         let told = Arc::clone(&ended);
         let mut statement = Self {
             events,
@@ -266,7 +277,9 @@ impl Statement {
         let ended = move || {
             let told = *told.lock().unwrap_or_else(PoisonError::into_inner);
             // Not heard of where the records were enough before their end.
-            told.unwrap_or(Ended { found: None, more: true })
+            let End { found, more } = told.unwrap_or(End { found: None, more: true });
+            let read = read.lock().unwrap_or_else(PoisonError::into_inner);
+            Ended { found, more, files_read: read.iter().map(|files| files.len() as u64).collect() }
         };
         Ok((statement, Arc::new(ended)))
     }
@@ -360,9 +373,10 @@ fn hear(
     mut from: impl Read,
     serving: &Arc<Serving>,
     watched: &Watched,
+    reading: &Mutex<Vec<BTreeSet<usize>>>,
     events: &SyncSender<Event>,
     readers: usize,
-) -> Option<Result<Ended, ExecuteError>> {
+) -> Option<Result<End, ExecuteError>> {
     let (asks, asked) = channel::<Ask>();
     let asked = Arc::new(Mutex::new(asked));
     for _ in 0..readers {
@@ -382,6 +396,14 @@ fn hear(
         watched.beat();
         match kind {
             TICK => {}
+            READING => match serde_json::from_slice::<(usize, Vec<usize>)>(&bytes) {
+                Ok((dataset, files)) => {
+                    watched.reads();
+                    let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+                    reading.get_mut(dataset)?.extend(files);
+                }
+                Err(error) => return Some(Err(defect(error))),
+            },
             ASK => match serde_json::from_slice(&bytes) {
                 Ok(ask) => asks.send(ask).ok()?,
                 Err(error) => return Some(Err(defect(error))),
@@ -390,7 +412,7 @@ fn hear(
             RECORDS => events.send(Event::Records(bytes)).ok()?,
             OUTCOME => {
                 return Some(match serde_json::from_slice(&bytes) {
-                    Ok(Outcome::Done { found, more }) => Ok(Ended { found, more }),
+                    Ok(Outcome::Done { found, more }) => Ok(End { found, more }),
                     Ok(Outcome::Failed { problem, transient, log }) => {
                         let source = log.map(Source::from);
                         Err(match transient {

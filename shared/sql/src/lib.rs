@@ -7,13 +7,17 @@
 //!
 //! **Architecture invariant:** no text of a statement is ever planned in the process that serves others.
 
+mod arithmetic;
 mod child;
 mod executor;
 mod failure;
 mod files;
+mod names;
+mod numbers;
 mod order;
 mod pushdown;
 mod session;
+mod sum;
 mod table;
 mod wire;
 

@@ -17,7 +17,8 @@ use datafusion::{
         memory_pool::FairSpillPool,
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{AggregateUDF, LogicalPlan, LogicalPlanBuilder, planner::ExprPlanner},
+    optimizer::{Analyzer, AnalyzerRule},
     prelude::{SessionConfig, SessionContext},
     sql::{
         parser::Statement,
@@ -39,7 +40,16 @@ use willcall_core::{
 use willcall_engine::statement::{Table, written_schema};
 
 use crate::{
-    child::tell_records, failure::Failure, files::Parent, order::in_order, table::DatasetTable, wire::Job,
+    arithmetic::CheckArithmetic,
+    child::{tell_reading, tell_records},
+    failure::Failure,
+    files::Parent,
+    names::name_columns,
+    numbers::{self, BesideDecimals, SettleNumbers},
+    order::in_order,
+    sum::CheckedSum,
+    table::DatasetTable,
+    wire::Job,
 };
 
 /// How a statement ended.
@@ -53,11 +63,14 @@ pub(crate) struct Ended {
 const FEW: u64 = 100_000;
 
 /// Runs the job's statement, and tells the parent its records.
-pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Parent) -> Result<Ended, Failure> {
+pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Arc<Parent>) -> Result<Ended, Failure> {
     let context = SessionContext::new_with_state(state(job)?);
-    for table in tables {
+    for (place, table) in tables.into_iter().enumerate() {
         let name = datafusion::common::TableReference::bare(table.name());
-        context.register_table(name, Arc::new(DatasetTable(table)) as Arc<dyn TableProvider>)?;
+        let parent = Arc::clone(parent);
+        let told = move |files: &[usize]| tell_reading(&parent, place, files);
+        let table = DatasetTable(table, Arc::new(told));
+        context.register_table(name, Arc::new(table) as Arc<dyn TableProvider>)?;
     }
     let state = context.state();
     let work = &job.work;
@@ -128,31 +141,46 @@ fn state(job: &Job) -> Result<SessionState, Failure> {
     };
     let mut scalars = SessionStateDefaults::default_scalar_functions();
     scalars.retain(|function| fits(&scalar, function.name(), function.aliases()));
+    scalars.push(Arc::new(numbers::function()));
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.retain(|function| fits(&aggregate, function.name(), function.aliases()));
+    for sum in aggregates.iter_mut().filter(|function| function.name() == "sum") {
+        *sum = Arc::new(AggregateUDF::new_from_impl(CheckedSum::default()));
+    }
     let mut windows = SessionStateDefaults::default_window_functions();
     windows.retain(|function| {
         fits(&window, function.name(), function.aliases())
             || fits(&aggregate, function.name(), function.aliases())
     });
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(BesideDecimals)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(SettleNumbers)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(CheckArithmetic));
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_analyzer_rules(rules)
+        .with_expr_planners(planners)
         .with_scalar_functions(scalars)
         .with_aggregate_functions(aggregates)
         .with_window_functions(windows)
         .build())
 }
 
-/// The one query of the text, with literals where its placeholders were.
+/// The one query of the text, with literals where its placeholders were, and numbers as they are written.
 fn statement(state: &SessionState, work: &SqlWork) -> Result<Statement, Failure> {
     let statement = state.sql_to_statement(&work.sql, &Dialect::Generic)?;
     let Statement::Statement(mut parsed) = statement else { return Err(not_a_query()) };
     if !matches!(&*parsed, ast::Statement::Query(_)) {
         return Err(not_a_query());
     }
+    name_columns(&mut parsed);
     let replaced = visit_expressions_mut(&mut *parsed, |expression| {
+        if let Some(number) = numbers::kept(expression) {
+            *expression = number;
+            return std::ops::ControlFlow::Continue(());
+        }
         let ast::Expr::Value(value) = &*expression else { return std::ops::ControlFlow::Continue(()) };
         let ast::Value::Placeholder(name) = &value.value else {
             return std::ops::ControlFlow::Continue(());

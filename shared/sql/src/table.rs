@@ -26,8 +26,11 @@ use crate::pushdown;
 /// Batches that wait for DataFusion.
 const WAITING: usize = 2;
 
+/// Hears which files are read, once a scan has begun.
+pub(crate) type Told = Arc<dyn Fn(&[usize]) + Send + Sync>;
+
 /// A data set that statements name.
-pub(crate) struct DatasetTable(pub(crate) Arc<Table>);
+pub(crate) struct DatasetTable(pub(crate) Arc<Table>, pub(crate) Told);
 
 impl std::fmt::Debug for DatasetTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,6 +77,7 @@ impl TableProvider for DatasetTable {
         );
         Ok(Arc::new(ScanExec {
             table: Arc::clone(&self.0),
+            told: Arc::clone(&self.1),
             filter: pushdown::filter_of(&self.0, filters),
             columns,
             schema,
@@ -95,6 +99,7 @@ fn statistics(table: &Table, schema: &Schema) -> Statistics {
 /// Reads a data set in the order of its records.
 struct ScanExec {
     table: Arc<Table>,
+    told: Told,
     columns: Vec<usize>,
     filter: Option<Filter>,
     schema: SchemaRef,
@@ -142,11 +147,16 @@ impl ExecutionPlan for ScanExec {
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let start = (Arc::clone(&self.table), self.columns.clone(), self.filter.clone());
+        let start = Start {
+            table: Arc::clone(&self.table),
+            told: Arc::clone(&self.told),
+            columns: self.columns.clone(),
+            filter: self.filter.clone(),
+        };
         // Begun when the first batch is asked for: what waits behind a join's other side holds nothing.
         let batches = stream::try_unfold(State::New(start), |state| async move {
             let mut batches = match state {
-                State::New((table, columns, filter)) => begin(table, columns, filter)?,
+                State::New(start) => begin(start)?,
                 State::Running(batches) => batches,
             };
             match batches.recv().await {
@@ -161,16 +171,24 @@ impl ExecutionPlan for ScanExec {
 
 type Batches = Receiver<std::result::Result<arrow_array::RecordBatch, ExecuteError>>;
 
+struct Start {
+    table: Arc<Table>,
+    told: Told,
+    columns: Vec<usize>,
+    filter: Option<Filter>,
+}
+
 enum State {
-    New((Arc<Table>, Vec<usize>, Option<Filter>)),
+    New(Start),
     Running(Batches),
 }
 
-fn begin(table: Arc<Table>, columns: Vec<usize>, filter: Option<Filter>) -> Result<Batches> {
+fn begin(start: Start) -> Result<Batches> {
     let (sender, batches) = channel(WAITING);
     let read = move || {
+        let Start { table, told, columns, filter } = start;
         let each = |batch| sender.blocking_send(Ok(batch)).map_err(|_| ExecuteError::Cancelled);
-        if let Err(error) = table.read(&columns, filter, each) {
+        if let Err(error) = table.read(&columns, filter, |files| told(files), each) {
             // Nobody waits for it where the statement has all that it wants.
             let _ = sender.blocking_send(Err(error));
         }

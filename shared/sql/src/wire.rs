@@ -16,6 +16,8 @@ pub(crate) const WORK: u8 = b'W';
 pub(crate) const ANSWER: u8 = b'A';
 /// A request for bytes of a file.
 pub(crate) const ASK: u8 = b'Q';
+/// A data set and files of it, by their places in the lists, which are read now.
+pub(crate) const READING: u8 = b'F';
 /// Bytes of Arrow's stream.
 pub(crate) const RECORDS: u8 = b'R';
 /// The child is alive.

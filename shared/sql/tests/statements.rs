@@ -1,6 +1,10 @@
 //! Statements over data sets of several formats, given straight to the executor: no submit has checked them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "statements/around.rs"]
+mod around;
+#[path = "statements/numbers.rs"]
+mod numbers;
 #[path = "../../engine/tests/support/mod.rs"]
 mod support;
 
@@ -94,14 +98,18 @@ fn config() -> SqlConfig {
 }
 
 async fn task(data: &Data, work: SqlWork, blobs: &Arc<MemoryBlobs>) -> Task {
-    let job = JobRef { account: "acme".parse().unwrap(), job: JobId::generate() };
     let big = dataset(&data.dir.path().join("big"), "big").await;
     let names = dataset(&data.dir.path().join("names.csv"), "names").await;
+    task_over(vec![big, names], work, blobs)
+}
+
+fn task_over(datasets: Vec<Arc<Dataset>>, work: SqlWork, blobs: &Arc<MemoryBlobs>) -> Task {
+    let job = JobRef { account: "acme".parse().unwrap(), job: JobId::generate() };
     Task {
         job: job.clone(),
         attempt: 1,
         work: Arc::new(Work::Sql(Box::new(work))),
-        subject: Subject::Datasets(vec![big, names]),
+        subject: Subject::Datasets(datasets),
         snapshot: job,
         input: Input::Work,
         max_bytes: None,

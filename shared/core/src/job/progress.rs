@@ -13,7 +13,7 @@ pub enum Stage {
     Queued,
     /// Listing files and planning.
     Planning,
-    /// Reading what the client uploaded.
+    /// Reading what the client uploaded, or the data of a statement.
     Reading,
     /// Calling the upstream.
     Calling,

@@ -28,7 +28,7 @@ pub use sql::parse_sql;
 pub use statement::{
     AGGREGATE_FUNCTIONS, MAX_STATEMENT_BYTES, MAX_STATEMENT_CASES, MAX_STATEMENT_DEPTH,
     MAX_STATEMENT_OPERATORS, MAX_STATEMENT_RELATIONS, MAX_STATEMENT_SELECTS, SCALAR_FUNCTIONS, Statement,
-    WINDOW_FUNCTIONS, check_statement, with_stack,
+    WINDOW_FUNCTIONS, check_statement, name_without_as, with_stack,
 };
 pub(crate) use statement::{is_parameter, statement_place};
 pub(crate) use typing::{is_date, moment_text};

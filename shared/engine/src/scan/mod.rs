@@ -97,8 +97,8 @@ pub(crate) struct Scan {
     /// Of Parquet, all row groups with records of the files that are read.
     groups: Vec<RowGroup>,
     partitions: Partitions,
-    /// How many files the filter did not rule out by their directories.
-    files_read: u64,
+    /// The files that the filter did not rule out by their directories.
+    read: Vec<usize>,
     files: Arc<dyn DataFiles>,
     blocks: Arc<Blocks>,
     far: bool,
@@ -149,7 +149,7 @@ impl Scan {
             records,
             groups: Vec::new(),
             partitions,
-            files_read: kept.len() as u64,
+            read: kept.clone(),
             files,
             blocks: Arc::new(Blocks::new(read_memory)),
             far: far.is_some_and(|file| file.is_far()),
@@ -177,7 +177,7 @@ impl Scan {
             records: None,
             groups: Vec::new(),
             partitions,
-            files_read: kept.len() as u64,
+            read: kept.clone(),
             files,
             blocks: Arc::new(Blocks::new(asked.memory)),
             far: false,
@@ -277,7 +277,12 @@ impl Scan {
 
     /// How many files the filter did not rule out by their directories.
     pub(crate) fn files_read(&self) -> u64 {
-        self.files_read
+        self.read.len() as u64
+    }
+
+    /// Which those are, by their places in the list.
+    pub(crate) fn read(&self) -> &[usize] {
+        &self.read
     }
 
     /// What a unit has of the data set: its records, or of text, where those are not known, its bytes.

@@ -72,7 +72,7 @@ async fn submit_job(
     let dry_run = params.flag("dry_run").unwrap_or_default();
     let query = match rows::kind(&body.members) {
         Some(kind) => rows::read(body, params, kind)?,
-        None => query::job(body.members, params),
+        None => query::job(body, params),
     };
     if !query.errors.is_empty() {
         let more = mistakes(&api.app, &caller, &query.draft).await;

@@ -1,6 +1,6 @@
 //! Request bodies: one JSON object of at most 1 MiB.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
@@ -76,6 +76,15 @@ impl Words {
     /// The whole as it was written, with its members.
     pub(crate) fn object(&self) -> Result<Object, Failure> {
         Object::parse(&self.text).map_err(broken)
+    }
+
+    /// The members of the member `parameters`, each as it was written; none where it is no object.
+    pub(crate) fn parameters(&self) -> BTreeMap<String, Box<RawValue>> {
+        #[derive(Deserialize)]
+        struct Statement {
+            parameters: BTreeMap<String, Box<RawValue>>,
+        }
+        serde_json::from_str(&self.text).map_or_else(|_| BTreeMap::new(), |read: Statement| read.parameters)
     }
 
     /// The objects of the member `items`, each as it was written; `None` where it is no array of objects.

@@ -53,6 +53,12 @@ impl<'a> Members<'a> {
         self.errors.push(FieldError { pointer, detail: detail.into() });
     }
 
+    /// The same of a member's own member.
+    pub(crate) fn wrong_within(&mut self, name: &str, inner: &str, detail: impl Into<String>) {
+        let pointer = format!("{}/{}/{}", self.place, escape(name), escape(inner));
+        self.errors.push(FieldError { pointer, detail: detail.into() });
+    }
+
     fn expected(&mut self, name: &str, expected: &str, found: &Value) {
         self.wrong(name, format!("must be {expected}, not {}", kind_of(found)));
     }

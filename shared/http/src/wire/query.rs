@@ -193,11 +193,13 @@ fn within(inner: &str, outer: &str) -> bool {
 }
 
 /// Reads a job of kind `query`: records of one data set, or a whole statement.
-pub(crate) fn job(body: Map<String, Value>, params: Params) -> JobRequest {
-    if !statement::is_statement(&body) && !params.has("sql") {
-        return read(body, params, Endpoint::Jobs).into();
+pub(crate) fn job(mut body: Words, params: Params) -> JobRequest {
+    let members = std::mem::take(&mut body.members);
+    if !statement::is_statement(&members) && !params.has("sql") {
+        return read(members, params, Endpoint::Jobs).into();
     }
-    let (mut merged, mut params, mut places) = (body, params, Places::default());
+    let (mut merged, mut params, mut places) = (members, params, Places::default());
+    statement::keep_digits(&mut merged, &body);
     if let Some(sql) = params.text("sql") {
         places.given.push(("sql".into(), "sql".into()));
         put(&mut merged, &mut params, "sql", "sql", sql.into());
@@ -212,7 +214,7 @@ pub(crate) fn job(body: Map<String, Value>, params: Params) -> JobRequest {
     }
     places.conditions = Vec::new();
     let mut errors = params.take_errors();
-    let draft = statement::draft(Members::new(merged.clone(), &mut errors));
+    let draft = statement::draft(Members::new(merged.clone(), &mut errors), &body);
     let draft = Draft::Sql(Box::new(draft));
     JobRequest { draft, original: Value::Object(merged).into(), places, errors }
 }
@@ -240,13 +242,14 @@ pub(crate) fn again(words: &Json) -> Result<JobRequest, Failure> {
     if let Some(kind) = rows::kind(&words.members) {
         return rows::read(words, Params::parse(None)?, kind);
     }
-    let mut members = words.members;
+    let mut words = words;
     for name in ["reuse", "max_age"] {
-        members.shift_remove(name);
+        words.members.shift_remove(name);
     }
-    if statement::is_statement(&members) {
-        return Ok(job(members, Params::parse(None)?));
+    if statement::is_statement(&words.members) {
+        return Ok(job(words, Params::parse(None)?));
     }
+    let mut members = words.members;
     let conditions: Vec<(String, String)> = match members.shift_remove("conditions") {
         Some(Value::Array(lines)) => {
             lines.iter().filter_map(Value::as_str).filter_map(split_condition).collect()

@@ -1,9 +1,11 @@
 //! Statements as clients write them: the members of a body, and what of them may come by a query string.
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
 use willcall_core::usecases::SqlDraft;
 
 use super::{
+    body::Words,
     members::{Members, kind_of},
     rows::{ABOUT, about},
 };
@@ -19,8 +21,8 @@ pub(crate) fn is_statement(members: &Map<String, Value>) -> bool {
     members.get("sql").is_some_and(|sql| !sql.is_null())
 }
 
-/// Reads a statement.
-pub(crate) fn draft(mut members: Members<'_>) -> SqlDraft {
+/// Reads a statement from the members of `words` and what came beside them.
+pub(crate) fn draft(mut members: Members<'_>, words: &Words) -> SqlDraft {
     match members.text("kind").as_deref() {
         None | Some("query") => {}
         Some(kind) => members.wrong("kind", format!("is {kind:?}, and sql is of jobs of kind \"query\"")),
@@ -38,6 +40,19 @@ pub(crate) fn draft(mut members: Members<'_>) -> SqlDraft {
             Map::new()
         }
     };
+    for (name, written) in words.parameters() {
+        let Some(value) = parameters.get(&name) else { continue };
+        let written = written.get();
+        // It has been rounded already.
+        if value.is_f64() && !written.contains(['.', 'e', 'E']) {
+            let advice = "write {\"type\": \"decimal\", \"value\": \"…\"}";
+            members.wrong_within(
+                "parameters",
+                &name,
+                format!("{} does not fit 64 bits; {advice}", shown(written)),
+            );
+        }
+    }
     let draft = SqlDraft {
         sql: members.text("sql").unwrap_or_default(),
         parameters,
@@ -49,4 +64,37 @@ pub(crate) fn draft(mut members: Members<'_>) -> SqlDraft {
     };
     members.finish(&[&STATEMENT[..], &ABOUT].concat());
     draft
+}
+
+/// Gives parameters that say their type the digits of their numbers, as texts: what was read of them is rounded.
+pub(crate) fn keep_digits(members: &mut Map<String, Value>, words: &Words) {
+    let Some(Value::Object(parameters)) = members.get_mut("parameters") else { return };
+    for (name, written) in words.parameters() {
+        if let Some(Value::Object(typed)) = parameters.get_mut(&name) {
+            exactly(typed, written.get());
+        }
+    }
+}
+
+fn exactly(typed: &mut Map<String, Value>, written: &str) {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow)]
+        value: &'a RawValue,
+    }
+    let of_numbers = ["int64", "float64", "decimal"];
+    let of = typed.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !of_numbers.contains(&of) {
+        return;
+    }
+    if let (Some(value @ Value::Number(_)), Ok(read)) =
+        (typed.get_mut("value"), serde_json::from_str::<Typed<'_>>(written))
+    {
+        *value = read.value.get().into();
+    }
+}
+
+/// The start of what may be long.
+fn shown(number: &str) -> String {
+    if number.len() > 60 { format!("{}…", &number[..60]) } else { number.to_owned() }
 }

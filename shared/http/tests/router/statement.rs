@@ -38,6 +38,23 @@ async fn a_statement_becomes_a_job_that_shows_it() {
 }
 
 #[tokio::test]
+async fn a_decimal_has_the_digits_that_it_was_sent_with() {
+    let world = world().await;
+    let _working = world.working();
+    let sql = r#"{"sql": "SELECT * FROM flights WHERE flight > $n",
+                  "parameters": {"n": {"type": "decimal", "value": 12345678901234567890.05}}}"#;
+    let job = world.post("/v1/jobs", sql).await.expect(202).json();
+    assert_eq!(job["request"]["parameters"]["n"]["value"], "12345678901234567890.05");
+    let id = job["job_id"].as_str().unwrap();
+    world.get(&format!("/v1/jobs/{id}?wait=10")).await.expect(200);
+    world.post(&format!("/v1/jobs/{id}/rerun"), "").await.expect(202);
+    for task in world.executor.tasks() {
+        let Work::Sql(work) = &*task.work else { panic!("no statement") };
+        assert_eq!(work.parameters["n"], SqlValue::Decimal("12345678901234567890.05".into()));
+    }
+}
+
+#[tokio::test]
 async fn a_plan_without_sql_says_so() {
     let world = World::new().await;
     let answer = world.post("/v1/jobs", SQL).await.expect(403);
@@ -72,6 +89,21 @@ async fn mistakes_of_a_statement_are_named_with_their_place() {
             r#""sql": "SELECT $a", "parameters": {"a": {"type": "date", "value": "x"}}"#,
             "#/parameters/a/value",
             "must be a date",
+        ),
+        (
+            r#""sql": "SELECT $a", "parameters": {"a": 99999999999999999999}"#,
+            "#/parameters/a",
+            "99999999999999999999 does not fit 64 bits; write {\\\"type\\\": \\\"decimal\\\"",
+        ),
+        (
+            r#""sql": "SELECT $a", "parameters": {"a": -9223372036854775809}"#,
+            "#/parameters/a",
+            "-9223372036854775809 does not fit 64 bits",
+        ),
+        (
+            r#""sql": "SELECT $a", "parameters": {"a": {"type": "int64", "value": 99999999999999999999}}"#,
+            "#/parameters/a/value",
+            "a whole number of 64 bits, not \\\"99999999999999999999\\\"",
         ),
         (r#""sql": "SELECT 1", "parameters": {"a/b": 1}"#, "#/parameters/a~1b", "name has letters"),
         (r#""sql": "SELECT 1", "parameters": []"#, "#/parameters", "must be an object"),

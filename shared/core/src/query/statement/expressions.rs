@@ -126,9 +126,19 @@ impl Walk<'_> {
                 self.lacking("patterns other than LIKE and ILIKE are", &["SIMILAR", "RLIKE", "REGEXP"]);
             }
             Expr::Tuple(_) | Expr::Struct { .. } | Expr::Map(_) | Expr::Array(_) | Expr::Dictionary(_) => {
-                self.lacking("lists and other nested values are", &[]);
+                self.go(expr.span());
+                let words: &[&str] = match expr {
+                    Expr::Struct { .. } => &["STRUCT"],
+                    Expr::Map(_) => &["MAP"],
+                    Expr::Array(_) => &["ARRAY"],
+                    _ => &[],
+                };
+                self.lacking("lists and other nested values are", words);
             }
-            _ => self.lacking("such an expression is", &[]),
+            _ => {
+                self.go(expr.span());
+                self.lacking("such an expression is", &[]);
+            }
         }
         0
     }

@@ -8,6 +8,7 @@
 //! **Architecture invariant:** whoever carries a statement out has checked nothing of this and need not; and still gives it
 //! no more than the data sets that it names, for two walls are better than one.
 
+mod columns;
 mod expressions;
 mod functions;
 mod place;
@@ -25,6 +26,7 @@ use sqlparser::{
     tokenizer::{Location, Token},
 };
 
+pub use self::columns::name_without_as;
 pub use self::functions::{AGGREGATE_FUNCTIONS, SCALAR_FUNCTIONS, WINDOW_FUNCTIONS};
 pub(crate) use self::words::is_parameter;
 use self::{
@@ -97,9 +99,7 @@ fn read(words: &Words, datasets: &BTreeSet<&str>) -> Result<Statement, Vec<Synta
     match &parsed {
         Parsed::Query(query) => walk.statement(query),
         _ => {
-            return Err(vec![
-                words.lines.place(Location::new(1, 1)).sentence("only a SELECT is carried out"),
-            ]);
+            return Err(vec![words.lines.at(0).sentence("only a SELECT is carried out")]);
         }
     }
     walk.finish()

@@ -8,13 +8,16 @@ use sqlparser::{
     ast::{
         Cte, Distinct, Expr, GroupByExpr, Ident, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart,
         OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-        SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, WildcardAdditionalOptions,
-        WindowSpec, With,
+        SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned,
+        WildcardAdditionalOptions, WindowSpec, With,
     },
     tokenizer::Span,
 };
 
-use super::{MAX_STATEMENT_RELATIONS, MOST_ERRORS, Statement, place::Place, scope::Scope, words::Words};
+use super::{
+    MAX_STATEMENT_RELATIONS, MOST_ERRORS, Statement, columns::name_without_as, place::Place, scope::Scope,
+    words::Words,
+};
 use crate::query::{SyntaxError, error::quoted};
 
 /// A walk over a statement.
@@ -33,7 +36,7 @@ impl<'a> Walk<'a> {
         Self {
             words,
             allowed,
-            here: words.place_of(&["SELECT", "WITH"]),
+            here: words.place_of(&["SELECT", "WITH"]).unwrap_or_else(|| words.lines.at(0)),
             placeholders: BTreeMap::new(),
             datasets: BTreeSet::new(),
             errors: Vec::new(),
@@ -73,9 +76,9 @@ impl<'a> Walk<'a> {
         self.errors.push(error);
     }
 
-    /// A part of SQL that statements lack, at the first of these words or, without any, at the place of the walk.
+    /// A part of SQL that statements lack, at the first of these words or, where there is none, at the place of the walk.
     pub(super) fn lacking(&mut self, what: &str, words: &[&str]) {
-        let place = if words.is_empty() { self.here } else { self.words.place_of(words) };
+        let place = self.words.place_of(words).unwrap_or(self.here);
         self.wrong(place.sentence(format_args!("{what} not supported in a statement")));
     }
 
@@ -238,6 +241,7 @@ impl<'a> Walk<'a> {
             None | Some(Distinct::Distinct | Distinct::All) => {}
             Some(Distinct::On(on)) => relations += self.expressions(on, scope),
         }
+        self.names(projection);
         for item in projection {
             relations += self.item(item, scope);
         }
@@ -260,6 +264,27 @@ impl<'a> Walk<'a> {
             }
         }
         relations
+    }
+
+    /// Two columns of one name are refused where the text alone tells that they are two.
+    fn names(&mut self, projection: &[SelectItem]) {
+        let mut seen = BTreeSet::new();
+        for item in projection {
+            let (name, span) = match item {
+                SelectItem::UnnamedExpr(expr) => match name_without_as(expr) {
+                    Some(name) => (name, expr.span()),
+                    None => continue,
+                },
+                SelectItem::ExprWithAlias { expr: _, alias } => (name_of(alias), alias.span),
+                _ => continue,
+            };
+            let place = self.go(span);
+            let told = quoted(&name);
+            if !seen.insert(name) {
+                let detail = format_args!("there are two columns {told}: name them apart with AS");
+                self.wrong(place.sentence(detail));
+            }
+        }
     }
 
     fn item(&mut self, item: &SelectItem, scope: &Scope) -> usize {

@@ -129,6 +129,8 @@ impl Walk<'_> {
             return 1;
         };
         if !matches!(ident.quote_style, None | Some('"')) {
+            // The parser does not tell where it is.
+            let place = self.words.place_of_text(&ident.value).unwrap_or(place);
             let error = place.sentence("a text is no data set, and no file is read");
             self.wrong(error.advise("a name stands in double quotes, or without any"));
             return 1;

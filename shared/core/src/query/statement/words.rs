@@ -92,10 +92,19 @@ impl Words {
         Ok(words)
     }
 
-    /// Where the first of these words stands; the beginning where none does.
-    pub(super) fn place_of(&self, any: &[&str]) -> Place {
-        let found = self.meaningful().find(|spot| any.iter().any(|wanted| is_word(&spot.token, wanted)));
-        self.lines.place(found.map_or(sqlparser::tokenizer::Location::new(1, 1), |spot| spot.span.start))
+    /// Where the first of these words stands.
+    pub(super) fn place_of(&self, any: &[&str]) -> Option<Place> {
+        self.place_where(|token| any.iter().any(|wanted| is_word(token, wanted)))
+    }
+
+    /// Where the first text in single quotes stands that is this.
+    pub(super) fn place_of_text(&self, text: &str) -> Option<Place> {
+        self.place_where(|token| matches!(token, Token::SingleQuotedString(found) if found == text))
+    }
+
+    fn place_where(&self, wanted: impl Fn(&Token) -> bool) -> Option<Place> {
+        let found = self.meaningful().find(|spot| wanted(&spot.token))?;
+        Some(self.lines.place(found.span.start))
     }
 
     fn meaningful(&self) -> impl Iterator<Item = &TokenWithSpan> {
