@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::{cast::AsArray, types::Decimal128Type};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef};
 use datafusion::{
     arrow::compute::kernels::numeric::{add, mul, neg, sub},
@@ -54,6 +55,9 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             };
             let whole = left.get_type(schema)?;
+            if whole.is_decimal() {
+                return fitting(Expr::BinaryExpr(BinaryExpr { left, op, right }), schema);
+            }
             if !whole.is_integer() || right.get_type(schema)? != whole {
                 return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
             }
@@ -62,8 +66,20 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Negative(of) if of.get_type(schema)?.is_signed_integer() => (Kind::Negate, vec![*of]),
         other => return Ok(Transformed::no(other)),
     };
+    Ok(Transformed::yes(call(kind, arguments)))
+}
+
+/// Arithmetic on decimals: where its type is the longest, a result may have a digit more than that.
+fn fitting(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match expr.get_type(schema)? {
+        DataType::Decimal128(38, _) => Transformed::yes(call(Kind::Fit, vec![expr])),
+        _ => Transformed::no(expr),
+    })
+}
+
+fn call(kind: Kind, arguments: Vec<Expr>) -> Expr {
     let function = Arc::new(ScalarUDF::new_from_impl(Checked::new(kind)));
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +88,8 @@ enum Kind {
     Subtract,
     Multiply,
     Negate,
+    /// Nothing but the check of a decimal of 38 digits.
+    Fit,
 }
 
 /// An operator on whole numbers of one type.
@@ -83,7 +101,7 @@ struct Checked {
 
 impl Checked {
     fn new(kind: Kind) -> Self {
-        let count = if kind == Kind::Negate { 1 } else { 2 };
+        let count = if matches!(kind, Kind::Negate | Kind::Fit) { 1 } else { 2 };
         Self { kind, signature: Signature::any(count, Volatility::Immutable) }
     }
 }
@@ -94,6 +112,7 @@ impl ScalarUDFImpl for Checked {
             Kind::Add => "+",
             Kind::Subtract | Kind::Negate => "-",
             Kind::Multiply => "*",
+            Kind::Fit => "fit",
         }
     }
 
@@ -121,6 +140,13 @@ impl ScalarUDFImpl for Checked {
                     })
                 }
             },
+            (Kind::Fit, [of]) => {
+                let array = of.to_array(given.number_rows)?;
+                if array.as_primitive::<Decimal128Type>().validate_decimal_precision(38).is_err() {
+                    return Err(too_large("the result", given.return_type()));
+                }
+                return Ok(of.clone());
+            }
             (Kind::Add, [left, right]) => apply(left, right, add),
             (Kind::Subtract, [left, right]) => apply(left, right, sub),
             (Kind::Multiply, [left, right]) => apply(left, right, mul),

@@ -7,7 +7,7 @@ use willcall_core::{
     ports::ExecuteError,
 };
 
-use crate::wire::Outcome;
+use crate::{wire::Outcome, words};
 
 /// Why a statement made no result.
 #[derive(Debug)]
@@ -60,14 +60,27 @@ impl From<&ExecuteError> for Failure {
     }
 }
 
+impl Failure {
+    /// The error of planning this text: a column that there is not has its place there.
+    pub(crate) fn of_plan(error: DataFusionError, sql: &str) -> Self {
+        let place = (error.diagnostic().is_none_or(|told| told.span.is_none()))
+            .then(|| words::place_of_column(&error.find_root().to_string(), sql))
+            .flatten();
+        let mut failure = Self::from(error);
+        if let Some(at) = place {
+            failure.problem.detail += &format!(" (line {}, column {})", at.line, at.column);
+        }
+        failure
+    }
+}
+
 impl From<DataFusionError> for Failure {
     fn from(error: DataFusionError) -> Self {
         let place = error.diagnostic().and_then(|told| told.span).map(|span| span.start);
         let place = place.map_or_else(String::new, |at| format!(" (line {}, column {})", at.line, at.column));
         let root = error.find_root();
-        let said = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
-        let wrong = |text: &str| Self::new(ProblemType::InvalidRequest, format!("{}{place}", said(text)));
-        let failed = |text: &str| Self::new(ProblemType::EngineFailed, format!("{}{place}", said(text)));
+        let wrong = |text: &str| Self::new(ProblemType::InvalidRequest, words::told(text) + &place);
+        let failed = |text: &str| Self::new(ProblemType::EngineFailed, words::told(text) + &place);
         match root {
             DataFusionError::External(source) => match source.downcast_ref::<ExecuteError>() {
                 Some(error) => error.into(),

@@ -20,6 +20,7 @@ mod session;
 mod sum;
 mod table;
 mod wire;
+mod words;
 
 pub use self::{
     child::{CHILD_ARGUMENT, run_child},

@@ -168,12 +168,13 @@ impl Digits {
         let value = format!("{sign}0{}{}", self.digits, "0".repeat(zeros));
         let precision = (size.whole + size.scale).max(1);
         let (scale, digits) = (i8::try_from(size.scale).ok()?, u8::try_from(precision).ok()?);
-        let value = match precision {
-            ..=MOST_128 => ScalarValue::Decimal128(Some(value.parse().ok()?), digits, scale),
-            ..=MOST_256 => ScalarValue::Decimal256(Some(value.parse::<i256>().ok()?), digits, scale),
-            _ => return None,
-        };
-        Some(lit(value))
+        Some(lit(if precision <= MOST_128 {
+            ScalarValue::Decimal128(Some(value.parse().ok()?), digits, scale)
+        } else if precision <= MOST_256 {
+            ScalarValue::Decimal256(Some(value.parse::<i256>().ok()?), digits, scale)
+        } else {
+            return None;
+        }))
     }
 }
 

@@ -75,7 +75,8 @@ pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Arc<Parent>
     let state = context.state();
     let work = &job.work;
     let statement = statement(&state, work)?;
-    let mut plan = state.statement_to_plan(statement).await?;
+    let unplanned = |error| Failure::of_plan(error, &work.sql);
+    let mut plan = state.statement_to_plan(statement).await.map_err(unplanned)?;
     SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -86,7 +87,7 @@ pub(crate) async fn run(job: &Job, tables: Vec<Arc<Table>>, parent: &Arc<Parent>
     if needed < FEW {
         plan = LogicalPlanBuilder::from(plan).limit(0, Some(needed as usize + 1))?.build()?;
     }
-    let plan = in_order(state.create_physical_plan(&plan).await?)?;
+    let plan = in_order(state.create_physical_plan(&plan).await.map_err(unplanned)?)?;
     let schema = written(&plan.schema())?;
     let mut stream = plan.execute(0, context.task_ctx())?;
 

@@ -104,3 +104,49 @@ async fn a_statement_reads_before_it_writes() {
     control.cancel();
     running.await.unwrap().unwrap_err();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_told_in_the_words_of_statements_and_of_data_sets() {
+    let data = data();
+    for (sql, expected) in [
+        ("SELECT 'a' + 1 AS x", "text + int64 is not defined: cast one of them"),
+        (
+            "SELECT at + 1 AS x FROM big",
+            "timestamp + int64 is not defined: cast one of them (line 1, column 8)",
+        ),
+        (
+            "SELECT 1 AS nosuchx, of FROM big f\nGROUP BY of HAVING sum(f.nosuch) > 1",
+            "there is no column f.nosuch (line 2, column 26)",
+        ),
+        ("SELECT 'nosuch', nosuch FROM big f", "there is no column nosuch (line 1, column 18)"),
+        ("SELECT g.n FROM big f", "there is no column g.n; did you mean 'f.n'? (line 1, column 8)"),
+        (
+            "SELECT n, count(*) FROM big",
+            "column \"big.n\" must appear in the GROUP BY clause or must be part of an aggregate function, currently only \
+             \"count(*)\" appears in the SELECT clause satisfies this requirement (line 1, column 8)",
+        ),
+        ("SELECT *, n FROM big", "there are two columns \"big.n\": name them apart with AS"),
+        (
+            "SELECT n FROM big a JOIN big b ON a.n = b.n",
+            "several tables have a column n: write the table before it (line 1, column 8)",
+        ),
+        ("SELECT CAST(text AS bigint) AS x FROM big", "Cannot cast string 'text 0' to value of int64 type"),
+        (
+            "SELECT CAST(123.45 AS decimal(3, 2)) AS x",
+            "123.45 is too large to store in a decimal of precision 3. Max is 9.99",
+        ),
+        ("SELECT sum(text) FROM big", "the function 'sum' does not take arguments of these types"),
+        ("SELECT abs(text) FROM big", "Function 'abs' expects Numeric but received String"),
+        (
+            "SELECT abs(-9223372036854775808) AS x",
+            "a number is too large for its type: abs(-9223372036854775808)",
+        ),
+        ("SELECT n FROM big x, big x", "two tables that are read have one name: name them apart with AS"),
+        (
+            "SELECT m + 1 AS x FROM (SELECT CAST('99999999999999999999999999999999999999' AS decimal(38, 0)) AS m) x",
+            "the result does not fit the type decimal(38, 0): cast to a wider type first, as in CAST(x AS double)",
+        ),
+    ] {
+        assert_eq!(failed(&data, config(), sql).await.1, expected, "{sql}");
+    }
+}
