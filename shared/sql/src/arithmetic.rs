@@ -15,11 +15,12 @@ use datafusion::{
     logical_expr::{
         BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
         ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction,
-        expr_rewriter::NamePreserver, utils::merge_schema,
     },
     optimizer::AnalyzerRule,
     physical_expr_common::datum::apply,
 };
+
+use crate::rewrite::each_expression;
 
 /// Puts checked operators where whole numbers are reckoned with. Belongs after the types are known.
 #[derive(Debug)]
@@ -31,17 +32,7 @@ impl AnalyzerRule for CheckArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let checked = expr.transform_up(|expr| checked(expr, &schema))?;
-                Ok(checked.update_data(|expr| name.restore(expr)))
-            })?
-            .map_data(LogicalPlan::recompute_schema)
-        })
-        .map(|done| done.data)
+        each_expression(plan, |expr, schema| expr.transform_up(|expr| checked(expr, schema)))
     }
 }
 

@@ -16,6 +16,7 @@ mod names;
 mod numbers;
 mod order;
 mod pushdown;
+mod rewrite;
 mod session;
 mod sum;
 mod table;

@@ -18,10 +18,8 @@ use datafusion::{
         BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
         ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, binary_expr,
         expr::{Case, InList},
-        expr_rewriter::NamePreserver,
         lit,
         planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
-        utils::merge_schema,
     },
     optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercionRewriter},
     sql::sqlparser::{
@@ -30,6 +28,8 @@ use datafusion::{
         parser::Parser,
     },
 };
+
+use crate::rewrite::each_expression;
 
 /// The function that a number is put into. No statement gets to call it: it is on no list of functions.
 const NUMBER: &str = "number_as_written";
@@ -291,25 +291,16 @@ impl AnalyzerRule for SettleNumbers {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let settled = expr.transform_up(|expr| settled(expr, &schema))?;
-                let all = settled.transform_data(|expr| {
-                    expr.transform_down(|expr| {
-                        Ok(match text_of(&expr) {
-                            Some(text) => Transformed::yes(lit(float(&text))),
-                            None => Transformed::no(expr),
-                        })
+        each_expression(plan, |expr, schema| {
+            expr.transform_up(|expr| settled(expr, schema))?.transform_data(|expr| {
+                expr.transform_down(|expr| {
+                    Ok(match text_of(&expr) {
+                        Some(text) => Transformed::yes(lit(float(&text))),
+                        None => Transformed::no(expr),
                     })
-                })?;
-                Ok(all.update_data(|expr| name.restore(expr)))
-            })?
-            .map_data(LogicalPlan::recompute_schema)
+                })
+            })
         })
-        .map(|done| done.data)
     }
 }
 
