@@ -31,6 +31,26 @@ async fn start(
     OneBox::start_with(directory.with(&bucket.endpoint())?, environment, &["--workers", "1"]).await
 }
 
+/// A host over the same files in the bucket and on its disk, those below `sales/` and below `leads/` each a data set:
+/// `far-sales`, `near-sales` and so on. `numbers` is `near-sales` once more.
+pub(crate) async fn over_both(bucket: &Bucket, files: &[(String, Vec<u8>)]) -> Result<OneBox> {
+    for (key, bytes) in files {
+        bucket.put(key, bytes)?;
+    }
+    let far = ["sales", "leads"].map(|name| (format!("far-{name}"), bucket.location(&format!("{name}/"))));
+    let mut datasets: Vec<_> = far.iter().map(|(name, place)| (name.as_str(), place.as_str())).collect();
+    datasets.extend([("near-sales", "sales"), ("near-leads", "leads"), ("numbers", "sales")]);
+    let directory = Directory::new(&datasets, |folder| {
+        for (key, bytes) in files {
+            let path = folder.join(key);
+            fs::create_dir_all(path.parent().unwrap())?;
+            fs::write(path, bytes)?;
+        }
+        Ok(())
+    })?;
+    OneBox::start_with(directory.with(&bucket.endpoint())?, Bucket::credentials(), &[]).await
+}
+
 pub(crate) fn zipped(text: &str) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
@@ -91,21 +111,7 @@ async fn files_in_s3_give_what_the_same_files_on_disk_give(_: On) -> Result<()> 
     }
     // What is no file of a data set is passed over in either place.
     files.push(("sales/_SUCCESS".into(), Vec::new()));
-    for (key, bytes) in &files {
-        bucket.put(key, bytes)?;
-    }
-    let far = ["sales", "leads"].map(|name| (format!("far-{name}"), bucket.location(&format!("{name}/"))));
-    let mut datasets: Vec<_> = far.iter().map(|(name, place)| (name.as_str(), place.as_str())).collect();
-    datasets.extend([("near-sales", "sales"), ("near-leads", "leads"), ("numbers", "sales")]);
-    let directory = Directory::new(&datasets, |folder| {
-        for (key, bytes) in &files {
-            let path = folder.join(key);
-            fs::create_dir_all(path.parent().unwrap())?;
-            fs::write(path, bytes)?;
-        }
-        Ok(())
-    })?;
-    let host = OneBox::start_with(directory.with(&bucket.endpoint())?, Bucket::credentials(), &[]).await?;
+    let host = over_both(&bucket, &files).await?;
     let client = host.client();
     for name in ["sales", "leads"] {
         let of = async |place: &str| -> Result<Value> {

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use willcall_tests::{Bucket, Client, Directory, On, OneBox, Operator, Trouble, numbers_from};
+use willcall_tests::{Bucket, Client, On, OneBox, Operator, Trouble, numbers_from};
 
-use crate::s3::{SALES, changed_at, failed_at_once, lines, logged, manifest, over, zipped};
+use crate::s3::{SALES, changed_at, failed_at_once, lines, logged, manifest, over, over_both, zipped};
 
 /// How long the host may take to clear up after a statement.
 const CLEARED: Duration = Duration::from_secs(20);
@@ -61,21 +61,7 @@ async fn statements_over_s3_give_what_they_give_over_the_same_files_on_disk(_: O
         files.push((format!("sales/{part}/part.parquet"), numbers_from(start, 40_000)?));
     }
     files.push(("leads/a.csv.gz".to_owned(), zipped(&lines(30_000, 60_000))?));
-    for (key, bytes) in &files {
-        bucket.put(key, bytes)?;
-    }
-    let far = ["sales", "leads"].map(|name| (format!("far-{name}"), bucket.location(&format!("{name}/"))));
-    let mut datasets: Vec<_> = far.iter().map(|(name, place)| (name.as_str(), place.as_str())).collect();
-    datasets.extend([("near-sales", "sales"), ("near-leads", "leads"), ("numbers", "sales")]);
-    let directory = Directory::new(&datasets, |folder| {
-        for (key, bytes) in &files {
-            let path = folder.join(key);
-            fs::create_dir_all(path.parent().unwrap())?;
-            fs::write(path, bytes)?;
-        }
-        Ok(())
-    })?;
-    let host = OneBox::start_with(directory.with(&bucket.endpoint())?, Bucket::credentials(), &[]).await?;
+    let host = over_both(&bucket, &files).await?;
     let client = client(&host)?;
     for (sql, rows) in [
         (

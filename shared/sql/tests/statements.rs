@@ -22,6 +22,7 @@ use arrow_array::{
 };
 use support::{MemoryBlobs, Ran, Shared, local, write_parquet};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use willcall_core::{
     JobId, JobRef,
     catalog::{Dataset, DatasetSource},
@@ -353,14 +354,18 @@ async fn what_takes_too_long_fails_and_says_so() {
     no_child_is_left().await;
 }
 
+/// A statement that takes long, on its way.
+async fn started(data: &Data) -> (Arc<Control>, JoinHandle<Result<Delivered, ExecuteError>>) {
+    let task = task(data, work(LONG, Format::Csv), &Arc::new(MemoryBlobs::default())).await;
+    let control = Arc::clone(&task.control);
+    let executor = SqlExecutor::new(limits(data.dir.path()), config(), local());
+    (control, tokio::spawn(async move { executor.execute(task).await }))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_the_child() {
     let data = data();
-    let blobs = Arc::new(MemoryBlobs::default());
-    let task = task(&data, work(LONG, Format::Csv), &blobs).await;
-    let control = Arc::clone(&task.control);
-    let executor = SqlExecutor::new(limits(data.dir.path()), config(), local());
-    let running = tokio::spawn(async move { executor.execute(task).await });
+    let (control, running) = started(&data).await;
     while children() == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -372,10 +377,7 @@ async fn a_cancel_ends_the_child() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_is_dropped_ends_the_child() {
     let data = data();
-    let blobs = Arc::new(MemoryBlobs::default());
-    let task = task(&data, work(LONG, Format::Csv), &blobs).await;
-    let executor = SqlExecutor::new(limits(data.dir.path()), config(), local());
-    let running = tokio::spawn(async move { executor.execute(task).await });
+    let (_, running) = started(&data).await;
     while children() == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

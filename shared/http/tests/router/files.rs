@@ -96,16 +96,22 @@ impl SignedFiles for OneFile {
     }
 }
 
+/// A job, its only batch, and where that batch's only file of ten bytes is to be put.
+async fn upload(world: &World) -> (String, String, String) {
+    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
+    let job = world.post("/v1/jobs", job).await.expect(202).json();
+    let job = format!("/v1/jobs/{}", job["job_id"].as_str().unwrap());
+    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
+    let batch = world.post(&format!("{job}/batches"), file).await.expect(201).json();
+    let id = batch["batch_id"].as_str().unwrap();
+    let (batch, path) = (format!("{job}/batches/{id}"), format!("/v1/files/uploads/acme/{id}/0"));
+    (job, batch, path)
+}
+
 #[tokio::test]
 async fn an_upload_is_taken_by_its_link_alone() {
     let world = world().await;
-    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
-    let job = world.post("/v1/jobs", job).await.expect(202).json();
-    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
-    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
-    let batch = world.post(&batches, file).await.expect(201).json();
-    let id = batch["batch_id"].as_str().unwrap();
-    let path = format!("/v1/files/uploads/acme/{id}/0");
+    let (job, batch, path) = upload(&world).await;
     let put = async |query: &str| {
         let request = Request::builder()
             .method("PUT")
@@ -122,11 +128,11 @@ async fn an_upload_is_taken_by_its_link_alone() {
     let detail = put("sig=small").await.problem(400, "invalid-request");
     assert!(detail.contains("the link is for 5 bytes"), "{detail}");
     // Once the batch has ended, and for one that never was, the same link takes nothing.
-    world.ask("DELETE", &format!("{batches}/{id}"), &[], "").await.expect(200);
+    world.ask("DELETE", &batch, &[], "").await.expect(200);
     put("sig=forged").await.problem(403, "forbidden");
     let detail = put("sig=put").await.problem(409, "conflict");
     assert!(detail.contains("cancelled"), "{detail}");
-    world.ask("DELETE", &format!("/v1/jobs/{}", job["job_id"].as_str().unwrap()), &[], "").await.expect(204);
+    world.ask("DELETE", &job, &[], "").await.expect(204);
     put("sig=forged").await.problem(403, "forbidden");
     put("sig=put").await.problem(404, "not-found");
 }
@@ -136,12 +142,7 @@ async fn what_is_sent_of_a_refused_file_is_read_so_that_the_answer_is_seen() {
     const PIECE: usize = 1 << 20;
     const PIECES: usize = 40;
     let world = world().await;
-    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
-    let job = world.post("/v1/jobs", job).await.expect(202).json();
-    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
-    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
-    let batch = world.post(&batches, file).await.expect(201).json();
-    let path = format!("/v1/files/uploads/acme/{}/0", batch["batch_id"].as_str().unwrap());
+    let (_, _, path) = upload(&world).await;
     // The whole file of whoever has a link, but of one who asks first only what was asked for already.
     for (query, expect, status, expected) in [
         ("sig=small", None, 400, PIECES),
@@ -170,12 +171,7 @@ async fn what_is_sent_of_a_refused_file_is_read_so_that_the_answer_is_seen() {
 #[tokio::test]
 async fn a_client_that_breaks_off_is_no_failure_of_the_service() {
     let world = world().await;
-    let job = r#"{"kind": "append", "dataset": "flights", "on": {"code": "carrier"}}"#;
-    let job = world.post("/v1/jobs", job).await.expect(202).json();
-    let batches = format!("/v1/jobs/{}/batches", job["job_id"].as_str().unwrap());
-    let file = r#"{"files": [{"name": "a.csv", "bytes": 10}]}"#;
-    let batch = world.post(&batches, file).await.expect(201).json();
-    let path = format!("/v1/files/uploads/acme/{}/0", batch["batch_id"].as_str().unwrap());
+    let (_, _, path) = upload(&world).await;
     let (log, _guard) = Log::begin();
     let send = async |query: &str, end: Result<Bytes, std::io::Error>| {
         let pieces = stream::iter([Ok(Bytes::from_static(b"01234")), end]);

@@ -91,11 +91,7 @@ async fn files_that_directories_rule_out_are_not_counted_as_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_reads_before_it_writes() {
     let data = data();
-    let blobs = Arc::new(MemoryBlobs::default());
-    let task = task(&data, work(LONG, Format::Csv), &blobs).await;
-    let control = Arc::clone(&task.control);
-    let executor = SqlExecutor::new(limits(data.dir.path()), config(), local());
-    let running = tokio::spawn(async move { executor.execute(task).await });
+    let (control, running) = started(&data).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     while control.stage() != Stage::Reading {
         assert!(Instant::now() < deadline, "still {:?}", control.stage());
