@@ -11,8 +11,9 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use willcall_core::chain;
 
-use crate::{AwsConfig, ConfigError, config, failure::chain};
+use crate::{AwsConfig, ConfigError, config};
 
 /// A server nearby answers a connection at once or not at all.
 const CONNECT: Duration = Duration::from_secs(2);

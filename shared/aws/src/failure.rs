@@ -41,14 +41,3 @@ pub(crate) fn status<E>(
 ) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}

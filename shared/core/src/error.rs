@@ -10,6 +10,18 @@ use crate::{account::Scope, format::Format, job::JobState};
 /// An error with the chain of what caused it, for the log; never shown to a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// The error with everything that caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += ": ";
+        text += &source.to_string();
+        next = source.source();
+    }
+    text
+}
+
 /// One thing wrong with a request: what, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {

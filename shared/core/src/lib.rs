@@ -23,6 +23,6 @@ pub mod usecases;
 pub mod webhook;
 pub mod zip;
 
-pub use error::{Error, FieldError};
+pub use error::{Error, FieldError, chain};
 pub use id::{AccountId, JobId, JobRef};
 pub use time::Timestamp;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use willcall_core::{
-    Error, FieldError,
+    Error, FieldError, chain,
     error::Source,
     job::{Problem, ProblemType},
 };
@@ -206,17 +206,6 @@ impl Failure {
 /// Whole seconds, rounded up, one at least.
 pub(crate) fn seconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }
 
 impl From<Error> for Failure {

@@ -6,9 +6,7 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use lambda_http::{Body as LambdaBody, IntoResponse};
 use serde_json::json;
-use willcall_core::job::ProblemType;
-
-use crate::chain;
+use willcall_core::{chain, job::ProblemType};
 
 /// What Lambda takes as an answer, in bytes of its JSON form.
 const MOST: usize = 6_291_556;

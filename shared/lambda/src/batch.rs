@@ -3,11 +3,9 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use willcall_aws::{JobsMessage, MessageError, parse_jobs_message};
 use willcall_core::{
-    JobId, JobRef,
+    JobId, JobRef, chain,
     usecases::{App, batches::arrived},
 };
-
-use crate::chain;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

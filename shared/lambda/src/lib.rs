@@ -33,15 +33,3 @@ pub use self::{
 
 /// What a function's start or its runtime ended with.
 pub type Error = lambda_runtime::Error;
-
-/// The error with everything that caused it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += ": ";
-        text += &source.to_string();
-        next = source.source();
-    }
-    text
-}

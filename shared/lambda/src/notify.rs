@@ -6,14 +6,12 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use willcall_aws::parse_notice;
 use willcall_core::{
+    chain,
     ports::Notice,
     usecases::{Notifier, webhooks::notify, work::Disposition},
 };
 
-use crate::{
-    batch::{Handled, each_of},
-    chain,
-};
+use crate::batch::{Handled, each_of};
 
 /// Hands the messages of the notify queue to the use case.
 #[derive(Clone)]

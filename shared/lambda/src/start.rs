@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, Host, Variables, chain, log};
+use willcall_core::chain;
+
+use crate::{Error, Host, Variables, log};
 
 /// Starts the log, opens the host and runs `function` on it, which serves until the process ends. What keeps it from
 /// starting is logged, told to Lambda, and ends the process.

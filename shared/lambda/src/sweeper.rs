@@ -5,7 +5,7 @@ use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use willcall_aws::{JobsMessage, MessageError, parse_jobs_message, parse_notice};
 use willcall_core::{
-    JobId, JobRef,
+    JobId, JobRef, chain,
     ports::Notice,
     usecases::{
         App,
@@ -18,7 +18,6 @@ use willcall_core::{
 use crate::{
     Error,
     batch::{Handled, each_of, note},
-    chain,
     deadline::Deadline,
 };
 

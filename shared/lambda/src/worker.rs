@@ -6,13 +6,12 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use tokio_util::sync::CancellationToken;
 use willcall_core::{
-    JobRef,
+    JobRef, chain,
     usecases::work::{Disposition, LeaseSettings, Worker, send_again, work},
 };
 
 use crate::{
     batch::{Handled, each},
-    chain,
     deadline::Deadline,
 };
 

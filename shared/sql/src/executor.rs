@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tracing::{debug, warn};
 use willcall_core::{
+    chain,
     error::Source,
     job::{Problem, ProblemType, Stage, kinds::Work},
     ports::{DataFile, DataFileEntry, DataFiles, DataFilesError, Delivered, ExecuteError, Executor, Task},
@@ -32,7 +33,6 @@ use willcall_engine::{
 
 use crate::{
     child::CHILD_ARGUMENT,
-    failure::chain,
     wire::{
         ANSWER, ASK, Ask, Job, OUTCOME, Outcome, READING, RECORDS, TICK, WORK, What, answer, read_frame,
         write_frame,

@@ -3,6 +3,7 @@
 use arrow_schema::ArrowError;
 use datafusion::common::DataFusionError;
 use willcall_core::{
+    chain,
     job::{Problem, ProblemType},
     ports::ExecuteError,
 };
@@ -105,18 +106,6 @@ impl From<DataFusionError> for Failure {
             _ => Self::defect(error),
         }
     }
-}
-
-/// The error with everything that caused it, in one line: what another process is told of it.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += ": ";
-        text += &source.to_string();
-        next = source.source();
-    }
-    text
 }
 
 impl Failure {

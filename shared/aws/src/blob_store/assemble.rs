@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use aws_sdk_s3::types::CompletedPart;
 use bytes::{Bytes, BytesMut};
-use willcall_core::ports::{BlobError, BlobHead, BlobWriter, Piece, WholeBlob};
+use willcall_core::{
+    chain,
+    ports::{BlobError, BlobHead, BlobWriter, Piece, WholeBlob},
+};
 
 use super::{Odd, S3BlobStore, parts::parts_in_flight, unavailable, writer::S3BlobWriter};
-use crate::{
-    clients,
-    failure::{chain, status},
-};
+use crate::{clients, failure::status};
 
 const MIB: u64 = 1024 * 1024;
 /// The least that a part has.

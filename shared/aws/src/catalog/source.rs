@@ -13,6 +13,7 @@ use aws_sdk_s3::Client;
 use willcall_core::{
     Timestamp,
     catalog::{BuiltCatalog, BuiltCatalogError, Catalog},
+    chain,
     error::Source,
     ports::{CatalogError, CatalogSource, Clock},
 };
@@ -20,7 +21,7 @@ use willcall_core::{
 use super::Location;
 use crate::{
     Clients,
-    failure::{CallFailed, chain, status},
+    failure::{CallFailed, status},
 };
 
 /// For how long the catalog is not looked at again.

@@ -9,14 +9,10 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem, Update},
 };
 use futures::future::try_join_all;
-use willcall_core::{Timestamp, error::Source, job::Before};
+use willcall_core::{Timestamp, chain, error::Source, job::Before};
 
 use super::{DUE_AT, DUE_INDEX, DUE_SHARD, Item, PARTITION_KEY, SORT_KEY, TTL, Unreadable, number};
-use crate::{
-    Clients,
-    backoff::Backoff,
-    failure::{CallFailed, chain},
-};
+use crate::{Clients, backoff::Backoff, failure::CallFailed};
 
 /// The most keys of one call.
 const MOST_KEYS: usize = 100;

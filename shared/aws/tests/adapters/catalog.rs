@@ -15,11 +15,11 @@ use willcall_conformance::samples::START;
 use willcall_core::{
     account::Plan,
     catalog::{BuiltCatalog, Catalog, Column, ColumnType, Dataset, DatasetFacts, DatasetSource},
+    chain,
     ports::{CatalogSource, ManualClock},
 };
 
 use crate::{
-    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };

@@ -10,6 +10,7 @@ use willcall_aws::S3DataFiles;
 use willcall_conformance::{MemoryBlobStore, data_files::DataFilesHarness, samples::reference};
 use willcall_core::{
     catalog::{Dataset, DatasetSource},
+    chain,
     format::{Format, OutputFormat},
     job::{
         Problem, ProblemType,
@@ -24,7 +25,6 @@ use willcall_core::{
 use willcall_engine::{Engine, EngineConfig, LocalDataFiles, ParquetInspector};
 
 use crate::{
-    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };

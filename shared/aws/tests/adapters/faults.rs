@@ -1,14 +1,12 @@
 //! DynamoDB and SQS that throttle, fail, lose answers or fall silent.
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use willcall_aws::{DynamoAccounts, SqsJobQueue};
 use willcall_conformance::samples::{START, claim, complete, job, reference};
 use willcall_core::{
+    chain,
     job::{JobState, Transition},
     ports::{Accounts, InsertError, JobQueue, StoreError, TransitionError},
 };
@@ -30,17 +28,6 @@ async fn faulty() -> (Faulty, Place) {
     let network = Faulty::new();
     let place = Place::through(SharedHttpClient::new(network.clone())).await;
     (network, place)
-}
-
-/// The error with all that caused it.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

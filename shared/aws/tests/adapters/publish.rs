@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tempfile::TempDir;
 use willcall_aws::{Action, CATALOG_KEY, LocalFile, PublishError, S3Publisher, Upload};
-use willcall_core::catalog::{BuiltCatalog, DatasetSource};
+use willcall_core::{
+    catalog::{BuiltCatalog, DatasetSource},
+    chain,
+};
 
 use crate::{
     catalog::built,
-    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };

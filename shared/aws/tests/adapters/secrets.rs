@@ -8,11 +8,11 @@ use secrecy::ExposeSecret;
 use willcall_aws::SecretsManager;
 use willcall_core::{
     catalog::SecretRef,
+    chain,
     ports::{SecretError, Secrets},
 };
 
 use crate::{
-    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };

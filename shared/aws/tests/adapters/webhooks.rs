@@ -17,13 +17,13 @@ use willcall_conformance::{
     webhook_store::WebhookStoreHarness,
 };
 use willcall_core::{
+    chain,
     job::Job,
     ports::{JobStore, Notice, NoticeQueue, VaultKey, WebhookStore},
     webhook::{Delivery, LOG_KEPT, Method, NotifyAddress, Target},
 };
 
 use crate::{
-    faults::chain,
     faulty::{Fault, Faulty},
     place::Place,
 };

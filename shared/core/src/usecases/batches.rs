@@ -10,11 +10,11 @@ use super::{
     limits::{MAX_LIST, MAX_UPLOAD},
     submit::check_name,
     view::{LINK_LIFETIME, file_name, find, view},
-    work::chain,
 };
 use crate::{
     Error, FieldError, JobId, JobRef, Timestamp,
     account::{Caller, Scope},
+    chain,
     format::OutputFormat,
     input::MediaType,
     job::{

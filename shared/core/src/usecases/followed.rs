@@ -3,9 +3,9 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{App, work::chain};
+use super::App;
 use crate::{
-    Error, JobRef,
+    Error, JobRef, chain,
     job::{BatchPhase, Job, MAX_FOLLOWED},
     ports::StoreError,
 };

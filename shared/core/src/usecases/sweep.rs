@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{App, batches, jobs::remove, webhooks::announce, work::chain};
+use super::{App, batches, jobs::remove, webhooks::announce};
 use crate::{
-    Error, JobRef, Timestamp,
+    Error, JobRef, Timestamp, chain,
     job::{BATCH_IDLE, Job, JobState, RECORD_KEPT, Transition},
     ports::{BlobPrefix, TransitionError},
 };

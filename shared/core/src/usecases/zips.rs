@@ -6,11 +6,11 @@ use super::{
     App,
     results::{completed, gone},
     view::{LINK_LIFETIME, stem_of, unless_gone},
-    work::chain,
 };
 use crate::{
     Error, JobId,
     account::Caller,
+    chain,
     job::{Job, JobState, ProblemType, Refused, ResultSummary, Transition, Zip},
     ports::{BlobHead, BlobKey, SignGet, SignedLink, TransitionError},
 };

@@ -9,9 +9,9 @@ use super::{
     send, subscriptions, too_busy,
 };
 use crate::{
-    Error, Timestamp,
+    Error, Timestamp, chain,
     ports::{Message, Notice, Reply, SendError},
-    usecases::work::{Disposition, chain},
+    usecases::work::Disposition,
     webhook::{
         Attempt, Delivery, DeliveryRef, Ending, Event, EventRef, LONGEST_DELAY, Method, NotNow, Outcome,
         Secret, Target,

@@ -4,9 +4,8 @@ use std::{collections::HashSet, time::Duration};
 
 use super::Notifier;
 use crate::{
-    Error, Timestamp,
+    Error, Timestamp, chain,
     ports::Notice,
-    usecases::work::chain,
     webhook::{DeliveryState, LONGEST_DELAY},
 };
 

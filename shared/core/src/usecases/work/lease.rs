@@ -10,9 +10,9 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{App, LeaseSettings, TimeLimit, Worker, chain};
+use super::{App, LeaseSettings, TimeLimit, Worker};
 use crate::{
-    JobRef, Timestamp,
+    JobRef, Timestamp, chain,
     job::{Job, JobState, Progress, Transition},
     ports::{Control, TransitionError},
 };

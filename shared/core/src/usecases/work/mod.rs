@@ -18,6 +18,7 @@ use super::{App, batches::wake_container, quota::Allowance, view::request_of, we
 use crate::{
     Error, JobRef,
     catalog::Catalog,
+    chain,
     job::{
         Counts, Job, JobRequest, JobState, MANIFEST_SCHEMA, Manifest, ManifestSource, Problem, ProblemType,
         Refused, ResultSummary, Stage, Survey, Transition, kinds::Work,
@@ -508,16 +509,4 @@ fn transient(error: Error) -> ExecuteError {
         _ => Problem::new(ProblemType::Unavailable, "the service could not reach what it needs"),
     };
     ExecuteError::Transient { problem, source: Box::new(error) }
-}
-
-/// The error with everything that caused it, in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += ": ";
-        text += &source.to_string();
-        next = source.source();
-    }
-    text
 }

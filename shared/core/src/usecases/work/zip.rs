@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Disposition, STORE_RETRY, Worker, backoff, chain, remove_files, transient};
+use super::{Disposition, STORE_RETRY, Worker, backoff, remove_files, transient};
 use crate::{
-    Error, JobId, JobRef,
+    Error, JobId, JobRef, chain,
     format::OutputFormat,
     job::{
         Job, JobState, Manifest, Problem, ProblemType, Refused, ResultSummary, Transition, Zip,
